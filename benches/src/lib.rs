@@ -1,0 +1,1 @@
+//! Benches of the hot path, and the load harness that measures against peers.

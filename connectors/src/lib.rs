@@ -1,0 +1,1 @@
+//! Entrypoints and endpoints: one folder per protocol.

@@ -1,0 +1,1 @@
+//! The words that the engine and its extensions share.

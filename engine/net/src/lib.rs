@@ -1,0 +1,1 @@
+//! The only crate that names the runtime: shards, sockets, TLS, timers, buffers.

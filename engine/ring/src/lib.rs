@@ -1,0 +1,1 @@
+//! The lock-free ring between entrypoint and endpoint, and its doorbell.

@@ -1,0 +1,1 @@
+//! The data plane: every stage of an exchange, in order.
