@@ -209,7 +209,7 @@ impl<T> Consumer<T> {
     /// A number that changes whenever either side moved: pushed, popped, granted credit, or went away.
     ///
     /// It is for two halves that one task polls in turn: as long as the number changes, the other half has a reason to be
-    /// polled again. Only equality means something. It is not for two threads, which need a doorbell.
+    /// polled again. Only equality means something. It is not for two threads, which need a [`doorbell`](crate::doorbell()).
     #[inline]
     pub fn moves(&self) -> usize {
         self.shared.moves()
