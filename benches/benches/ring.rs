@@ -1,0 +1,98 @@
+//! The ring, the link and the doorbell: what an exchange pays for them on one thread, and a message between two.
+
+use std::hint::{black_box, spin_loop};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use ringway_ring::{doorbell, link, ring};
+
+/// The size of a frame, more or less.
+type Payload = [u64; 4];
+
+const BATCH: usize = 64;
+
+fn same_thread(c: &mut Criterion) {
+    let mut group = c.benchmark_group("ring/same-thread");
+    group.throughput(Throughput::Elements(1));
+
+    // Only a word of the payload goes through `black_box`: to force all of it to memory costs five times what the ring does.
+    let (mut producer, mut consumer) = ring::<Payload>(8);
+    let mut next = 0u64;
+    group.bench_function("push-pop", |b| {
+        b.iter(|| {
+            next += 1;
+            let pushed = producer.push([next; 4]).is_ok();
+            pushed && consumer.pop().is_some_and(|payload| payload[2] == next)
+        });
+    });
+
+    let (mut sender, mut receiver) = link::<Payload>(8, 256 * 1024);
+    group.bench_function("send-recv-grant", |b| {
+        b.iter(|| {
+            next += 1;
+            let sent = sender.send([next; 4], black_box(1000)).is_ok();
+            let received = receiver.recv();
+            receiver.grant(1000);
+            sent && received.is_some_and(|payload| payload[2] == next)
+        });
+    });
+
+    group.bench_function("moves", |b| b.iter(|| black_box(&sender).moves()));
+    group.finish();
+}
+
+/// From the first push until the last message of `count` was popped, the consumer on a thread of its own.
+fn cross(count: u64, batch: usize) -> Duration {
+    let (mut producer, mut consumer) = ring::<Payload>(1024);
+    let consuming = thread::spawn(move || {
+        let mut received = 0;
+        while received < count {
+            match consumer.pop_batch(batch).map(|payload| black_box(payload[2])).count() {
+                0 => spin_loop(),
+                popped => received += popped as u64,
+            }
+        }
+    });
+    let start = Instant::now();
+    let mut sent = 0;
+    while sent < count {
+        let left = usize::try_from(count - sent).unwrap_or(batch).min(batch);
+        match producer.push_batch(&mut (0..left).map(|word| [word as u64; 4])) {
+            0 => spin_loop(),
+            pushed => sent += pushed as u64,
+        }
+    }
+    assert!(consuming.join().is_ok());
+    start.elapsed()
+}
+
+fn cross_thread(c: &mut Criterion) {
+    let mut group = c.benchmark_group("ring/cross-thread");
+    group.throughput(Throughput::Elements(1));
+    for batch in [1, BATCH] {
+        group.bench_with_input(BenchmarkId::new("batch", batch), &batch, |b, &batch| {
+            b.iter_custom(|count| cross(count, batch));
+        });
+    }
+    group.finish();
+}
+
+fn bell(c: &mut Criterion) {
+    let (ringer, mut sleeper) = doorbell().expect("an eventfd");
+    let mut group = c.benchmark_group("doorbell");
+    group.bench_function("ring-awake", |b| b.iter(|| ringer.ring()));
+    // Nobody waits on the descriptor: two system calls and the handshake, without the wake-up of a core.
+    group.bench_function("sleep-ring-awake", |b| {
+        b.iter(|| {
+            let asleep = sleeper.prepare_sleep(|| true);
+            ringer.ring();
+            sleeper.awake();
+            asleep
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, same_thread, cross_thread, bell);
+criterion_main!(benches);
