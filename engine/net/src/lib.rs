@@ -1,1 +1,41 @@
 //! The only crate that names the runtime: shards, sockets, TLS, timers, buffers.
+//!
+//! Everything here lives on a **shard** ([`run_shard`]): one pinned thread with one monoio runtime. Nothing is shared between
+//! shards and, once warm, nothing on the path of an exchange allocates: buffers are lent ([`Buffers`]), deadlines are a store into a
+//! table ([`Timers`]), and an idle connection is a [`Stream::readable`] that holds no buffer at all.
+//!
+//! monoio 0.2.4 is used under rules, each of which has a test in `tests/`:
+//!
+//! * the ring is built with `SINGLE_ISSUER | DEFER_TASKRUN` where the kernel has them, see [`Driver`];
+//! * no accept is ever in flight: a listener is polled for readability and accepts with a plain system call, so that nothing can be
+//!   lost by cancelling ([`Listener`]);
+//! * no future wakes itself and returns `Pending` ([`yield_now`] goes through the kernel instead), because such a task runs alone;
+//! * a task's panic is caught at the task ([`spawn`]);
+//! * sockets are shut down before the runtime goes ([`Shard::closing`]), because nothing is submitted after its last turn;
+//! * names are never resolved on a shard, no pipe is spliced, and no waker crosses threads ([`Doorbell`](ringway_ring) does).
+
+mod address;
+mod buffer;
+mod dial;
+mod driver;
+mod gather;
+mod listen;
+mod shard;
+mod signal;
+mod slots;
+mod socket;
+mod spawn;
+mod stream;
+mod timer;
+
+pub use address::{Address, Peer};
+pub use buffer::{Buffers, BuffersCount};
+pub use dial::{DialOptions, dial};
+pub use driver::{Driver, DriverChoice};
+pub use gather::Stable;
+pub use listen::{Accepted, BoundListener, Listener, ListenerOptions};
+pub use shard::{Shard, ShardOptions, ShardThread, run_shard};
+pub use signal::{Signal, Wait};
+pub use spawn::{spawn, yield_now};
+pub use stream::{Peek, Stream};
+pub use timer::{Elapsed, Guard, Slot, Timers, sleep};

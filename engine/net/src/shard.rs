@@ -1,0 +1,298 @@
+//! A shard: one pinned thread, one runtime, and everything that its connections share.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::buffer::Buffers;
+use crate::driver::{self, Driver, DriverChoice};
+use crate::gather::Iovecs;
+use crate::signal::Signal;
+use crate::slots::Slots;
+use crate::socket::Socket;
+use crate::timer::Timers;
+
+/// Entries of the submission queue. Large, because monoio panics when a full queue cannot be flushed.
+const ENTRIES: u32 = 4096;
+/// Entries of the completion queue.
+const COMPLETIONS: u32 = 16_384;
+/// How long a shard that is done waits for the tasks that it has left.
+const CLOSE_GRACE: Duration = Duration::from_secs(2);
+
+/// How to run a shard.
+#[derive(Clone, Debug)]
+pub struct ShardOptions {
+    /// The number of the shard, from 0.
+    pub id: usize,
+    /// The core to be pinned to.
+    pub core: Option<usize>,
+    /// Which drivers may be used.
+    pub driver: DriverChoice,
+    /// Entries of the submission queue (io_uring only, at least 256).
+    pub entries: u32,
+    /// Entries of the completion queue (io_uring only).
+    pub completions: u32,
+    /// Told of every panic that was caught at a task: the shard's number and the panic's message.
+    pub on_panic: fn(usize, &str),
+}
+
+impl ShardOptions {
+    /// Shard `id`: not pinned, the best driver, panics only counted.
+    pub fn new(id: usize) -> Self {
+        Self {
+            id,
+            core: None,
+            driver: DriverChoice::Auto,
+            entries: ENTRIES,
+            completions: COMPLETIONS,
+            on_panic: |_, _| {},
+        }
+    }
+}
+
+/// What the tasks of a shard share. Lives on one thread and never leaves it.
+pub struct Shard {
+    /// Buffers to lend.
+    pub buffers: Buffers,
+    /// Deadlines.
+    pub timers: Timers,
+    /// The number of the shard, from 0.
+    pub id: usize,
+    /// The driver that it got.
+    pub driver: Driver,
+    closing: Signal,
+    panics: Cell<u64>,
+    on_panic: fn(usize, &str),
+    tasks: Cell<usize>,
+    /// Connected sockets, so that the end of the shard can end them all.
+    sockets: RefCell<Slots<RawFd>>,
+    /// Always readable: see `yield_now`. Only with io_uring.
+    pub(crate) ready: RefCell<Option<Rc<Socket>>>,
+    pub(crate) iovecs: Iovecs,
+    started: Instant,
+    started_unix_ms: u64,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Shard>>> = const { RefCell::new(None) };
+}
+
+impl Shard {
+    /// The shard of this thread.
+    ///
+    /// # Panics
+    /// On a thread that is no shard.
+    pub fn current() -> Rc<Self> {
+        match Self::try_current() {
+            Some(shard) => shard,
+            None => panic!("this thread is no shard"),
+        }
+    }
+
+    /// The shard of this thread, if it is one.
+    pub fn try_current() -> Option<Rc<Self>> {
+        CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+    }
+
+    /// Runs `f` with the shard of this thread, without counting a reference.
+    pub(crate) fn with<R>(f: impl FnOnce(&Self) -> R) -> Option<R> {
+        CURRENT.try_with(|current| current.borrow().as_deref().map(f)).ok().flatten()
+    }
+
+    /// The time, from the system (about 20 ns).
+    pub fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// Milliseconds since 1970, monotonic within the process: a clock that is set back does not turn figures around.
+    pub fn unix_ms(&self) -> u64 {
+        self.started_unix_ms.saturating_add(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Set when the shard's main future is done. Accept loops and other tasks without an end of their own wait for it.
+    pub fn closing(&self) -> &Signal {
+        &self.closing
+    }
+
+    /// Panics that were caught at a task.
+    pub fn panics(&self) -> u64 {
+        self.panics.get()
+    }
+
+    /// Tasks that are alive.
+    pub fn tasks(&self) -> usize {
+        self.tasks.get()
+    }
+
+    /// Connected sockets that are open.
+    pub fn sockets(&self) -> usize {
+        self.sockets.borrow().len()
+    }
+
+    pub(crate) fn is_epoll(&self) -> bool {
+        self.driver == Driver::Epoll
+    }
+
+    pub(crate) fn count_panic(&self, message: &str) {
+        self.panics.set(self.panics.get() + 1);
+        (self.on_panic)(self.id, message);
+    }
+
+    pub(crate) fn task_born(&self) {
+        self.tasks.set(self.tasks.get() + 1);
+    }
+
+    pub(crate) fn task_gone(&self) {
+        self.tasks.set(self.tasks.get().saturating_sub(1));
+    }
+
+    pub(crate) fn register(&self, fd: RawFd) -> u32 {
+        self.sockets.borrow_mut().insert(fd)
+    }
+
+    pub(crate) fn deregister(&self, slot: u32) {
+        self.sockets.borrow_mut().remove(slot);
+    }
+
+    fn new(options: &ShardOptions, driver: Driver) -> Self {
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self {
+            buffers: Buffers::new(),
+            timers: Timers::new(),
+            id: options.id,
+            driver,
+            closing: Signal::new(),
+            panics: Cell::new(0),
+            on_panic: options.on_panic,
+            tasks: Cell::new(0),
+            sockets: RefCell::new(Slots::new()),
+            ready: RefCell::new(None),
+            iovecs: Iovecs::new(),
+            started: Instant::now(),
+            started_unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Ends what the main future left behind. After the runtime's last turn nothing is submitted any more, and a task that still
+    /// waits for the ring would keep its sockets open for ever; so every socket is shut down, which ends every wait on it.
+    async fn close(&self) {
+        self.closing.set();
+        for &fd in self.sockets.borrow().iter() {
+            crate::socket::shutdown_raw(fd);
+        }
+        let deadline = Instant::now() + CLOSE_GRACE;
+        while self.tasks() > 0 && Instant::now() < deadline {
+            sleep_ms(1).await;
+        }
+        self.timers.stop();
+        self.ready.take();
+        // One turn more, in which the queued closes are submitted.
+        sleep_ms(1).await;
+    }
+}
+
+async fn sleep_ms(ms: u64) {
+    monoio::time::sleep(Duration::from_millis(ms)).await;
+}
+
+/// A running shard.
+pub struct ShardThread<T> {
+    /// The driver that it got.
+    pub driver: Driver,
+    thread: thread::JoinHandle<Option<T>>,
+}
+
+impl<T> ShardThread<T> {
+    /// Waits for the shard's end.
+    ///
+    /// # Errors
+    /// The payload of the main future's panic. (A task's panic is caught at the task.)
+    pub fn join(self) -> thread::Result<T> {
+        // `None` is only ever returned by a shard that reported why it did not start, and then there is no `ShardThread`.
+        self.thread.join()?.ok_or_else(|| -> Box<dyn std::any::Any + Send> { Box::new("the shard did not start") })
+    }
+
+    /// Whether the shard has ended.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
+/// Starts a shard on a thread of its own and waits until it runs. `main` makes the shard's main future on the shard; when that
+/// future is done, the shard closes its sockets, gives its tasks two seconds to end, and ends.
+///
+/// # Errors
+/// When the thread cannot be made or pinned, or no allowed driver works.
+pub fn run_shard<F, Fut>(options: ShardOptions, main: F) -> io::Result<ShardThread<Fut::Output>>
+where
+    F: FnOnce(Rc<Shard>) -> Fut + Send + 'static,
+    Fut: Future + 'static,
+    Fut::Output: Send + 'static,
+{
+    let (report, started) = mpsc::sync_channel(1);
+    let thread = thread::Builder::new().name(format!("shard-{}", options.id)).spawn(move || {
+        block_signals();
+        let built =
+            pin(options.core).and_then(|()| driver::build(options.driver, options.entries, options.completions));
+        let (mut runtime, driver) = match built {
+            Ok(built) => built,
+            Err(error) => {
+                let _ = report.send(Err(error));
+                return None;
+            }
+        };
+        let shard = Rc::new(Shard::new(&options, driver));
+        CURRENT.with(|current| current.replace(Some(Rc::clone(&shard))));
+        let output = runtime.block_on(async {
+            shard.timers.start();
+            if !shard.is_epoll() {
+                *shard.ready.borrow_mut() = crate::spawn::always_ready().ok().map(Rc::new);
+            }
+            let _ = report.send(Ok(driver));
+            let output = main(Rc::clone(&shard)).await;
+            shard.close().await;
+            output
+        });
+        CURRENT.with(|current| current.take());
+        Some(output)
+    })?;
+    match started.recv() {
+        Ok(Ok(driver)) => Ok(ShardThread { driver, thread }),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(io::Error::other("the shard died at its start")),
+    }
+}
+
+fn pin(core: Option<usize>) -> io::Result<()> {
+    match core {
+        Some(core) => monoio::utils::bind_to_cpu_set([core]).map_err(io::Error::from),
+        None => Ok(()),
+    }
+}
+
+/// Asynchronous signals are for the control plane: here they would only interrupt waits.
+fn block_signals() {
+    const OURS: [libc::c_int; 8] = [
+        libc::SIGSEGV,
+        libc::SIGBUS,
+        libc::SIGFPE,
+        libc::SIGILL,
+        libc::SIGTRAP,
+        libc::SIGABRT,
+        libc::SIGSYS,
+        libc::SIGPROF,
+    ];
+    // SAFETY: `set` is initialised by `sigfillset` before it is read, and all pointers are valid for the calls.
+    unsafe {
+        let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigfillset(set.as_mut_ptr());
+        for signal in OURS {
+            libc::sigdelset(set.as_mut_ptr(), signal);
+        }
+        libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut());
+    }
+}

@@ -1,0 +1,186 @@
+//! A descriptor on the shard's ring: the five calls that everything else is made of.
+//!
+//! To monoio, a stream socket is a stream socket: its `UnixStream` is eight bytes and does the same `recv`, `send`, `writev` and
+//! `poll` as its `TcpStream`, which also carries two cached addresses. So every descriptor here is one.
+
+use std::cell::UnsafeCell;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+
+use bytes::BytesMut;
+use monoio::buf::{IoBuf, IoBufMut, IoVecBuf};
+use monoio::io::{AsyncReadRent, AsyncWriteRent};
+use monoio::net::UnixStream;
+use socket2::SockRef;
+
+use crate::shard::Shard;
+
+/// A descriptor of this shard. Closed when it is dropped and no operation holds it any more.
+pub(crate) struct Socket {
+    /// See [`Socket::io`].
+    io: UnsafeCell<UnixStream>,
+    /// Its place in the shard's table of connected sockets; `NONE` when it is not one.
+    slot: u32,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl Socket {
+    /// Takes a connected stream socket. The blocking mode becomes what the driver needs: io_uring fails an operation on a
+    /// non-blocking descriptor instead of waiting, epoll needs it non-blocking.
+    pub(crate) fn connected(fd: OwnedFd) -> io::Result<Self> {
+        let epoll = Shard::current().is_epoll();
+        if nonblocking(&fd)? != epoll {
+            SockRef::from(&fd).set_nonblocking(epoll)?;
+        }
+        let mut socket = Self::watch(fd)?;
+        socket.slot = Shard::current().register(socket.raw());
+        Ok(socket)
+    }
+
+    /// Takes a descriptor that is only waited for ([`Socket::readable`], [`Socket::writable`]).
+    pub(crate) fn watch(fd: OwnedFd) -> io::Result<Self> {
+        // On an error the descriptor is closed by the std type that owns it meanwhile.
+        let io = UnixStream::from_std(std::os::unix::net::UnixStream::from(fd))?;
+        Ok(Self { io: UnsafeCell::new(io), slot: NONE })
+    }
+
+    pub(crate) fn raw(&self) -> RawFd {
+        // SAFETY: a shared borrow for the length of this call; see `io`.
+        unsafe { &*self.io.get() }.as_raw_fd()
+    }
+
+    /// For system calls of `socket2` and std.
+    pub(crate) fn borrow(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor is open as long as `self` is.
+        unsafe { BorrowedFd::borrow_raw(self.raw()) }
+    }
+
+    /// The stream, for the moment in which an operation is made.
+    ///
+    /// # Safety
+    /// The caller must not hold the borrow while another one is used. That is kept here, in this file, by the same argument that
+    /// monoio gives for its `Split`: everything runs on one thread, `AsyncReadRent::read` and its siblings use the `&mut` only to clone
+    /// the descriptor's `Rc` into the operation (before they return), and the returned future works on that clone and never touches
+    /// the stream again. So two borrows are never used at the same time, however many operations are under way.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn io(&self) -> &mut UnixStream {
+        // SAFETY: see above.
+        unsafe { &mut *self.io.get() }
+    }
+
+    /// Waits until there is something to read: bytes, an end, an error. May be dropped at any time: nothing is lost.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        // SAFETY: as in `io`: an async function of monoio's that uses the stream only at its first poll, which is here and now.
+        let io = unsafe { &*self.io.get() };
+        io.readable(false).await
+    }
+
+    /// Waits until it can be written to.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        // SAFETY: as in `readable`.
+        let io = unsafe { &*self.io.get() };
+        io.writable(false).await
+    }
+
+    /// Reads into the spare capacity of `buffer`. 0 is the end. Dropped while it waits, it may lose what arrives meanwhile.
+    pub(crate) async fn read(&self, buffer: BytesMut) -> (io::Result<usize>, BytesMut) {
+        if buffer.len() == buffer.capacity() {
+            return (Err(io::Error::new(io::ErrorKind::InvalidInput, "no room to read into")), buffer);
+        }
+        let mut spare = Spare(buffer);
+        loop {
+            // SAFETY: see `io`.
+            let (result, back) = unsafe { self.io() }.read(spare).await;
+            match result {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => spare = back,
+                result => return (result, back.0),
+            }
+        }
+    }
+
+    /// Writes once, whatever the kernel takes.
+    pub(crate) async fn write_some<B: IoBuf>(&self, buffer: B) -> (io::Result<usize>, B) {
+        // SAFETY: see `io`.
+        unsafe { self.io() }.write(buffer).await
+    }
+
+    /// Writes once from several buffers, whatever the kernel takes.
+    pub(crate) async fn writev_some<B: IoVecBuf>(&self, buffers: B) -> (io::Result<usize>, B) {
+        // SAFETY: see `io`.
+        unsafe { self.io() }.writev(buffers).await
+    }
+
+    /// Receives what is there now. `None` when there is nothing.
+    pub(crate) fn recv_now(&self, buffer: &mut [MaybeUninit<u8>], peek: bool) -> io::Result<Option<usize>> {
+        let flags = libc::MSG_DONTWAIT | if peek { libc::MSG_PEEK } else { 0 };
+        loop {
+            match SockRef::from(&self.borrow()).recv_with_flags(buffer, flags) {
+                Ok(count) => return Ok(Some(count)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Ends both directions now: every wait on the socket ends.
+    pub(crate) fn shutdown_both(&self) {
+        shutdown_raw(self.raw());
+    }
+
+    /// Gives the socket away as a second descriptor, because an operation may still hold the first (monoio would panic).
+    pub(crate) fn into_fd(self) -> io::Result<OwnedFd> {
+        self.borrow().try_clone_to_owned()
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.slot != NONE {
+            Shard::with(|shard| shard.deregister(self.slot));
+        }
+    }
+}
+
+pub(crate) fn shutdown_raw(fd: RawFd) {
+    // SAFETY: no pointers. A descriptor that is no connected socket is refused by the kernel.
+    unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+}
+
+fn nonblocking(fd: &OwnedFd) -> io::Result<bool> {
+    // SAFETY: no pointers; `fd` is open.
+    let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
+    if flags < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(flags & libc::O_NONBLOCK != 0)
+}
+
+/// A buffer that is read into behind what it holds.
+struct Spare(BytesMut);
+
+// SAFETY: the bytes of a `BytesMut` do not move with it, and nobody else has it while the runtime does. Reading is not used.
+unsafe impl IoBufMut for Spare {
+    fn write_ptr(&mut self) -> *mut u8 {
+        self.0.spare_capacity_mut().as_mut_ptr().cast()
+    }
+
+    fn bytes_total(&mut self) -> usize {
+        self.0.capacity() - self.0.len()
+    }
+
+    unsafe fn set_init(&mut self, count: usize) {
+        let len = self.0.len();
+        debug_assert!(count <= self.0.capacity() - len, "the kernel wrote past the end");
+        // SAFETY: the caller vouches that the first `count` bytes of the spare capacity were written.
+        unsafe { self.0.set_len(len + count) };
+    }
+}
+
+/// Takes a std or socket2 socket apart.
+pub(crate) fn owned(socket: impl IntoRawFd) -> OwnedFd {
+    // SAFETY: `into_raw_fd` gives up the ownership that is taken here.
+    unsafe { OwnedFd::from_raw_fd(socket.into_raw_fd()) }
+}
