@@ -1,0 +1,1 @@
+//! Entry functions of the fuzz targets.
