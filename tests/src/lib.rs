@@ -1,1 +1,32 @@
-//! What needs more than one crate: harness, integration, end to end, tidy.
+//! The harness: real processes, real sockets, scripted peers, bounded time.
+//!
+//! * [`Gateway`] runs the binary under test; [`Nginx`] is a real peer.
+//! * [`Client`] and [`Backend`] speak the bytes that a test writes down, as a conversation of `>` and `<` lines ([`Peer::talk`]).
+//! * [`tool`] runs curl, h2load, wrk, openssl and Python with a limit on their time.
+//!
+//! It is made of threads and blocking sockets, so that it shares no mechanism with what it tests. Nothing sleeps to let
+//! something happen: [`wait_for`] asks for a condition until it holds or the deadline passes.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a harness fails a test by panicking")]
+
+mod backend;
+mod client;
+mod deadline;
+mod gateway;
+mod head;
+mod nginx;
+mod peer;
+mod port;
+mod process;
+mod scratch;
+pub mod tool;
+
+pub use backend::Backend;
+pub use client::Client;
+pub use deadline::{DEADLINE, wait_for, wait_until};
+pub use gateway::{Gateway, binary};
+pub use head::Head;
+pub use nginx::Nginx;
+pub use peer::Peer;
+pub use port::Port;
+pub use process::Process;
+pub use scratch::Scratch;

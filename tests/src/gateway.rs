@@ -1,0 +1,239 @@
+//! The binary under test.
+
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::OnceLock;
+
+use rustix::process::Signal;
+
+use crate::client::Client;
+use crate::deadline::{DEADLINE, wait_for};
+use crate::head::Head;
+use crate::port::Port;
+use crate::process::Process;
+use crate::scratch::Scratch;
+
+/// How often a start is tried again when another program has taken a port between lease and listen.
+const STARTS_MAX: usize = 3;
+
+/// A running gateway, its configuration folder and its ports.
+#[derive(Debug)]
+pub struct Gateway {
+    process: Process,
+    scratch: Scratch,
+    ports: [Port; 3],
+}
+
+impl Gateway {
+    /// Starts the gateway and waits until it is ready.
+    ///
+    /// `yaml` is its `ringway.yaml`, `apis` are files in the folder `apis` beside it. In all of them `{http}` and `{tls}`
+    /// become addresses to listen on, `{admin}` the address of the admin port, `{dir}` the folder.
+    #[track_caller]
+    pub fn start(yaml: &str, apis: &[(&str, &str)]) -> Gateway {
+        for _ in 1..STARTS_MAX {
+            match Gateway::try_start(yaml, apis) {
+                Err(log) if log.contains("ddress already in use") => {}
+                started => return started.unwrap_or_else(|log| panic!("the gateway does not start:\n{log}")),
+            }
+        }
+        Gateway::try_start(yaml, apis).unwrap_or_else(|log| panic!("the gateway does not start:\n{log}"))
+    }
+
+    /// Starts a gateway of one shard with plain HTTP, its admin port and `apis`.
+    #[track_caller]
+    pub fn serving(apis: &[(&str, &str)]) -> Gateway {
+        Gateway::start(PLAIN, apis)
+    }
+
+    /// As [`start`](Gateway::start); what the gateway said when it ended instead.
+    pub fn try_start(yaml: &str, apis: &[(&str, &str)]) -> Result<Gateway, String> {
+        let (scratch, ports) = (Scratch::new("gateway"), [Port::new(), Port::new(), Port::new()]);
+        scratch.write("ringway.yaml", &fill(yaml, &scratch, &ports));
+        std::fs::create_dir_all(scratch.join("apis")).expect("a folder");
+        for (name, api) in apis {
+            scratch.write(&format!("apis/{name}"), &fill(api, &scratch, &ports));
+        }
+        let process = launch(&scratch);
+        let mut gateway = Gateway { process, scratch, ports };
+        gateway.await_ready()?;
+        Ok(gateway)
+    }
+
+    /// Where it serves plain HTTP.
+    pub fn http(&self) -> SocketAddr {
+        self.ports[0].address()
+    }
+
+    /// Where it serves TLS.
+    pub fn tls(&self) -> SocketAddr {
+        self.ports[1].address()
+    }
+
+    /// Where its admin endpoints are.
+    pub fn admin(&self) -> SocketAddr {
+        self.ports[2].address()
+    }
+
+    /// A connection to its plain listener.
+    #[track_caller]
+    pub fn connect(&self) -> crate::Peer {
+        Client::connect(self.http())
+    }
+
+    /// `GET`s a target from its plain listener.
+    #[track_caller]
+    pub fn get(&self, target: &str) -> (Head, Vec<u8>) {
+        Client::get(self.http(), "gateway.test", target)
+    }
+
+    /// Asks its admin port; status and text.
+    #[track_caller]
+    pub fn ask_admin(&self, method: &str, target: &str) -> (u16, String) {
+        let request =
+            format!("{method} {target} HTTP/1.1\r\nHost: admin\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        let (head, body) = Client::ask(self.admin(), &request);
+        (head.status(), String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// Sum of all samples of a metric whose labels hold every one of `labels`.
+    #[track_caller]
+    pub fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let (_, text) = self.ask_admin("GET", "/metrics");
+        let samples = text.lines().filter(|line| {
+            let rest = line.strip_prefix(name);
+            rest.is_some_and(|rest| rest.starts_with(['{', ' '])) && labels.iter().all(|label| line.contains(label))
+        });
+        samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// Writes a file of its folder (`apis/NAME`, `ringway.yaml`, ...) as an editor would.
+    pub fn write(&self, name: &str, text: &str) {
+        self.scratch.write(name, &fill(text, &self.scratch, &self.ports));
+    }
+
+    /// Removes a file of its folder.
+    pub fn remove(&self, name: &str) {
+        std::fs::remove_file(self.scratch.join(name)).expect("a file of the gateway's folder");
+    }
+
+    /// Asks for a reload by the admin port; status and text.
+    #[track_caller]
+    pub fn reload(&self) -> (u16, String) {
+        self.ask_admin("POST", "/reload")
+    }
+
+    /// Starts another process of the same configuration beside the running one, waits until it listens too, and gives the old one.
+    ///
+    /// Readiness of the new process can't be asked on the shared admin port: both listen there, or the new one waits for it.
+    /// So the new process's own log is asked for the line that it writes when it is ready.
+    #[track_caller]
+    pub fn replace(&mut self) -> Process {
+        let new = launch_logging(&self.scratch, "second.log");
+        let old = std::mem::replace(&mut self.process, new);
+        wait_for("the second process to be ready", || {
+            assert!(self.process.ended().is_none(), "the second process ended:\n{}", self.scratch.read("second.log"));
+            self.scratch.read("second.log").contains("ready").then_some(())
+        });
+        old
+    }
+
+    /// Sends `SIGTERM`.
+    pub fn terminate(&self) {
+        self.process.signal(Signal::TERM);
+    }
+
+    /// Sends `SIGHUP`.
+    pub fn hang_up(&self) {
+        self.process.signal(Signal::HUP);
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
+        let ended = self.process.wait(DEADLINE);
+        ended.unwrap_or_else(|| panic!("the gateway did not end within {DEADLINE:?}:\n{}", self.log()))
+    }
+
+    /// Everything it has written to its standard output and error.
+    pub fn log(&self) -> String {
+        self.scratch.read("log")
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// The process.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    fn await_ready(&mut self) -> Result<(), String> {
+        wait_for("the gateway to be ready", || {
+            if self.process.ended().is_some() {
+                return Some(Err(self.log()));
+            }
+            TcpStream::connect(self.admin()).ok()?;
+            (self.ask_admin("GET", "/health/ready").0 == 200).then_some(Ok(()))
+        })
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<&str> = log.lines().rev().take(40).collect();
+            eprintln!("the gateway's last lines:");
+            tail.iter().rev().for_each(|line| eprintln!("  {line}"));
+        }
+    }
+}
+
+const PLAIN: &str = "
+shards: 1
+servers: [{ id: http, listen: '{http}' }]
+apis: ['{dir}/apis']
+admin: { listen: '{admin}' }
+";
+
+fn fill(text: &str, scratch: &Scratch, ports: &[Port; 3]) -> String {
+    let mut text = text.replace("{dir}", &scratch.path().display().to_string());
+    for (name, port) in ["{http}", "{tls}", "{admin}"].iter().zip(ports) {
+        text = text.replace(name, &port.address().to_string());
+    }
+    text
+}
+
+fn launch(scratch: &Scratch) -> Process {
+    launch_logging(scratch, "log")
+}
+
+fn launch_logging(scratch: &Scratch, log: &str) -> Process {
+    let config = scratch.join("ringway.yaml").display().to_string();
+    Process::start(binary(), &["run", "--config", &config], scratch.path(), &scratch.join(log))
+}
+
+/// The binary: `RINGWAY_BIN` when set, else built beside the test, once per test process.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(path) = std::env::var_os("RINGWAY_BIN") {
+            return PathBuf::from(path);
+        }
+        // target/PROFILE/deps/TEST: the binary of the same profile is two folders up.
+        let test = std::env::current_exe().expect("a test has a path");
+        let folder = test.parent().and_then(Path::parent).expect("a test lies in target/PROFILE/deps");
+        let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        build.args(["build", "--quiet", "-p", "ringway"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        build.env("CARGO_TARGET_DIR", folder.parent().expect("a target folder"));
+        if folder.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().expect("cargo runs").success(), "the gateway does not build");
+        folder.join("ringway")
+    })
+}
