@@ -85,7 +85,7 @@ fn cross_thread(c: &mut Criterion) {
 }
 
 fn bell(c: &mut Criterion) {
-    let (ringer, mut sleeper) = doorbell().expect("an eventfd");
+    let (ringer, mut sleeper) = doorbell().unwrap_or_else(|error| panic!("no eventfd: {error}"));
     let mut group = c.benchmark_group("doorbell");
     group.bench_function("ring-awake", |b| b.iter(|| ringer.ring()));
     // Nobody waits on the descriptor: two system calls and the handshake, without the wake-up of a core.
