@@ -16,7 +16,8 @@ fn same_thread(c: &mut Criterion) {
     let mut group = c.benchmark_group("ring/same-thread");
     group.throughput(Throughput::Elements(1));
 
-    // Only a word of the payload goes through `black_box`: to force all of it to memory costs five times what the ring does.
+    // Only a word of the payload goes through `black_box`: to force all of it to memory costs five times what the ring
+    // does.
     let (mut producer, mut consumer) = ring::<Payload>(8);
     let mut next = 0u64;
     group.bench_function("push-pop", |b| {

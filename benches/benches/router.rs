@@ -1,4 +1,5 @@
-//! The route table: a random and a repeated lookup, for tables of 100 to 100,000 routes in the shapes that matter, and what they weigh.
+//! The route table: a random and a repeated lookup, for tables of 100 to 100,000 routes in the shapes that matter, and
+//! what they weigh.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -48,7 +49,8 @@ fn lookups(c: &mut Criterion) {
             let table = build(&routes);
             eprintln!("router/{name}/{count}: {} bytes a route", table.heap_bytes() / count as usize);
 
-            // The requests lie one behind the other in memory, as they would in a connection's buffer: this is about the table.
+            // The requests lie one behind the other in memory, as they would in a connection's buffer: this is about
+            // the table.
             let mut text = String::new();
             let mut state = 7u64;
             let requests: Vec<_> = (0..REQUESTS)

@@ -16,8 +16,8 @@
 //!   sleeper  store state SLEEPING; fence ; load tail     finds the value: both cannot miss
 //! ```
 //!
-//! Waking a sleeping core costs the ringer 6 to 7 µs, a write that nobody waits for 0.2 µs, and a bell whose sleeper is awake only the
-//! fence and a load: so push all there is, then ring once.
+//! Waking a sleeping core costs the ringer 6 to 7 µs, a write that nobody waits for 0.2 µs, and a bell whose sleeper is
+//! awake only the fence and a load: so push all there is, then ring once.
 
 use std::fmt;
 use std::io;
@@ -41,7 +41,8 @@ pub fn doorbell() -> io::Result<(Ringer, Sleeper)> {
     Ok((Ringer { bell: Arc::clone(&bell) }, Sleeper { bell, due: 0 }))
 }
 
-/// The side that wakes. Dropping it rings, so that a sleeper learns of a producer that is gone: drop the ring's end before it.
+/// The side that wakes. Dropping it rings, so that a sleeper learns of a producer that is gone: drop the ring's end
+/// before it.
 pub struct Ringer {
     bell: Arc<Bell>,
 }
@@ -104,7 +105,8 @@ impl Ringer {
 impl Sleeper {
     /// Announces the sleep, then asks `is_idle` once more: that nothing is there to do and nobody is gone.
     ///
-    /// `true`: wait until the bell rings, then call [`awake`](Self::awake). `false`: there is work, and the sleeper counts as awake.
+    /// `true`: wait until the bell rings, then call [`awake`](Self::awake). `false`: there is work, and the sleeper
+    /// counts as awake.
     #[inline]
     pub fn prepare_sleep(&mut self, is_idle: impl FnOnce() -> bool) -> bool {
         self.enter(SLEEPING);
@@ -117,9 +119,11 @@ impl Sleeper {
         false
     }
 
-    /// Ends the sleep, whatever ended it: from here on nobody writes to the bell. Look at every ring before sleeping again.
+    /// Ends the sleep, whatever ended it: from here on nobody writes to the bell. Look at every ring before sleeping
+    /// again.
     ///
-    /// A ringer may be just about to write although the sleep is over: then the next sleep ends at once, for nothing, which is harmless.
+    /// A ringer may be just about to write although the sleep is over: then the next sleep ends at once, for nothing,
+    /// which is harmless.
     #[inline]
     pub fn awake(&mut self) {
         self.enter(AWAKE);
@@ -130,13 +134,15 @@ impl Sleeper {
 
     /// What becomes readable (poll, epoll, `IORING_OP_POLL_ADD`) when the bell rings.
     ///
-    /// It does not block: a read before the bell has rung says `EAGAIN`, also through io_uring. Leave the reading to [`awake`](Self::awake).
+    /// It does not block: a read before the bell has rung says `EAGAIN`, also through io_uring. Leave the reading to
+    /// [`awake`](Self::awake).
     #[cfg(not(loom))]
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.bell.event.fd()
     }
 
-    /// Blocks the thread until the bell rings or the time is over: for threads that are no shards. `false` when it did not ring.
+    /// Blocks the thread until the bell rings or the time is over: for threads that are no shards. `false` when it did
+    /// not ring.
     ///
     /// # Errors
     /// When the kernel is out of memory.
@@ -151,7 +157,8 @@ impl Sleeper {
 
     #[inline]
     fn enter(&mut self, state: u32) {
-        // Acquire: what its ringer had pushed is seen. And every write is accounted for, or one that comes late would end all sleeps to come.
+        // Acquire: what its ringer had pushed is seen. And every write is accounted for, or one that comes late would
+        // end all sleeps to come.
         if self.bell.state.swap(state, Ordering::AcqRel) == NOTIFIED {
             self.due += 1;
         }

@@ -26,7 +26,8 @@ mod real {
         }
 
         pub(crate) fn signal(&self) {
-            // Eight bytes to an eventfd fail only when its counter is at 2^64 - 2, and then it is readable, which is all that is asked.
+            // Eight bytes to an eventfd fail only when its counter is at 2^64 - 2, and then it is readable, which is
+            // all that is asked.
             let _ = (&self.0).write(&1u64.to_ne_bytes());
         }
 

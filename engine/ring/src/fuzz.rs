@@ -1,12 +1,13 @@
-//! Ring and link driven by bytes, side by side with the simplest thing that behaves the same. For fuzz targets and seeded tests.
+//! Ring and link driven by bytes, side by side with the simplest thing that behaves the same. For fuzz targets and
+//! seeded tests.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::{Shortage, link, ring};
 
-/// Every second byte is an operation, the one after it its operand. Panics when ring or link differ from their model, or when a value is
-/// lost or dropped twice.
+/// Every second byte is an operation, the one after it its operand. Panics when ring or link differ from their model,
+/// or when a value is lost or dropped twice.
 pub fn drive(data: &[u8]) {
     let Some((&shape, rest)) = data.split_first() else { return };
     let steps = || rest.chunks_exact(2).map(|step| (step[0], usize::from(step[1])));

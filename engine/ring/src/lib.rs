@@ -6,8 +6,8 @@
 //! * [`link()`]: a ring with credit, so that a slow consumer slows its producer by bytes and not only by slots;
 //! * [`doorbell()`]: how one thread wakes another that waits on its io_uring, only when it sleeps.
 //!
-//! On one thread a ring costs plain loads and stores and needs no bell: [`Consumer::moves`] tells a task that polls both halves
-//! when to stop. Between threads there is a ring for each pair of them and one bell for each that sleeps.
+//! On one thread a ring costs plain loads and stores and needs no bell: [`Consumer::moves`] tells a task that polls
+//! both halves when to stop. Between threads there is a ring for each pair of them and one bell for each that sleeps.
 
 mod doorbell;
 mod eventfd;

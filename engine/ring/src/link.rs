@@ -6,8 +6,8 @@
 //!   = window - (sent - granted)              └── owed ───────────┘
 //! ```
 //!
-//! The slots bound how many values are under way, the window bounds what they weigh together. A value that alone is heavier than
-//! the window passes when nothing weighs in it, so a large frame is slow but never stuck.
+//! The slots bound how many values are under way, the window bounds what they weigh together. A value that alone is
+//! heavier than the window passes when nothing weighs in it, so a large frame is slow but never stuck.
 
 use std::fmt;
 
@@ -143,7 +143,8 @@ impl<T> Sender<T> {
         self.ring.free()
     }
 
-    /// Whether nothing of the last exchange is left: every value received, every byte granted. The link is as good as new.
+    /// Whether nothing of the last exchange is left: every value received, every byte granted. The link is as good as
+    /// new.
     #[inline]
     pub fn is_drained(&self) -> bool {
         self.is_empty() && self.sent == self.ring.granted()
@@ -182,10 +183,11 @@ impl<T> Receiver<T> {
         RecvBatch { batch: self.ring.pop_batch(max), received: &mut self.received }
     }
 
-    /// Gives `weight` bytes of credit back: call it when they have left (were written on, stored, dropped), not when they came.
+    /// Gives `weight` bytes of credit back: call it when they have left (were written on, stored, dropped), not when
+    /// they came.
     ///
-    /// More than is [owed](Self::owed) is a mistake of the caller: it fails in debug builds and grants what is owed in release builds, so
-    /// that the window never grows.
+    /// More than is [owed](Self::owed) is a mistake of the caller: it fails in debug builds and grants what is owed in
+    /// release builds, so that the window never grows.
     #[inline]
     pub fn grant(&mut self, weight: usize) {
         debug_assert!(weight <= self.owed(), "granted {weight} bytes of {} owed", self.owed());
@@ -204,8 +206,8 @@ impl<T> Receiver<T> {
 
     /// Makes the link ready for the next exchange: drops what is in it and grants all that is owed.
     ///
-    /// The sender has to be done with the last exchange, or else what it sends next is taken for the new one. Bounded: at most the values
-    /// that were in the link when the call began.
+    /// The sender has to be done with the last exchange, or else what it sends next is taken for the new one. Bounded:
+    /// at most the values that were in the link when the call began.
     pub fn reset(&mut self) {
         let left = self.ring.len();
         self.recv_batch(left).for_each(drop);
@@ -279,7 +281,8 @@ impl<T> fmt::Debug for Receiver<T> {
     }
 }
 
-/// Whether a window with `outstanding` bytes in it takes `weight` more: what fits, what weighs nothing, and anything when it is untouched.
+/// Whether a window with `outstanding` bytes in it takes `weight` more: what fits, what weighs nothing, and anything
+/// when it is untouched.
 #[inline]
 fn admits(window_bytes: usize, outstanding: usize, weight: usize) -> bool {
     weight == 0 || outstanding == 0 || weight <= window_bytes.saturating_sub(outstanding)

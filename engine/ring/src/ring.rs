@@ -10,9 +10,9 @@
 //!                     tail_seen: the consumer's copy, renewed only when it has caught up with it
 //! ```
 //!
-//! Indices only ever grow (and wrap as integers do), so `tail - head` is the length, and full and empty need no spare slot. Each
-//! side writes its own index with release and reads the other's with acquire, and keeps a copy of the other's to leave that
-//! cache line alone. On one thread all of this is plain moves.
+//! Indices only ever grow (and wrap as integers do), so `tail - head` is the length, and full and empty need no spare
+//! slot. Each side writes its own index with release and reads the other's with acquire, and keeps a copy of the
+//! other's to leave that cache line alone. On one thread all of this is plain moves.
 
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -90,8 +90,9 @@ impl<T> Producer<T> {
             }
         }
         self.shared.slot(self.tail).with_mut(|slot| {
-            // SAFETY: `tail - head < capacity`, so the consumer has given this slot back (its release of `head` was acquired above or
-            // earlier), and it does not read it before `publish`. There is no other producer: `&mut self`.
+            // SAFETY: `tail - head < capacity`, so the consumer has given this slot back (its release of `head` was
+            // acquired above or earlier), and it does not read it before `publish`. There is no other producer: `&mut
+            // self`.
             unsafe { (*slot).write(value) };
         });
         self.tail = self.tail.wrapping_add(1);
@@ -200,7 +201,8 @@ impl<T> Consumer<T> {
         self.capacity() - self.len()
     }
 
-    /// Whether the producer is gone. What it published is still there: a `None` of [`pop`](Self::pop) *after* this said true is the end.
+    /// Whether the producer is gone. What it published is still there: a `None` of [`pop`](Self::pop) *after* this said
+    /// true is the end.
     #[inline]
     pub fn is_closed(&self) -> bool {
         self.shared.producer.0.gone.load(Ordering::Acquire)
@@ -208,8 +210,9 @@ impl<T> Consumer<T> {
 
     /// A number that changes whenever either side moved: pushed, popped, granted credit, or went away.
     ///
-    /// It is for two halves that one task polls in turn: as long as the number changes, the other half has a reason to be
-    /// polled again. Only equality means something. It is not for two threads, which need a [`doorbell`](crate::doorbell()).
+    /// It is for two halves that one task polls in turn: as long as the number changes, the other half has a reason to
+    /// be polled again. Only equality means something. It is not for two threads, which need a
+    /// [`doorbell`](crate::doorbell()).
     #[inline]
     pub fn moves(&self) -> usize {
         self.shared.moves()
@@ -230,8 +233,9 @@ impl<T> Consumer<T> {
             }
         }
         let value = self.shared.slot(self.head).with(|slot| {
-            // SAFETY: `head` is behind a published `tail` that was acquired, so the slot was written and the producer leaves it alone until
-            // `release` passes it. `head` moves on below, so it is read once. There is no other consumer: `&mut self`.
+            // SAFETY: `head` is behind a published `tail` that was acquired, so the slot was written and the producer
+            // leaves it alone until `release` passes it. `head` moves on below, so it is read once. There is no other
+            // consumer: `&mut self`.
             unsafe { (*slot).assume_init_read() }
         });
         self.head = self.head.wrapping_add(1);
@@ -271,8 +275,8 @@ impl<T> Drop for Producer<T> {
 impl<T> Drop for Consumer<T> {
     fn drop(&mut self) {
         self.shared.consumer.0.gone.store(true, Ordering::Release);
-        // Payloads are freed now, not when the producer finds out. What it pushes meanwhile goes with `Shared`: to wait for the
-        // end of that would have no bound.
+        // Payloads are freed now, not when the producer finds out. What it pushes meanwhile goes with `Shared`: to wait
+        // for the end of that would have no bound.
         self.pop_batch(self.len()).for_each(drop);
     }
 }
@@ -307,7 +311,8 @@ struct ProducerLine {
 
 struct ConsumerLine {
     head: AtomicUsize,
-    /// Bytes of credit granted so far. It lives here for `link`: whoever grants has just popped, so the line is at hand.
+    /// Bytes of credit granted so far. It lives here for `link`: whoever grants has just popped, so the line is at
+    /// hand.
     granted: AtomicUsize,
     gone: AtomicBool,
 }
@@ -337,7 +342,8 @@ impl<T> Drop for Shared<T> {
         let mut head = self.consumer.0.head.load(Ordering::Relaxed);
         while head != tail {
             self.slot(head).with_mut(|slot| {
-                // SAFETY: both ends are gone and published their indices as they went, so exactly the slots of `head..tail` hold values.
+                // SAFETY: both ends are gone and published their indices as they went, so exactly the slots of
+                // `head..tail` hold values.
                 unsafe { (*slot).assume_init_drop() };
             });
             head = head.wrapping_add(1);
@@ -345,8 +351,8 @@ impl<T> Drop for Shared<T> {
     }
 }
 
-// SAFETY: an end moves values of `T` between threads and shares none of them; the indices are atomics and every access to a slot is
-// ordered by them, as the blocks above argue and the loom models check.
+// SAFETY: an end moves values of `T` between threads and shares none of them; the indices are atomics and every access
+// to a slot is ordered by them, as the blocks above argue and the loom models check.
 unsafe impl<T: Send> Send for Producer<T> {}
 
 // SAFETY: as for `Producer`.

@@ -140,8 +140,8 @@ fn credit_is_never_exceeded_and_never_lost() {
                 while let Some(weight) = pending.take() {
                     match sender.send(weight, weight) {
                         Ok(()) => {
-                            // Not part of the model: loom runs one thread at a time, so this is the true order. The receiver
-                            // may have granted already, which wraps below zero and comes back.
+                            // Not part of the model: loom runs one thread at a time, so this is the true order. The
+                            // receiver may have granted already, which wraps below zero and comes back.
                             let before = sent.fetch_add(weight, Ordering::Relaxed).cast_signed();
                             assert!(before <= 0 || before.unsigned_abs() + weight <= WINDOW);
                         }
@@ -188,7 +188,8 @@ fn a_reset_while_the_sender_sends_neither_invents_nor_loses_credit() {
     });
 }
 
-/// Takes everything, asleep whenever there is nothing, until every producer is gone. That a wake-up is lost shows as a deadlock.
+/// Takes everything, asleep whenever there is nothing, until every producer is gone. That a wake-up is lost shows as a
+/// deadlock.
 fn sleep_and_drain<const RINGS: usize>(mut sleeper: Sleeper, mut rings: [Consumer<u32>; RINGS]) -> u32 {
     let mut received = 0;
     loop {

@@ -1,4 +1,5 @@
-//! The ring's promises on one thread: order, bounds, what becomes visible when, and that nothing is lost or dropped twice.
+//! The ring's promises on one thread: order, bounds, what becomes visible when, and that nothing is lost or dropped
+//! twice.
 #![cfg(not(loom))]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

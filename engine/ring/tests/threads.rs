@@ -1,4 +1,5 @@
-//! Ring, link and doorbell between two real threads. The models of `loom.rs` prove the orderings, these run the shipped code on them.
+//! Ring, link and doorbell between two real threads. The models of `loom.rs` prove the orderings, these run the shipped
+//! code on them.
 #![cfg(not(loom))]
 
 use std::thread;

@@ -1,10 +1,11 @@
 //! Compiles routes: normalised keys are sorted, then cut into labels wherever neighbours part.
 //!
 //! ```text
-//!   *.Example.com, /orders/:id/items/   ──▶   1 ␀ example.com ␀ orders ␀ : ␀ items       1 is the kind, ␀ sorts before all else
+//!   *.Example.com, /orders/:id/items/   ──▶   1 ␀ example.com ␀ orders ␀ : ␀ items       1: the kind
 //! ```
 //!
-//! With a separator that sorts before every other byte, all keys below a segment stand together and the one that ends there comes first.
+//! With a separator that sorts before every other byte, all keys below a segment stand together and the one that ends
+//! there comes first.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -289,7 +290,8 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// A third more slots than children keeps the way to a free slot short; a few children are found as fast by looking at them all.
+/// A third more slots than children keeps the way to a free slot short; a few children are found as fast by looking at
+/// them all.
 fn slots_for(children: usize) -> usize {
     if children <= 4 { children } else { children + children / 3 }
 }
@@ -304,7 +306,8 @@ fn is_below(key: &[u8], above: &[u8]) -> bool {
     key.strip_prefix(above).is_some_and(|rest| rest.first().is_none_or(|&byte| byte == SEPARATOR))
 }
 
-/// Where the last segment ends in which two keys agree; they do up to `known`. All keys that are sorted between them agree as far.
+/// Where the last segment ends in which two keys agree; they do up to `known`. All keys that are sorted between them
+/// agree as far.
 fn common_segments(a: &[u8], b: &[u8], known: usize) -> usize {
     let mut common = known;
     while common < a.len() {
@@ -319,8 +322,9 @@ fn common_segments(a: &[u8], b: &[u8], known: usize) -> usize {
 
 /// A route of a host on which a lookup might exceed `VISITS_MAX`.
 ///
-/// A path leads to at most one static child of a branch and to its parameter, so the most costly way below a branch is bounded by the most costly
-/// of its static children plus the parameter. (No one path may be the worst for both: it is a bound, not the exact number.)
+/// A path leads to at most one static child of a branch and to its parameter, so the most costly way below a branch is
+/// bounded by the most costly of its static children plus the parameter. (No one path may be the worst for both: it is
+/// a bound, not the exact number.)
 fn too_ambiguous(table: &RouteTable) -> Option<u32> {
     let mut visits = vec![1u32; table.branches.len()];
     let cost = |visits: &[u32], node: &Node| match node.tag & TO_BRANCH {

@@ -2,8 +2,9 @@
 
 /// A hash by folded multiplication (the 128-bit product's halves xored), as wyhash and foldhash do it.
 ///
-/// Clients choose what is looked up but never what is stored, so they cannot make a chain longer; the seed keeps one who writes definitions from
-/// choosing paths that collide. For that the speed of a keyed multiplication is the better bargain than SipHash's strength.
+/// Clients choose what is looked up but never what is stored, so they cannot make a chain longer; the seed keeps one
+/// who writes definitions from choosing paths that collide. For that the speed of a keyed multiplication is the better
+/// bargain than SipHash's strength.
 #[derive(Clone, Copy)]
 pub(super) struct SeededHash {
     start: u64,
@@ -28,8 +29,8 @@ impl SeededHash {
             (Some(low), Some(high)) => u64::from(u32::from_le_bytes(*low)) | u64::from(u32::from_le_bytes(*high)) << 32,
             _ => rest.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)),
         };
-        // These reads overlap or leave zeros, so the word alone does not tell "aaaa" from "aaaaa". Xored in, the length would meet the same bits of
-        // the text whatever the seed is; as part of the factor it does not.
+        // These reads overlap or leave zeros, so the word alone does not tell "aaaa" from "aaaaa". Xored in, the length
+        // would meet the same bits of the text whatever the seed is; as part of the factor it does not.
         fold(state ^ tail, self.factor.wrapping_add((bytes.len() as u64) << 1))
     }
 }

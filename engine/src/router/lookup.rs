@@ -7,7 +7,8 @@ use super::{ANY, Branch, EXACT, NONE, Node, PARAMS_MAX, RouteTable, TO_BRANCH, W
 pub struct Match {
     /// The id that the route was given.
     pub id: u32,
-    /// Bytes of the path that the context path took: 7 of `/orders/1` for `/orders`, 0 for `/`. What follows is empty or begins with a slash.
+    /// Bytes of the path that the context path took: 7 of `/orders/1` for `/orders`, 0 for `/`. What follows is empty
+    /// or begins with a slash.
     pub prefix_len: usize,
     /// Where the parameters are.
     pub params: Params,
@@ -78,8 +79,8 @@ impl<'a> Search<'a> {
 
     fn wildcards(&mut self, host: &[u8]) {
         let dots = || host.iter().enumerate().filter(|&(_, &byte)| byte == b'.').map(|(at, _)| at);
-        // The suffix after the first dot has one label less than the host, and so on: the longest comes first. Those of a length that no wildcard
-        // has are not even hashed.
+        // The suffix after the first dot has one label less than the host, and so on: the longest comes first. Those of
+        // a length that no wildcard has are not even hashed.
         let labels = dots().count();
         for (at, suffix_labels) in dots().zip((0..=labels).rev()) {
             if suffix_labels < 128 && self.table.wildcard_labels >> suffix_labels & 1 == 1 {
@@ -94,8 +95,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Goes down from `branch`, to which the path is matched up to `at`. It calls itself where both a static child and a parameter lead on: so at
-    /// most once per segment of the longest context path.
+    /// Goes down from `branch`, to which the path is matched up to `at`. It calls itself where both a static child and
+    /// a parameter lead on: so at most once per segment of the longest context path.
     fn descend(&mut self, branch: &'a Branch, at: usize) {
         let (mut branch, mut at) = (branch, at);
         loop {

@@ -1,28 +1,31 @@
 //! Which API and context path a request belongs to: host and path to a dense id.
 //!
-//! **Hosts.** An exact host beats a wildcard, the wildcard with the longest suffix beats a shorter one, and any-host comes last. A host whose
-//! paths do not match leaves the request to the next less specific one, so an API on every host stays reachable beside one that took a host
-//! for some of its paths.
+//! **Hosts.** An exact host beats a wildcard, the wildcard with the longest suffix beats a shorter one, and any-host
+//! comes last. A host whose paths do not match leaves the request to the next less specific one, so an API on every
+//! host stays reachable beside one that took a host for some of its paths.
 //!
-//! **Paths.** A context path is a prefix that ends where a segment ends: `/orders` (the same as `/orders/`) matches `/orders`, `/orders/` and
-//! `/orders/1`, not `/ordersx`. `:name` matches any one segment that is not empty. The match that takes in most of the path wins; among equals,
-//! at the first segment where they differ, the static one. The order of the routes never matters.
+//! **Paths.** A context path is a prefix that ends where a segment ends: `/orders` (the same as `/orders/`) matches
+//! `/orders`, `/orders/` and `/orders/1`, not `/ordersx`. `:name` matches any one segment that is not empty. The match
+//! that takes in most of the path wins; among equals, at the first segment where they differ, the static one. The order
+//! of the routes never matters.
 //!
 //! **Layout.** One radix tree of whole segments per table, hosts being the first segments; three arrays, no pointers:
 //!
 //! ```text
-//!   Branch  { id, first, slots, param }                        where paths part (or go on beyond one that ends here)
-//!               │      └───┬───┘    └──────────▶ Node  :/items      the child that is a parameter
+//!   Branch  { id, first, slots, param }                      where paths part, or go on beyond one that ends here
+//!               │      └───┬───┘    └──────────▶ Node  :/items    the child that is a parameter
 //!               ▼          ▼
-//!   nodes   …│ svc1/res │ (empty) │ svc2 │ svc7/:/items │…     its static children: a hash table of its own, keyed by their first segment
-//!               └─▶ Branch           └─▶ Branch  └─▶ id        a node leads to a branch, or to the one route below it
+//!   nodes   …│ svc1/res │ (free) │ svc2 │ svc7/:/items │…    the static children: a hash table, by first segment
+//!               └─▶ Branch          └─▶ Branch  └─▶ id       a node leads to a branch, or to its one route
 //! ```
 //!
-//! A child's label takes in all segments up to the next place where paths part, so a path that shares nothing with others costs one node (12 bytes,
-//! 16 with the free slots of its hash table) and its text. Labels that occur more than once are stored once.
+//! A child's label takes in all segments up to the next place where paths part, so a path that shares nothing with
+//! others costs one node (12 bytes, 16 with the free slots of its hash table) and its text. Labels that occur more than
+//! once are stored once.
 //!
-//! **Cost.** A lookup hashes one segment per branch on its way, allocates nothing, and goes back to try a parameter only where the better static
-//! child did not lead to the end of the path. Tables in which that could take more than [`VISITS_MAX`] steps for one host are refused.
+//! **Cost.** A lookup hashes one segment per branch on its way, allocates nothing, and goes back to try a parameter
+//! only where the better static child did not lead to the end of the path. Tables in which that could take more than
+//! [`VISITS_MAX`] steps for one host are refused.
 
 mod build;
 mod hash;
@@ -51,8 +54,8 @@ pub const SEGMENTS_MAX: usize = 64;
 /// The most parameters of a context path.
 pub const PARAMS_MAX: usize = 8;
 
-/// The most nodes that a lookup may have to visit on one host. Enough for nine nested places where a static segment and a parameter compete, each
-/// with both ways leading on.
+/// The most nodes that a lookup may have to visit on one host. Enough for nine nested places where a static segment and
+/// a parameter compete, each with both ways leading on.
 pub const VISITS_MAX: u32 = 1024;
 
 /// One context path of one API.
@@ -103,13 +106,15 @@ pub struct Conflict {
 pub enum Why {
     /// Same host and same path, but for the names of parameters.
     SamePath,
-    /// The host is longer than [`HOST_BYTES_MAX`], or contains an empty label, a slash, a control character or, in front, a colon.
+    /// The host is longer than [`HOST_BYTES_MAX`], or contains an empty label, a slash, a control character or, in
+    /// front, a colon.
     BadHost,
     /// The path exceeds [`PATH_BYTES_MAX`], [`SEGMENTS_MAX`] or [`PARAMS_MAX`], or contains a control character.
     BadPath,
     /// The table exceeds [`ROUTES_MAX`], 4 GiB of text, or the range of ids.
     TooLarge,
-    /// Static segments and parameters compete in so many places that a lookup could exceed [`VISITS_MAX`]. The route is one of those.
+    /// Static segments and parameters compete in so many places that a lookup could exceed [`VISITS_MAX`]. The route is
+    /// one of those.
     TooAmbiguous,
 }
 
@@ -128,7 +133,8 @@ impl fmt::Display for Why {
     }
 }
 
-/// The routes, compiled. Immutable plain data: built anywhere, cloned for each shard, moved in whole and freed elsewhere.
+/// The routes, compiled. Immutable plain data: built anywhere, cloned for each shard, moved in whole and freed
+/// elsewhere.
 #[derive(Clone)]
 pub struct RouteTable {
     hash: SeededHash,
@@ -149,7 +155,8 @@ impl RouteTable {
         build::build(routes, seed)
     }
 
-    /// Finds the route of a request. `host` is in lower case, without port, and empty when there is none; `path` is normalised, without query.
+    /// Finds the route of a request. `host` is in lower case, without port, and empty when there is none; `path` is
+    /// normalised, without query.
     ///
     /// A path that does not begin with a slash (`*` of `OPTIONS *`) or is longer than 4 GiB matches only `/`.
     #[inline]
@@ -185,8 +192,8 @@ const ANY: usize = 2;
 struct Node {
     label: u32,
     label_bytes: u16,
-    /// Bits of the first segment's hash that the slot does not depend on, so that two labels are compared only when they are likely the same; and
-    /// in the highest bit whether `target` is a branch.
+    /// Bits of the first segment's hash that the slot does not depend on, so that two labels are compared only when
+    /// they are likely the same; and in the highest bit whether `target` is a branch.
     tag: u16,
     /// Index of a branch, or the id of a route.
     target: u32,
