@@ -1,1 +1,1 @@
-//! Benches of the hot path, and the load harness that measures against peers.
+//! Benches of the hot path (`benches/`), and the load harness that measures against nginx and HAProxy (`load/`).

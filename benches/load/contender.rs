@@ -1,0 +1,225 @@
+//! A proxy under measurement: its configuration for each setup, and its process on core 1.
+
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use ringway_tests::{Port, Process};
+
+use crate::case::{ROUTES, Setup};
+use crate::stage::{Stage, start, temporary};
+
+/// Who is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kind {
+    Ringway,
+    Nginx,
+    Haproxy,
+}
+
+impl Kind {
+    /// As its makers write it.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Kind::Ringway => "Ringway",
+            Kind::Nginx => "nginx",
+            Kind::Haproxy => "HAProxy",
+        }
+    }
+}
+
+/// A running proxy.
+#[derive(Debug)]
+pub(crate) struct Contender {
+    pub kind: Kind,
+    pub setup: Setup,
+    process: Process,
+    port: Port,
+}
+
+impl Contender {
+    pub(crate) fn start(kind: Kind, setup: Setup, stage: &Stage) -> Result<Contender> {
+        let port = Port::new();
+        let name = format!("{}-{}", kind.label(), port.number());
+        let process = match kind {
+            Kind::Nginx => start_nginx(setup, stage, &port, &name)?,
+            Kind::Haproxy => start_haproxy(setup, stage, &port, &name)?,
+            Kind::Ringway => start_ringway(setup, stage, &port, &name)?,
+        };
+        let mut contender = Contender { kind, setup, process, port };
+        let log = || stage.folder.read(&format!("{name}.log"));
+        let ready = ringway_tests::wait_for("the proxy to listen", || {
+            let ended = contender.process.ended().is_some();
+            (ended || TcpStream::connect(contender.address()).is_ok()).then_some(!ended)
+        });
+        ensure!(ready, "{} ended: {}", kind.label(), log());
+        Ok(contender)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+}
+
+fn start_nginx(setup: Setup, stage: &Stage, port: &Port, name: &str) -> Result<Process> {
+    let root = stage.folder.path().display().to_string();
+    let backend = match setup {
+        Setup::Unix => format!("unix:{root}/backend.sock"),
+        Setup::WebSocket => stage.web_socket.to_string(),
+        _ => stage.backend.address().to_string(),
+    };
+    let listen = match setup {
+        Setup::Tls => format!(
+            "listen {} ssl backlog=4096; ssl_certificate {root}/leaf.pem; ssl_certificate_key {root}/leaf.key; ssl_protocols TLSv1.3;",
+            port.address()
+        ),
+        _ => format!("listen {} backlog=4096;", port.address()),
+    };
+    let pass = match setup {
+        Setup::WebSocket => {
+            "proxy_pass http://backend; proxy_http_version 1.1; proxy_read_timeout 600s; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;"
+        }
+        Setup::Equal => {
+            "proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection '';
+             proxy_set_header Host $http_host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+             proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header X-Forwarded-Host $http_host;
+             proxy_set_header X-Forwarded-Port $server_port; proxy_set_header X-Request-Id $request_id;
+             proxy_set_header Via '1.1 nginx'; add_header Via '1.1 nginx'; add_header X-Request-Id $request_id;
+             limit_conn addresses 10000; client_max_body_size 10m;"
+        }
+        _ => "proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection '';",
+    };
+    let locations = match setup {
+        Setup::Routes => (0..ROUTES).map(|route| format!("location /r{route}/ {{ {pass} }}\n")).collect(),
+        _ => format!("location / {{ {pass} }}"),
+    };
+    stage.folder.write(&format!("{name}.conf"), &format!(
+        "daemon off; master_process off; worker_rlimit_nofile 20000; pid {root}/{name}.pid; error_log {root}/{name}.log warn;
+         events {{ worker_connections 9000; }}
+         http {{
+           access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; tcp_nodelay on;
+           {temporary}
+           limit_conn_zone $binary_remote_addr zone=addresses:1m;
+           upstream backend {{ server {backend}; keepalive 1024; keepalive_requests 1000000000; keepalive_timeout 600s; }}
+           server {{ {listen} {locations} }}
+         }}\n",
+        temporary = temporary(&root, name),
+    ));
+    start(
+        &stage.folder,
+        name,
+        1,
+        Path::new("nginx"),
+        &["-p", &root, "-c", &stage.path(&format!("{name}.conf")), "-e", "stderr"],
+    )
+}
+
+fn start_haproxy(setup: Setup, stage: &Stage, port: &Port, name: &str) -> Result<Process> {
+    let root = stage.folder.path().display().to_string();
+    let backend = match setup {
+        Setup::Unix => format!("unix@{root}/backend.sock"),
+        Setup::WebSocket => stage.web_socket.to_string(),
+        _ => stage.backend.address().to_string(),
+    };
+    let bind = match setup {
+        Setup::Tls => format!("bind {} backlog 4096 ssl crt {root}/both.pem ssl-min-ver TLSv1.3", port.address()),
+        _ => format!("bind {} backlog 4096", port.address()),
+    };
+    let work = match setup {
+        Setup::Equal => {
+            "option forwardfor
+             http-request set-header X-Forwarded-Proto http
+             http-request set-header X-Forwarded-Host %[req.hdr(host)]
+             http-request set-header X-Forwarded-Port %[dst_port]
+             unique-id-format %[uuid()]
+             unique-id-header X-Request-Id
+             http-request set-header Via \"1.1 haproxy\"
+             http-response set-header Via \"1.1 haproxy\"
+             http-response set-header X-Request-Id %[unique-id]
+             stick-table type ip size 100k store conn_cur
+             tcp-request connection track-sc0 src
+             tcp-request connection reject if { sc0_conn_cur gt 10000 }
+             http-request deny deny_status 413 if { req.hdr_val(content-length) gt 10485760 }"
+        }
+        _ => "",
+    };
+    let choice = match setup {
+        Setup::Routes => {
+            let routes: String = (0..ROUTES).map(|route| format!("/r{route}/ backend\n")).collect();
+            stage.folder.write("routes.map", &routes);
+            format!("use_backend %[path,map_beg({root}/routes.map,none)]")
+        }
+        _ => "default_backend backend".to_owned(),
+    };
+    stage.folder.write(
+        &format!("{name}.conf"),
+        &format!(
+            "global
+             maxconn 9000
+             nbthread 1
+             tune.ssl.default-dh-param 2048
+         defaults
+             mode http
+             timeout connect 5s
+             timeout client 600s
+             timeout server 600s
+             timeout tunnel 600s
+             option http-keep-alive
+             http-reuse always
+         frontend front
+             {bind}
+             {work}
+             {choice}
+         backend backend
+             server one {backend} pool-max-conn -1
+"
+        ),
+    );
+    start(&stage.folder, name, 1, Path::new("haproxy"), &["-db", "-f", &stage.path(&format!("{name}.conf"))])
+}
+
+fn start_ringway(setup: Setup, stage: &Stage, port: &Port, name: &str) -> Result<Process> {
+    let root = stage.folder.path().display().to_string();
+    let binary = stage.ringway.as_deref().context("the gateway's binary")?;
+    let target = match setup {
+        Setup::Unix => format!("unix:{root}/backend.sock"),
+        Setup::WebSocket => format!("http://{}", stage.web_socket),
+        _ => format!("http://{}", stage.backend.address()),
+    };
+    let tls = match setup {
+        Setup::Tls => {
+            format!(", tls: {{ certificates: [{{ certificate: '{root}/leaf.pem', key: '{root}/leaf.key' }}] }}")
+        }
+        _ => String::new(),
+    };
+    stage.folder.write(&format!("{name}.yaml"), &format!(
+        "shards: 1\nservers: [{{ id: http, listen: '{}'{tls} }}]\napis: ['{root}/{name}-apis']\nadmin: {{ listen: '{}' }}\n",
+        port.address(),
+        Port::new().address(),
+    ));
+    let paths: Vec<String> = match setup {
+        Setup::Routes => (0..ROUTES).map(|route| format!("/r{route}/")).collect(),
+        _ => vec!["/".to_owned()],
+    };
+    for (number, path) in paths.iter().enumerate() {
+        stage.folder.write(&format!("{name}-apis/{number}.json"), &api(number, path, &target));
+    }
+    start(&stage.folder, name, 1, binary, &["run", "--config", &stage.path(&format!("{name}.yaml"))])
+}
+
+fn api(number: usize, path: &str, target: &str) -> String {
+    serde_json::json!({
+        "definitionVersion": "V4", "type": "PROXY", "name": format!("load-{number}"), "apiVersion": "1",
+        "listeners": [{ "type": "HTTP", "paths": [{ "path": path }], "entrypoints": [{ "type": "http-proxy" }] }],
+        "endpointGroups": [{
+            "name": "backend", "type": "http-proxy",
+            "endpoints": [{ "name": "one", "type": "http-proxy", "configuration": { "target": target } }]
+        }],
+        "plans": [{ "name": "free", "security": { "type": "KEY_LESS" }, "status": "PUBLISHED", "flows": [] }]
+    })
+    .to_string()
+}
