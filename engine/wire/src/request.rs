@@ -433,11 +433,9 @@ fn other_method(method: &str) -> Result<Method, Rejection> {
 fn bad_version(input: &[u8]) -> Rejection {
     let line = input.strip_prefix(b"\r\n").unwrap_or(input);
     let line = line.split(|byte| *byte == b'\r' || *byte == b'\n').next().unwrap_or_default();
-    let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
-    match version {
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
-            Rejection::UnsupportedVersion
-        }
+    let mut words = line.split(|byte| *byte == b' ').skip(2);
+    match (words.next(), words.next()) {
+        (Some([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']), None) => Rejection::UnsupportedVersion,
         _ => Rejection::BadRequestLine,
     }
 }
