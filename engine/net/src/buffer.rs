@@ -15,22 +15,17 @@ struct Class {
 
 /// What a read of a head or a small body uses.
 const SMALL_BYTES: usize = 16 * 1024;
-/// What holds any one TLS record (RFC 8446 section 5.2, RFC 5246 section 6.2.3): 5 + 2^14 + 2048 bytes, rounded up.
-const RECORD_BYTES: usize = 18 * 1024 + 512;
 /// What bulk bodies use: through 16 KiB a body of 100 KiB costs a third more than through this.
 const LARGE_BYTES: usize = 128 * 1024;
 
 /// 16 MiB.
 const SMALL_KEPT_MAX: usize = 1024;
-/// 4.6 MiB.
-const RECORD_KEPT_MAX: usize = 256;
 /// 8 MiB.
 const LARGE_KEPT_MAX: usize = 64;
 
 /// The buffers of a shard. What is kept has a bound; what is lent is bounded by who borrows (connections and their limits).
 pub struct Buffers {
     small: Class,
-    record: Class,
     large: Class,
     taken: Cell<u64>,
     made: Cell<u64>,
@@ -60,7 +55,6 @@ impl Buffers {
         let class = |bytes, kept_max| Class { bytes, kept_max, kept: RefCell::new(Vec::with_capacity(kept_max)) };
         Self {
             small: class(SMALL_BYTES, SMALL_KEPT_MAX),
-            record: class(RECORD_BYTES, RECORD_KEPT_MAX),
             large: class(LARGE_BYTES, LARGE_KEPT_MAX),
             taken: Cell::new(0),
             made: Cell::new(0),
@@ -79,11 +73,6 @@ impl Buffers {
         self.take_of(&self.large)
     }
 
-    /// An empty buffer for one TLS record.
-    pub(crate) fn take_record(&self) -> BytesMut {
-        self.take_of(&self.record)
-    }
-
     /// Takes a buffer back. Its contents are forgotten; one that was advanced or split and is whole again is repaired without an
     /// allocation; one that is shared, or was never of a class, is dropped.
     pub fn put(&self, mut buffer: BytesMut) {
@@ -92,7 +81,7 @@ impl Buffers {
         }
         self.returned.set(self.returned.get() + 1);
         buffer.clear();
-        for class in [&self.large, &self.record, &self.small] {
+        for class in [&self.large, &self.small] {
             if !buffer.try_reclaim(class.bytes) {
                 continue;
             }
@@ -109,7 +98,7 @@ impl Buffers {
 
     /// Figures.
     pub fn count(&self) -> BuffersCount {
-        let classes = [&self.small, &self.record, &self.large];
+        let classes = [&self.small, &self.large];
         BuffersCount {
             kept: classes.iter().map(|class| class.kept.borrow().len()).sum(),
             kept_bytes: classes.iter().map(|class| class.kept.borrow().len() * class.bytes).sum(),

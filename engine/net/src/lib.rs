@@ -27,6 +27,7 @@ mod socket;
 mod spawn;
 mod stream;
 mod timer;
+mod tls;
 
 pub use address::{Address, Peer};
 pub use buffer::{Buffers, BuffersCount};
@@ -39,3 +40,7 @@ pub use signal::{Signal, Wait};
 pub use spawn::{spawn, yield_now};
 pub use stream::{Peek, Stream};
 pub use timer::{Elapsed, Guard, Slot, Timers, sleep};
+pub use tls::{
+    ClientAuth, ClientTls, ClientTlsSpec, HandshakeLimits, Identity, ServerIdentity, ServerTls, ServerTlsSpec,
+    TlsError, TlsInfo, TlsVersion, Trust,
+};

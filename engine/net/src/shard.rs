@@ -15,6 +15,7 @@ use crate::signal::Signal;
 use crate::slots::Slots;
 use crate::socket::Socket;
 use crate::timer::Timers;
+use crate::tls::Windows;
 
 /// Entries of the submission queue. Large, because monoio panics when a full queue cannot be flushed.
 const ENTRIES: u32 = 4096;
@@ -73,6 +74,7 @@ pub struct Shard {
     /// Always readable: see `yield_now`. Only with io_uring.
     pub(crate) ready: RefCell<Option<Rc<Socket>>>,
     pub(crate) iovecs: Iovecs,
+    pub(crate) windows: Windows,
     started: Instant,
     started_unix_ms: u64,
 }
@@ -172,6 +174,7 @@ impl Shard {
             sockets: RefCell::new(Slots::new()),
             ready: RefCell::new(None),
             iovecs: Iovecs::new(),
+            windows: Windows::new(),
             started: Instant::now(),
             started_unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
         }

@@ -86,9 +86,6 @@ impl Socket {
 
     /// Reads into the spare capacity of `buffer`. 0 is the end. Dropped while it waits, it may lose what arrives meanwhile.
     pub(crate) async fn read(&self, buffer: BytesMut) -> (io::Result<usize>, BytesMut) {
-        if buffer.len() == buffer.capacity() {
-            return (Err(io::Error::new(io::ErrorKind::InvalidInput, "no room to read into")), buffer);
-        }
         let mut spare = Spare(buffer);
         loop {
             // SAFETY: see `io`.
@@ -123,6 +120,21 @@ impl Socket {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Reads what is there now into the spare capacity of `buffer`. `None` when there is nothing.
+    pub(crate) fn read_now(&self, buffer: &mut BytesMut) -> io::Result<Option<usize>> {
+        let received = self.recv_now(buffer.spare_capacity_mut(), false)?;
+        if let Some(count) = received {
+            // SAFETY: the kernel wrote `count` bytes there.
+            unsafe { buffer.set_len(buffer.len() + count) };
+        }
+        Ok(received)
+    }
+
+    /// Sends what the kernel takes now; the rest is nobody's any more.
+    pub(crate) fn send_now(&self, bytes: &[u8]) {
+        let _ = SockRef::from(&self.borrow()).send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
     }
 
     /// Ends both directions now: every wait on the socket ends.

@@ -14,6 +14,7 @@ use crate::address::Peer;
 use crate::gather::{Gather, Stable};
 use crate::shard::Shard;
 use crate::socket::Socket;
+use crate::tls::{ClientTls, HandshakeLimits, Parts, ServerTls, Session, TlsInfo};
 
 /// A connected stream socket of this shard.
 ///
@@ -23,8 +24,13 @@ use crate::socket::Socket;
 /// Dropping a future of this type is always safe: the runtime keeps its buffer until the kernel is done with it. What it means for
 /// the connection differs: a dropped [`readable`](Self::readable) changes nothing; a dropped read may have taken bytes that are lost
 /// with it, and a dropped write may have sent a part, so after these the connection is only good for [`abort`](Self::abort).
+///
+/// With TLS, reading and writing are the same; the end of the stream is the peer's close_notify, and a socket that ends without it is
+/// an [`UnexpectedEof`](io::ErrorKind::UnexpectedEof), because the data may have been cut (RFC 8446 section 6.1). Whose framing tells
+/// the end (a content length, a last chunk) need not mind. A dropped TLS read loses nothing.
 pub struct Stream {
     socket: Socket,
+    tls: Option<Box<Session>>,
 }
 
 /// What waits on a connection, see [`Stream::peek`].
@@ -47,21 +53,60 @@ impl Stream {
     /// # Panics
     /// On a thread that is no shard.
     pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
-        Ok(Self { socket: Socket::connected(fd)? })
+        Ok(Self { socket: Socket::connected(fd)?, tls: None })
     }
 
     /// Gives the connection away, so that another shard can take it with [`from_fd`](Self::from_fd). No operation may be under way
     /// and, on this side, nothing read ahead.
     ///
     /// # Errors
-    /// When the descriptor table is full.
+    /// When the descriptor table is full; [`Unsupported`](io::ErrorKind::Unsupported) with TLS, whose state stays here.
     pub fn into_fd(self) -> io::Result<OwnedFd> {
+        if self.tls.is_some() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         self.socket.into_fd()
+    }
+
+    /// Shakes hands as a server. `early` is what was read from the stream before, such as what came behind a PROXY header.
+    ///
+    /// # Errors
+    /// [`TimedOut`](io::ErrorKind::TimedOut); [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) when the client leaves;
+    /// [`InvalidData`](io::ErrorKind::InvalidData), mostly with a rustls error inside, when it is wrong. The client is told why.
+    pub async fn accept_tls(self, tls: &ServerTls, early: &[u8], limits: HandshakeLimits) -> io::Result<Self> {
+        let connection = tls.connection().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let session = Session::handshake(&self.socket, connection, early, limits).await?;
+        Ok(Self { socket: self.socket, tls: Some(Box::new(session)) })
+    }
+
+    /// Shakes hands as a client of `server_name`, a host name or an IP address.
+    ///
+    /// # Errors
+    /// As [`accept_tls`](Self::accept_tls); [`InvalidInput`](io::ErrorKind::InvalidInput) for a name that is none.
+    pub async fn connect_tls(self, tls: &ClientTls, server_name: &str, limits: HandshakeLimits) -> io::Result<Self> {
+        let connection =
+            tls.connection(server_name).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let session = Session::handshake(&self.socket, connection, &[], limits).await?;
+        Ok(Self { socket: self.socket, tls: Some(Box::new(session)) })
+    }
+
+    /// What the handshake agreed on. `None` without TLS.
+    pub fn tls(&self) -> Option<&TlsInfo> {
+        self.tls.as_deref().map(Session::info)
     }
 
     /// Waits until [`read`](Self::read) has something to say: bytes, the end, or an error. Holds no buffer, so this is how a
     /// connection idles. It may be dropped at any time, and it may be kept pending while the same stream is written to.
+    ///
+    /// With TLS it returns at once when decrypted bytes are waiting, and it may return for records that carry no data, such as a
+    /// ticket; [`peek`](Self::peek) tells.
+    ///
+    /// # Errors
+    /// Of the driver.
     pub async fn readable(&self) -> io::Result<()> {
+        if self.tls.as_deref().is_some_and(Session::is_ready) {
+            return Ok(());
+        }
         self.socket.readable().await
     }
 
@@ -69,8 +114,28 @@ impl Stream {
     ///
     /// # Errors
     /// Of the socket; [`InvalidInput`](io::ErrorKind::InvalidInput) for a buffer without spare capacity.
-    pub async fn read(&self, buffer: BytesMut) -> (io::Result<usize>, BytesMut) {
-        self.socket.read(buffer).await
+    pub async fn read(&self, mut buffer: BytesMut) -> (io::Result<usize>, BytesMut) {
+        if buffer.len() == buffer.capacity() {
+            return (Err(no_room()), buffer);
+        }
+        match &self.tls {
+            None => self.socket.read(buffer).await,
+            Some(session) => (session.read(&self.socket, &mut buffer).await, buffer),
+        }
+    }
+
+    /// Reads what is there, without waiting, with a plain system call. `Ok(None)` when there is nothing.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_now(&self, buffer: &mut BytesMut) -> io::Result<Option<usize>> {
+        if buffer.len() == buffer.capacity() {
+            return Err(no_room());
+        }
+        match &self.tls {
+            None => self.socket.read_now(buffer),
+            Some(session) => session.read_now(&self.socket, buffer),
+        }
     }
 
     /// Writes all of `buffer` and gives it back, untouched, to be used again.
@@ -78,7 +143,10 @@ impl Stream {
     /// # Errors
     /// Of the socket, after which nothing more may be written.
     pub async fn write(&self, buffer: BytesMut) -> (io::Result<()>, BytesMut) {
-        write_all(&self.socket, buffer).await
+        match &self.tls {
+            None => write_all(&self.socket, buffer).await,
+            Some(session) => (session.write(&self.socket, Parts::new([&buffer, NOTHING, NOTHING])).await, buffer),
+        }
     }
 
     /// Writes `head` and `body` with one system call where the kernel takes them at once, without copying them together.
@@ -100,6 +168,10 @@ impl Stream {
         body: B,
         tail: C,
     ) -> (io::Result<()>, (A, B, C)) {
+        if let Some(session) = &self.tls {
+            let parts = Parts::new([head.as_ref(), body.as_ref(), tail.as_ref()]);
+            return (session.write(&self.socket, parts).await, (head, body, tail));
+        }
         let iovec = Shard::current().iovecs.take();
         let mut gather = Gather::new((head, body, tail), iovec);
         let mut written = 0;
@@ -121,11 +193,14 @@ impl Stream {
         (result, gather.parts)
     }
 
-    /// Ends the writing side: the peer reads the end after what was written before. Reading goes on.
+    /// Ends the writing side, with TLS by a close_notify: the peer reads the end after what was written before. Reading goes on.
     ///
     /// # Errors
     /// Of the socket, for instance when the peer has reset it already.
     pub async fn shutdown(&self) -> io::Result<()> {
+        if let Some(session) = &self.tls {
+            session.close(&self.socket).await?;
+        }
         SockRef::from(&self.socket.borrow()).shutdown(Shutdown::Write)
     }
 
@@ -134,8 +209,12 @@ impl Stream {
         self.socket.shutdown_both();
     }
 
-    /// What waits, without waiting and without taking it.
+    /// What waits, without waiting and without taking it. With TLS, records that carry no data are worked off on the way: a server's
+    /// tickets come after the handshake and are no reason to give up an idle connection.
     pub fn peek(&self) -> Peek {
+        if let Some(session) = &self.tls {
+            return session.peek(&self.socket);
+        }
         let mut byte = [MaybeUninit::uninit(); 1];
         match self.socket.recv_now(&mut byte, true) {
             Ok(None) => Peek::Quiet,
@@ -182,7 +261,7 @@ impl Stream {
 const NOTHING: &[u8] = &[];
 
 /// Writes all of `buffer`.
-pub(crate) async fn write_all(socket: &Socket, buffer: BytesMut) -> (io::Result<()>, BytesMut) {
+pub(crate) async fn write_all<B: IoBuf>(socket: &Socket, buffer: B) -> (io::Result<()>, B) {
     let mut unsent = Unsent { buffer, sent: 0 };
     while unsent.bytes_init() > 0 {
         let (count, back) = socket.write_some(unsent).await;
@@ -198,20 +277,26 @@ pub(crate) async fn write_all(socket: &Socket, buffer: BytesMut) -> (io::Result<
 }
 
 /// A buffer of which a part is written already.
-struct Unsent {
-    buffer: BytesMut,
+struct Unsent<B> {
+    buffer: B,
+    /// At most the length of the buffer: the kernel never takes more than it is given.
     sent: usize,
 }
 
-// SAFETY: the bytes of a `BytesMut` do not move with it, and nobody else has it while the runtime does.
-unsafe impl IoBuf for Unsent {
+// SAFETY: the inner buffer upholds the contract, and this is a part of it.
+unsafe impl<B: IoBuf> IoBuf for Unsent<B> {
     fn read_ptr(&self) -> *const u8 {
-        self.buffer[self.sent..].as_ptr()
+        // SAFETY: within the buffer, or one past its end, see `sent`.
+        unsafe { self.buffer.read_ptr().add(self.sent) }
     }
 
     fn bytes_init(&self) -> usize {
-        self.buffer.len() - self.sent
+        self.buffer.bytes_init() - self.sent
     }
+}
+
+fn no_room() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "no room to read into")
 }
 
 fn peer(address: Option<std::net::SocketAddr>) -> Peer {

@@ -1,5 +1,5 @@
 //! Accepting without descriptors. In a test binary of its own, because the limit is the process's.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! The rules under which the runtime is used, and the shard's own promises.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! Plain connections, on each driver.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 
