@@ -1,0 +1,191 @@
+//! The server under the admin port: a loop that accepts, and bounds on everything a client may ask of it.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::guard::{Guard, guard};
+use super::problem::ProblemDetails;
+use super::{Admin, api};
+
+/// Connections at once. A scraper, a prober and an operator need three.
+const CONNECTIONS_MAX: usize = 64;
+/// Bytes that a request's head may take.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Bytes that a request's body may take.
+const BODY_BYTES_MAX: usize = 16 * 1024;
+/// How long a head may take to arrive; also how long a connection may idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a handler may take, the arrival of the body included. A reload of many definitions is the longest.
+const HANDLER_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long a connection may live, whatever it does: a client that reads nothing is dropped then.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long to wait after `accept` failed for want of file descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 64;
+
+/// Binds the admin port. `SO_REUSEPORT` lets the next process of an upgrade bind it while this one still serves.
+///
+/// # Errors
+/// The address cannot be bound.
+pub fn bind(address: SocketAddr) -> io::Result<StdListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// The running admin server.
+#[derive(Debug)]
+pub struct AdminServer {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl AdminServer {
+    /// Serves on `listener` in the current Tokio runtime.
+    ///
+    /// # Errors
+    /// The runtime does not take the socket.
+    pub fn start(listener: StdListener, admin: Arc<Admin>) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        let listener = TcpListener::from_std(listener)?;
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(accept(listener, router(admin, address), stopped));
+        Ok(Self { address, stop, task })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Closes the listener; requests that run are finished, idle connections are closed.
+    pub fn close(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Waits until every connection is done; call [`AdminServer::close`] first.
+    pub async fn closed(self) {
+        // A panic of the accept loop is as good as an end here.
+        let _ = self.task.await;
+    }
+}
+
+fn router(admin: Arc<Admin>, address: SocketAddr) -> Router {
+    api::routes()
+        .with_state(admin)
+        .fallback(|| async { ProblemDetails::new(StatusCode::NOT_FOUND, "there is nothing at this path") })
+        .method_not_allowed_fallback(|| async {
+            ProblemDetails::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not know the method")
+        })
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(limit_time))
+        .layer(middleware::from_fn(problems_only))
+        .layer(middleware::from_fn_with_state(Guard::new(address), guard))
+}
+
+async fn limit_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(HANDLER_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => ProblemDetails::new(StatusCode::SERVICE_UNAVAILABLE, "this took too long").into_response(),
+    }
+}
+
+/// What axum refuses by itself (a body over the limit, a path that is not UTF-8) becomes a problem document too.
+async fn problems_only(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    let plain = response.headers().get(header::CONTENT_TYPE).is_none_or(|kind| kind != "application/problem+json");
+    if !plain || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let detail = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "the body is too large",
+        _ => "the request cannot be handled",
+    };
+    ProblemDetails::new(status, detail).into_response()
+}
+
+async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = closing(&mut stopped) => break,
+            // Finished connections are collected as they end, so that the set stays as small as the number that runs.
+            Some(_) = connections.join_next() => continue,
+            accepted = async {
+                let slot = Arc::clone(&slots).acquire_owned().await;
+                listener.accept().await.map(|(stream, _)| (stream, slot))
+            } => accepted,
+        };
+        match accepted {
+            Ok((stream, slot)) => {
+                let connection = connection(stream, router.clone(), stopped.clone());
+                connections.spawn(async move {
+                    connection.await;
+                    drop(slot);
+                });
+            }
+            // A client that gave up while it waited (ECONNABORTED) costs no pause, want of descriptors does.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                tracing::warn!(%error, "the admin port could not accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn connection(stream: TcpStream, router: Router, mut stopped: watch::Receiver<bool>) {
+    // Answers are small; waiting for more bytes would only delay them.
+    let _ = stream.set_nodelay(true);
+    let router = router.into_service::<hyper::body::Incoming>();
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::pin!(served);
+    let limited = tokio::time::timeout(CONNECTION_TIMEOUT, async {
+        tokio::select! {
+            ended = served.as_mut() => ended,
+            () = closing(&mut stopped) => {
+                served.as_mut().graceful_shutdown();
+                served.await
+            }
+        }
+    });
+    match limited.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "an admin connection ended early"),
+        Err(_) => tracing::debug!("an admin connection was closed: it lasted too long"),
+    }
+}
+
+/// Waits until the server closes.
+async fn closing(stopped: &mut watch::Receiver<bool>) {
+    // An error says that the server is gone, which comes to the same.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
