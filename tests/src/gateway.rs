@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use rustix::process::Signal;
 
+use crate::api::Api;
 use crate::client::Client;
 use crate::deadline::{DEADLINE, wait_for};
 use crate::head::Head;
@@ -43,8 +44,25 @@ impl Gateway {
 
     /// Starts a gateway of one shard with plain HTTP, its admin port and `apis`.
     #[track_caller]
-    pub fn serving(apis: &[(&str, &str)]) -> Gateway {
-        Gateway::start(PLAIN, apis)
+    pub fn serving(apis: &[Api]) -> Gateway {
+        Gateway::configured("", apis)
+    }
+
+    /// The same with further lines of `ringway.yaml`.
+    #[track_caller]
+    pub fn configured(yaml: &str, apis: &[Api]) -> Gateway {
+        let files: Vec<(String, String)> =
+            apis.iter().enumerate().map(|(at, api)| (format!("{at}.json"), api.json())).collect();
+        let files: Vec<(&str, &str)> = files.iter().map(|(name, api)| (name.as_str(), api.as_str())).collect();
+        let servers = if yaml.contains("servers:") { "" } else { "servers: [{ id: http, listen: '{http}' }]\n" };
+        let shards = if yaml.contains("shards:") { "" } else { "shards: 1\n" };
+        Gateway::start(&format!("{shards}{servers}{REST}{yaml}"), &files)
+    }
+
+    /// Starts a gateway in front of one backend, at `/`.
+    #[track_caller]
+    pub fn before(target: &str) -> Gateway {
+        Gateway::serving(&[Api::proxy("/", target)])
     }
 
     /// As [`start`](Gateway::start); what the gateway said when it ended instead.
@@ -88,12 +106,21 @@ impl Gateway {
         Client::get(self.http(), "gateway.test", target)
     }
 
-    /// Asks its admin port; status and text.
+    /// Asks its admin port, as an operator's tool does; status and text.
     #[track_caller]
     pub fn ask_admin(&self, method: &str, target: &str) -> (u16, String) {
-        let request =
-            format!("{method} {target} HTTP/1.1\r\nHost: admin\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-        let (head, body) = Client::ask(self.admin(), &request);
+        self.tell_admin(method, target, "")
+    }
+
+    /// The same with a body.
+    #[track_caller]
+    pub fn tell_admin(&self, method: &str, target: &str, body: &str) -> (u16, String) {
+        let (address, length) = (self.admin(), body.len());
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nHost: {address}\r\nX-Ringway-Admin: 1\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
+        let (head, body) = Client::ask(address, &request);
         (head.status(), String::from_utf8_lossy(&body).into_owned())
     }
 
@@ -193,12 +220,8 @@ impl Drop for Gateway {
     }
 }
 
-const PLAIN: &str = "
-shards: 1
-servers: [{ id: http, listen: '{http}' }]
-apis: ['{dir}/apis']
-admin: { listen: '{admin}' }
-";
+/// What every gateway of the tests has.
+const REST: &str = "apis: ['{dir}/apis']\nadmin: { listen: '{admin}' }\n";
 
 fn fill(text: &str, scratch: &Scratch, ports: &[Port; 3]) -> String {
     let mut text = text.replace("{dir}", &scratch.path().display().to_string());

@@ -8,6 +8,7 @@
 //! something happen: [`wait_for`] asks for a condition until it holds or the deadline passes.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a harness fails a test by panicking")]
 
+mod api;
 mod backend;
 mod client;
 mod deadline;
@@ -20,6 +21,7 @@ mod process;
 mod scratch;
 pub mod tool;
 
+pub use api::Api;
 pub use backend::Backend;
 pub use client::Client;
 pub use deadline::{DEADLINE, wait_for, wait_until};
