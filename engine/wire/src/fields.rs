@@ -365,24 +365,35 @@ impl Fields {
     pub(crate) fn read(&mut self, block: &[u8], lines: &[httparse::Header<'_>], end: usize) -> Result<(), Rejection> {
         self.extra.clear();
         self.reset_lines();
-        self.list.reserve(lines.len());
-        for (at, line) in lines.iter().enumerate() {
-            let start = offset(block, line.name.as_bytes());
+        let (mut present, mut repeated, mut bare) = (0, 0, false);
+        let mut start = lines.first().map_or(end, |first| offset(block, first.name.as_bytes()));
+        self.list.extend(lines.iter().enumerate().map(|(at, line)| {
+            let name = line.name.as_bytes();
             let line_end = lines.get(at + 1).map_or(end, |next| offset(block, next.name.as_bytes()));
-            if block.get(line_end.wrapping_sub(2)) != Some(&b'\r') {
-                return Err(Rejection::BareLineFeed);
+            bare |= block.get(line_end.wrapping_sub(2)) != Some(&b'\r');
+            let known = known::classify(name);
+            let bit: Set = 1 << known;
+            if present & bit == 0 {
+                self.first[usize::from(known) % IDS] = at as u16;
             }
-            self.push(Field {
+            repeated |= present & bit;
+            present |= bit;
+            let field = Field {
                 start: start as u16,
-                name_bytes: line.name.len() as u16,
+                name_bytes: name.len() as u16,
                 value: offset(block, line.value) as u16,
                 value_bytes: line.value.len() as u16,
                 end: line_end as u16,
-                known: known::classify(line.name.as_bytes()),
+                known,
                 flags: 0,
-            });
-        }
-        Ok(())
+            };
+            start = line_end;
+            field
+        }));
+        self.present = present;
+        self.repeated = repeated;
+        self.live = lines.len() as u16;
+        if bare { Err(Rejection::BareLineFeed) } else { Ok(()) }
     }
 
     /// Moves the first `head_bytes` of `input` to `raw`, without an allocation while both buffers are warm.

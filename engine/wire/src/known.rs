@@ -198,12 +198,42 @@ static SLOTS: [u8; 1 << SLOT_BITS] = {
     let mut id = 0;
     while id < NAMES.len() {
         let name = NAMES[id].as_bytes();
+        assert!(name.len() <= NAME_BYTES_MAX);
         let at = slot(name.len(), name[0], name[name.len() - 1], name[name.len() - 2]);
         assert!(slots[at] == OTHER, "two known names share a slot: choose another multiplier");
         slots[at] = id as u8;
         id += 1;
     }
     slots
+};
+
+/// Bytes of the longest name, rounded up to words.
+const NAME_BYTES_MAX: usize = 32;
+
+/// The names again, padded to one stride, so that a compare needs no second pointer.
+static PADDED: [[u8; NAME_BYTES_MAX]; IDS] = {
+    let mut padded = [[0; NAME_BYTES_MAX]; IDS];
+    let mut id = 0;
+    while id < NAMES.len() {
+        let name = NAMES[id].as_bytes();
+        let mut at = 0;
+        while at < name.len() {
+            padded[id][at] = name[at];
+            at += 1;
+        }
+        id += 1;
+    }
+    padded
+};
+
+static LENGTHS: [u8; IDS] = {
+    let mut lengths = [0; IDS];
+    let mut id = 0;
+    while id < NAMES.len() {
+        lengths[id] = NAMES[id].len() as u8;
+        id += 1;
+    }
+    lengths
 };
 
 /// The id of a field name, [`OTHER`] when it is none of the table.
@@ -215,10 +245,8 @@ pub(crate) fn classify(name: &[u8]) -> u8 {
         return classify_short(name);
     };
     let id = SLOTS[slot(name.len(), first, last, last_but_one)];
-    match NAMES.get(usize::from(id)) {
-        Some(known) if same_token(name, known.as_bytes()) => id,
-        _ => OTHER,
-    }
+    let at = usize::from(id) % IDS;
+    if usize::from(LENGTHS[at]) == name.len() && same_token(name, &PADDED[at]) { id } else { OTHER }
 }
 
 #[cold]
@@ -226,23 +254,24 @@ fn classify_short(name: &[u8]) -> u8 {
     if name.eq_ignore_ascii_case(b"te") { Known::Te as u8 } else { OTHER }
 }
 
-/// Whether the token `name` is `lower`, in any case. Eight bytes at a time, the last word overlapping the one before.
+/// Whether the token `name` is the name at the begin of `lower`, in any case. The last word overlaps the one before.
 #[inline]
-fn same_token(name: &[u8], lower: &[u8]) -> bool {
+fn same_token(name: &[u8], lower: &[u8; NAME_BYTES_MAX]) -> bool {
     const CASE: u64 = 0x2020_2020_2020_2020;
-    if name.len() != lower.len() {
-        return false;
-    }
-    if let (Some((_, name_end)), Some((_, lower_end))) = (name.split_last_chunk::<8>(), lower.split_last_chunk::<8>()) {
-        let mut differ = (u64::from_le_bytes(*name_end) | CASE) ^ u64::from_le_bytes(*lower_end);
-        let (words, _) = name.as_chunks::<8>();
-        let (lower_words, _) = lower.as_chunks::<8>();
-        for (word, lower_word) in words.iter().zip(lower_words) {
-            differ |= (u64::from_le_bytes(*word) | CASE) ^ u64::from_le_bytes(*lower_word);
+    let word =
+        |bytes: &[u8], at: usize| bytes.get(at..at + 8).and_then(|word| word.try_into().ok()).map(u64::from_le_bytes);
+    let half =
+        |bytes: &[u8], at: usize| bytes.get(at..at + 4).and_then(|half| half.try_into().ok()).map(u32::from_le_bytes);
+    let length = name.len();
+    if length < 8 {
+        if length < 4 {
+            return name.iter().zip(lower).all(|(byte, lower)| byte | 0x20 == *lower);
         }
-        return differ == 0;
+        let same = |at| half(name, at).map(|half| half | CASE as u32) == half(lower, at);
+        return same(0) & same(length - 4);
     }
-    name.iter().zip(lower).all(|(byte, lower)| byte | 0x20 == *lower)
+    let same = |at| word(name, at).map(|word| word | CASE) == word(lower, at);
+    same(0) & same(length - 8) && (length <= 16 || same(8) && (length <= 24 || same(16)))
 }
 
 #[cfg(test)]

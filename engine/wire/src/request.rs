@@ -18,6 +18,13 @@ use crate::{Framing, Limits, Parsed, Rejection, Version};
 /// The longest method that is read. All registered ones are shorter.
 const METHOD_BYTES_MAX: usize = 32;
 
+/// The fields that say more of a request than its start line does; most have none of them.
+const SPEAKING: known::Set = Known::ContentLength.bit()
+    | Known::TransferEncoding.bit()
+    | Known::Connection.bit()
+    | Known::Expect.bit()
+    | Known::Te.bit();
+
 /// The four forms of a request target (RFC 9112 section 3.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TargetForm {
@@ -38,8 +45,9 @@ pub enum TargetForm {
 /// client said and may be edited before [`encode`](Self::encode).
 ///
 /// ```text
-///  text  │/a/b?c=d│example.com│         path, query and host as they are routed and forwarded
-///         ╰ path ╰ query   ╰ host
+///  raw   GET /a/./b?c=d HTTP/1.1␍␊Host: Example.com:80␍␊…     the bytes, in `fields`
+///  text  │/a/b?c=d│                                           path and query as they are routed and forwarded
+///  host  │example.com│                                        as it is routed
 /// ```
 #[derive(Debug, Default)]
 pub struct RequestHead {
@@ -65,8 +73,12 @@ pub struct RequestHead {
     text: String,
     path: Range<u32>,
     query: Option<Range<u32>>,
-    host: Range<u32>,
+    host: String,
     port: Option<u16>,
+    /// The `Host` value that `host` and `port` were read from, when they were. Clients ask the same host again and again, and a
+    /// compare is cheaper than a parse; so this outlives [`clear`](Self::clear).
+    host_line: Vec<u8>,
+    has_host: bool,
     scan: Scan,
 }
 
@@ -116,9 +128,8 @@ impl RequestHead {
         Ok(Parsed::Complete)
     }
 
-    /// Forgets the request and keeps the buffers.
+    /// Forgets the request and keeps the buffers, and the method until another is read.
     pub fn clear(&mut self) {
-        self.method = Method::GET;
         self.version = Version::Http11;
         self.fields.clear();
         self.framing = Framing::None;
@@ -131,8 +142,7 @@ impl RequestHead {
         self.text.clear();
         self.path = 0..0;
         self.query = None;
-        self.host = 0..0;
-        self.port = None;
+        self.has_host = false;
         self.scan = Scan::default();
     }
 
@@ -172,13 +182,13 @@ impl RequestHead {
     /// `Host`. Empty only when an HTTP/1.0 client gave none.
     #[must_use]
     pub fn host(&self) -> &str {
-        slice(&self.text, &self.host)
+        if self.has_host { &self.host } else { "" }
     }
 
     /// The port that is asked for, when one was given.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
-        self.port
+        if self.has_host { self.port } else { None }
     }
 
     /// Replaces the path by the normal form of `path`, which begins with a slash.
@@ -256,7 +266,10 @@ impl RequestHead {
         let start = offset(input, target.as_bytes());
         self.target = start as u16..(start + target.len()) as u16;
         self.version = if request.version == Some(1) { Version::Http11 } else { Version::Http10 };
-        self.method = if method == "GET" { Method::GET } else { other_method(method)? };
+        // Most requests repeat the method of the one before; and to build a `Method` only to move it stalls on its own stores.
+        if self.method.as_str() != method {
+            self.method = read_method(method)?;
+        }
         self.read_target(target, limits)
     }
 
@@ -268,8 +281,7 @@ impl RequestHead {
         }
         self.text.clear();
         self.query = None;
-        self.host = 0..0;
-        self.port = None;
+        self.has_host = false;
         if target.starts_with('/') && self.method != Method::CONNECT {
             self.form = TargetForm::Origin;
             return self.read_path(target, limits);
@@ -307,7 +319,7 @@ impl RequestHead {
             self.form = TargetForm::Authority;
             self.read_authority(target)?;
             // RFC 9112 section 3.2.3: "host and port number ... separated by a colon".
-            return if self.port.is_some() { Ok(()) } else { Err(Rejection::BadTarget) };
+            return if self.port().is_some() { Ok(()) } else { Err(Rejection::BadTarget) };
         }
         if target == "*" {
             if self.method != Method::OPTIONS {
@@ -342,10 +354,10 @@ impl RequestHead {
     }
 
     fn read_authority(&mut self, authority: &str) -> Result<(), Rejection> {
-        let from = self.text.len();
-        let authority = Authority::parse(authority.as_bytes(), &mut self.text).ok_or(Rejection::BadHost)?;
-        self.host = from as u32..(from + authority.host_bytes) as u32;
-        self.port = authority.port;
+        self.host_line.clear();
+        self.host.clear();
+        self.port = Authority::parse(authority.as_bytes(), &mut self.host).ok_or(Rejection::BadHost)?.port;
+        self.has_host = true;
         Ok(())
     }
 
@@ -353,6 +365,14 @@ impl RequestHead {
     #[inline]
     fn interpret(&mut self) -> Result<(), Rejection> {
         self.read_host()?;
+        if self.fields.present() & SPEAKING == 0 {
+            self.framing = Framing::None;
+            self.expect_continue = false;
+            self.persistent = self.version == Version::Http11;
+            self.upgrade = false;
+            self.te_trailers = false;
+            return Ok(());
+        }
         self.framing = framing::framing(&self.fields, self.version)?;
         self.expect_continue = framing::expects_continue(&self.fields, self.version)? && self.framing.has_content();
         let options = Options::read(&self.fields);
@@ -371,8 +391,7 @@ impl RequestHead {
     /// 3.2), in the field lines, too.
     #[inline]
     fn read_host(&mut self) -> Result<(), Rejection> {
-        let from = self.text.len();
-        let Some(host) = self.fields.known(Known::Host) else {
+        let Some(line) = self.fields.known(Known::Host) else {
             return match self.version {
                 Version::Http11 => Err(Rejection::MissingHost),
                 Version::Http10 => self.replace_host(),
@@ -381,20 +400,26 @@ impl RequestHead {
         if self.fields.is_repeated(Known::Host) {
             return Err(Rejection::DuplicateHost);
         }
-        let authority = Authority::parse(host, &mut self.text).ok_or(Rejection::BadHost)?;
-        if self.host.is_empty() {
-            self.host = from as u32..(from + authority.host_bytes) as u32;
-            self.port = authority.port;
-            return Ok(());
+        if self.has_host {
+            // It is overridden, but must be valid all the same.
+            let mut ignored = String::new();
+            Authority::parse(line, &mut ignored).ok_or(Rejection::BadHost)?;
+            return self.replace_host();
         }
-        self.text.truncate(from);
-        self.replace_host()
+        if line.is_empty() || line != self.host_line {
+            self.host_line.clear();
+            self.host.clear();
+            self.port = Authority::parse(line, &mut self.host).ok_or(Rejection::BadHost)?.port;
+            self.host_line.extend_from_slice(line);
+        }
+        self.has_host = true;
+        Ok(())
     }
 
     /// Makes the `Host` line say what the target's authority said.
     #[cold]
     fn replace_host(&mut self) -> Result<(), Rejection> {
-        if self.host.is_empty() {
+        if !self.has_host {
             return Ok(());
         }
         let host = match self.port {
@@ -421,7 +446,7 @@ fn check_lines(input: &[u8], method_start: usize, fields_start: usize, head_byte
 }
 
 #[cold]
-fn other_method(method: &str) -> Result<Method, Rejection> {
+fn read_method(method: &str) -> Result<Method, Rejection> {
     if method.len() > METHOD_BYTES_MAX {
         return Err(Rejection::MethodTooLong);
     }
