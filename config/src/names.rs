@@ -1,0 +1,63 @@
+//! Names as people write them: folding of case and hyphens, and the nearest name to one that is unknown.
+
+/// How unlike two names may be for one to be proposed in place of the other: edits per character.
+const EDITS_PER_CHAR_MAX: f64 = 0.4;
+
+/// A name in kebab case: `KEY_LESS` and `key-less` are the same word.
+pub fn kebab(name: &str) -> String {
+    name.chars().map(|c| if c == '_' { '-' } else { c.to_ascii_lowercase() }).collect()
+}
+
+/// Whether two names are the same but for case, and `_` for `-`.
+pub fn same(a: &str, b: &str) -> bool {
+    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    a.len() == b.len() && a.bytes().zip(b.bytes()).all(|(a, b)| fold(a) == fold(b))
+}
+
+/// The one of `names` that `name` was most likely meant to be.
+pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let wanted = kebab(name);
+    if wanted.chars().count() > 64 {
+        return None;
+    }
+    names
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(&wanted, &kebab(known)), known))
+        .filter(|(edits, known)| (*edits as f64) <= EDITS_PER_CHAR_MAX * known.chars().count().max(2) as f64)
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, known)| known)
+}
+
+/// Names in a sentence: `` `a`, `b` or `c` ``.
+pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let quoted: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    match quoted.split_last() {
+        None => String::new(),
+        Some((only, [])) => only.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_folded_and_the_nearest_is_found() {
+        assert!(same("ROUND_ROBIN", "round-robin") && same("Proxy", "PROXY") && !same("a", "b"));
+        assert_eq!(kebab("API_KEY"), "api-key");
+        let names = ["listeners", "endpointGroups", "plans", "port"];
+        let table = [
+            ("listners", Some("listeners")),
+            ("endpointgroup", Some("endpointGroups")),
+            ("PLAN", Some("plans")),
+            ("prot", Some("port")),
+            ("zebra", None),
+            ("", None),
+        ];
+        for (name, wanted) in table {
+            assert_eq!(nearest(name, names), wanted, "{name}");
+        }
+        assert_eq!(list(["a", "b", "c"]), "`a`, `b` or `c`");
+    }
+}

@@ -1,0 +1,110 @@
+//! How much of everything, and how long for everything.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How much of everything. Whoever goes beyond is refused, never waited for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of a message's head, from its first line to the empty line, 1,024 to 65,535. More is answered 431.
+    #[serde(rename = "headBytes")]
+    #[schemars(range(min = 1024, max = 65_535))]
+    pub head_bytes_max: usize,
+    /// Fields in a head, 8 to 256. More are answered 431.
+    #[serde(rename = "headerCount")]
+    #[schemars(range(min = 8, max = 256))]
+    pub header_count_max: usize,
+    /// Bytes of a request's target, 256 to 65,535. More is answered 414.
+    #[serde(rename = "uriBytes")]
+    #[schemars(range(min = 256, max = 65_535))]
+    pub uri_bytes_max: usize,
+    /// Bytes of a request's body; 0: no limit, because bodies are streamed and never kept. More is answered 413.
+    #[serde(rename = "bodyBytes")]
+    pub body_bytes_max: u64,
+    /// Requests on one client connection before it is closed; 0: no limit.
+    #[serde(rename = "requestsPerConnection")]
+    pub requests_per_connection_max: u32,
+    /// Client connections of a shard, 1 to 1,048,576. More wait in the kernel.
+    #[serde(rename = "connectionsPerShard")]
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub connections_per_shard_max: usize,
+    /// Client connections of one address on a shard; 0: no limit, because a load balancer in front is one address.
+    #[serde(rename = "connectionsPerAddress")]
+    pub connections_per_address_max: usize,
+    /// Requests of one endpoint group on a shard that wait for a backend connection, up to 65,536. More are answered 503.
+    #[serde(rename = "pendingRequests")]
+    #[schemars(range(max = 65_536))]
+    pub pending_requests_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_bytes_max: 32 * 1024,
+            header_count_max: 100,
+            uri_bytes_max: 8 * 1024,
+            body_bytes_max: 0,
+            requests_per_connection_max: 0,
+            connections_per_shard_max: 20_000,
+            connections_per_address_max: 0,
+            pending_requests_max: 1024,
+        }
+    }
+}
+
+/// How long for everything, in milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(deny_unknown_fields)]
+pub struct Timeouts {
+    /// From the first byte of a request to the end of its head, in milliseconds, 100 to 3,600,000. Longer is answered 408.
+    #[serde(rename = "clientHeader")]
+    #[schemars(range(min = 100, max = 3_600_000))]
+    pub client_header_ms: u64,
+    /// The longest silence within a request's body, in milliseconds, 100 to 3,600,000.
+    #[serde(rename = "clientBodyIdle")]
+    #[schemars(range(min = 100, max = 3_600_000))]
+    pub client_body_idle_ms: u64,
+    /// The longest that a client may take none of what is sent to it, in milliseconds, 100 to 3,600,000.
+    #[serde(rename = "clientWriteIdle")]
+    #[schemars(range(min = 100, max = 3_600_000))]
+    pub client_write_idle_ms: u64,
+    /// How long a client connection is kept without a request, in milliseconds, 100 to 86,400,000.
+    #[serde(rename = "keepAlive")]
+    #[schemars(range(min = 100, max = 86_400_000))]
+    pub keep_alive_ms: u64,
+    /// The longest TLS handshake, in milliseconds, 100 to 3,600,000.
+    #[serde(rename = "tlsHandshake")]
+    #[schemars(range(min = 100, max = 3_600_000))]
+    pub tls_handshake_ms: u64,
+    /// From a request's head to the head of its response, retries included, in milliseconds, at most 86,400,000; 0: no limit. Longer is
+    /// answered 504.
+    #[serde(rename = "request")]
+    #[schemars(range(max = 86_400_000))]
+    pub request_ms: u64,
+    /// The longest wait for a backend connection when all are busy, in milliseconds, at most 3,600,000; 0: no wait. Longer is answered 503.
+    #[serde(rename = "pending")]
+    #[schemars(range(max = 3_600_000))]
+    pub pending_ms: u64,
+    /// How long running requests have to finish when the gateway stops, in milliseconds, at most 86,400,000.
+    #[serde(rename = "drain")]
+    #[schemars(range(max = 86_400_000))]
+    pub drain_ms: u64,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            client_header_ms: 10_000,
+            client_body_idle_ms: 30_000,
+            client_write_idle_ms: 30_000,
+            keep_alive_ms: 60_000,
+            tls_handshake_ms: 10_000,
+            request_ms: 30_000,
+            pending_ms: 5_000,
+            drain_ms: 30_000,
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Everything that was said, checked: what the control plane publishes and every shard builds from.
+
+use std::sync::Arc;
+
+use crate::api::Api;
+use crate::settings::Settings;
+
+/// A checked configuration. It never changes; a reload makes another.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The gateway's own settings.
+    pub settings: Settings,
+    /// The APIs in the order of their files, those that are idle included.
+    pub apis: Vec<Arc<Api>>,
+    /// Counts the snapshots of this process, from 1.
+    pub revision: u64,
+}
