@@ -1,1 +1,31 @@
 //! The data plane: every stage of an exchange, in order.
+//!
+//! [`start`] runs one shard per core; [`Engine`] is what the control plane sees of them. `exchange.rs` is the way of a request.
+
+mod access_log;
+mod annotate;
+mod body;
+mod call;
+mod carriage;
+mod chain;
+mod compile;
+mod connection;
+mod cors;
+mod coupling;
+mod exchange;
+mod local;
+mod plan;
+mod plane;
+mod report;
+pub mod router;
+mod servers;
+mod shared;
+mod site;
+pub mod telemetry;
+mod template;
+mod upstream;
+mod welcome;
+mod worker;
+mod writer;
+
+pub use plane::{Engine, StartError, StartOptions, start};

@@ -1,0 +1,208 @@
+//! What a definition may say of an HTTP backend. Names and defaults are the reference product's.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// `configuration` of an endpoint.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EndpointConfig {
+    /// URL of the backend: `http://host:port/base`, `https://…`, `ws://…`, `wss://…`, or `http://unix:/path/of.sock:/base`. The path
+    /// behind the API's context path is appended to it.
+    pub target: String,
+}
+
+/// `sharedConfiguration` of a group, inherited by its endpoints.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct SharedConfig {
+    /// Protocol and timeouts.
+    pub http: HttpConfig,
+    /// TLS towards the backend, for `https` and `wss` targets.
+    pub ssl: SslConfig,
+    /// A proxy between the gateway and the backend.
+    pub proxy: ProxyConfig,
+    /// Fields set on every request to the backend; one of the same name is replaced.
+    pub headers: Vec<Header>,
+}
+
+/// Protocol and timeouts.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Version of HTTP. `HTTP_2` is not spoken yet: such a backend is called by HTTP/1.1, with a warning.
+    pub version: Version,
+    /// For `HTTP_2`: whether to upgrade from HTTP/1.1. Not acted on yet.
+    pub clear_text_upgrade: bool,
+    /// Whether connections are kept for further requests.
+    pub keep_alive: bool,
+    /// How long an idle connection is kept, in milliseconds.
+    pub keep_alive_timeout: u64,
+    /// The longest that connecting may take, the TLS handshake included, in milliseconds.
+    pub connect_timeout: u64,
+    /// The longest that the backend may stay silent while a response is awaited, in milliseconds. 0: for ever.
+    pub read_timeout: u64,
+    /// The longest that a connection may stay without a byte in either direction, tunnels included, in milliseconds. 0: for ever.
+    pub idle_timeout: u64,
+    /// Not acted on: requests of one connection are sent one after another, because a lost response would be nobody's.
+    pub pipelining: bool,
+    /// Accepted for compatibility. Content codings pass through untouched in either case.
+    pub use_compression: bool,
+    /// Accepted for compatibility. The client's `Accept-Encoding` always reaches the backend.
+    pub propagate_client_accept_encoding: bool,
+    /// Whether the backend sees the client's `Host` instead of its own.
+    pub propagate_client_host: bool,
+    /// Whether redirects of GET and HEAD requests are followed by the gateway, at most 10 in a row.
+    pub follow_redirects: bool,
+    /// Most connections to the backend. They are divided among the shards; each has at least one.
+    #[schemars(range(min = 1))]
+    pub max_concurrent_connections: usize,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            version: Version::default(),
+            clear_text_upgrade: true,
+            keep_alive: true,
+            keep_alive_timeout: 30_000,
+            connect_timeout: 3_000,
+            read_timeout: 10_000,
+            idle_timeout: 60_000,
+            pipelining: false,
+            use_compression: true,
+            propagate_client_accept_encoding: false,
+            propagate_client_host: false,
+            follow_redirects: false,
+            max_concurrent_connections: 20,
+        }
+    }
+}
+
+/// Version of HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum Version {
+    /// HTTP/1.1.
+    #[default]
+    #[serde(rename = "HTTP_1_1")]
+    Http11,
+    /// HTTP/2.
+    #[serde(rename = "HTTP_2")]
+    Http2,
+}
+
+/// TLS towards the backend.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct SslConfig {
+    /// Whether the backend's name must be in its certificate.
+    pub hostname_verifier: bool,
+    /// Whether any certificate is taken. For trying out only.
+    pub trust_all: bool,
+    /// Certificates that are trusted; without one, those of the system.
+    pub trust_store: Store,
+    /// The gateway's own certificate, for backends that ask for one.
+    pub key_store: Store,
+}
+
+impl Default for SslConfig {
+    fn default() -> Self {
+        Self {
+            hostname_verifier: true,
+            trust_all: false,
+            trust_store: Store::default(),
+            key_store: Store::default(),
+        }
+    }
+}
+
+/// A store of certificates, or of a key and its certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Store {
+    /// Kind of store; empty for none.
+    #[serde(rename = "type")]
+    pub kind: StoreKind,
+    /// File of the store.
+    pub path: Option<String>,
+    /// The store itself: PEM text, or base64 of a PKCS#12 file.
+    pub content: Option<String>,
+    /// Password of the store.
+    pub password: Option<String>,
+    /// PKCS#12: name of the key; the first one without.
+    pub alias: Option<String>,
+    /// PKCS#12: password of the key, if it is another one.
+    pub key_password: Option<String>,
+    /// PEM key store: file of the certificate chain.
+    pub cert_path: Option<String>,
+    /// PEM key store: the certificate chain itself.
+    pub cert_content: Option<String>,
+    /// PEM key store: file of the key.
+    pub key_path: Option<String>,
+    /// PEM key store: the key itself.
+    pub key_content: Option<String>,
+}
+
+/// Kind of store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum StoreKind {
+    /// None.
+    #[default]
+    #[serde(rename = "", alias = "NONE")]
+    None,
+    /// PEM text.
+    #[serde(rename = "PEM")]
+    Pem,
+    /// PKCS#12.
+    #[serde(rename = "PKCS12")]
+    Pkcs12,
+    /// Java key store: refused with a hint, because its format is closed; `keytool` converts it to PKCS#12.
+    #[serde(rename = "JKS")]
+    Jks,
+}
+
+/// A proxy between the gateway and the backend.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct ProxyConfig {
+    /// Whether it is used.
+    pub enabled: bool,
+    /// Whether the environment's `HTTP_PROXY` / `HTTPS_PROXY` names it instead of `host` and `port`.
+    pub use_system_proxy: bool,
+    /// Protocol of the proxy.
+    #[serde(rename = "type")]
+    pub kind: ProxyKind,
+    /// Its host.
+    pub host: Option<String>,
+    /// Its port.
+    pub port: Option<u16>,
+    /// User name, if it asks for one.
+    pub username: Option<String>,
+    /// Password.
+    pub password: Option<String>,
+}
+
+/// Protocol of a proxy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum ProxyKind {
+    /// HTTP CONNECT (RFC 9110 section 9.3.6).
+    #[default]
+    #[serde(rename = "HTTP")]
+    Http,
+    /// SOCKS 4.
+    #[serde(rename = "SOCKS4")]
+    Socks4,
+    /// SOCKS 5 (RFC 1928).
+    #[serde(rename = "SOCKS5")]
+    Socks5,
+}
+
+/// A field.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// Name of the field.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}

@@ -1,0 +1,64 @@
+//! HTTP to HTTP: the entrypoint that takes every request as it is, and the endpoint that speaks HTTP/1.1 to a backend. WebSocket and
+//! server-sent events pass through both untouched.
+
+use std::rc::Rc;
+
+use ringway_contract::kind::{Part, decode};
+use ringway_contract::{Coupling, Endpoint, Entrypoint, Kind, Request};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+mod backend;
+mod config;
+mod endpoint;
+mod lane;
+mod probe;
+mod response;
+mod target;
+mod tls;
+
+pub use config::{EndpointConfig, SharedConfig};
+
+/// `http-proxy`, the entrypoint.
+pub static ENTRYPOINT: Kind<dyn Entrypoint> = Kind {
+    name: "http-proxy",
+    about: "HTTP/1.1 as it is: requests, WebSocket upgrades and server-sent events reach the endpoint unchanged.",
+    docs: include_str!("entrypoint.md"),
+    configuration: Part::of::<EntrypointConfig>(),
+    shared: None,
+    build: |_, _| Ok(Rc::new(HttpProxy)),
+};
+
+/// `http-proxy`, the endpoint.
+pub static ENDPOINT: Kind<dyn Endpoint> = Kind {
+    name: "http-proxy",
+    about: "An HTTP/1.1 backend, over TCP, TLS or a Unix socket.",
+    docs: include_str!("endpoint.md"),
+    configuration: Part::of::<EndpointConfig>(),
+    shared: Some(Part::of::<SharedConfig>()),
+    build: |source, services| {
+        let configuration = decode(source.configuration)?;
+        let shared = decode(source.shared)?;
+        Ok(Rc::new(endpoint::HttpProxy::new(configuration, shared, services)?))
+    },
+};
+
+/// The entrypoint has nothing to configure.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct EntrypointConfig {}
+
+struct HttpProxy;
+
+impl Entrypoint for HttpProxy {
+    fn criteria(&self) -> u8 {
+        0
+    }
+
+    fn matches(&self, _request: &Request) -> bool {
+        true
+    }
+
+    fn coupling(&self) -> Coupling {
+        Coupling::Transparent
+    }
+}

@@ -1,0 +1,67 @@
+//! One request and its response, as guards, policies and connectors see them.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use ringway_wire::{RequestHead, ResponseHead};
+
+use crate::Attributes;
+
+/// The request on its way to an endpoint.
+#[derive(Debug, Default)]
+pub struct Request {
+    /// The parsed head; edits made here are what the backend sees.
+    pub head: RequestHead,
+    /// Bytes of the path that the API's context path took; the rest is appended to the endpoint's target.
+    pub context_path_len: usize,
+}
+
+impl Request {
+    /// The path behind the context path; empty or starting with `/`.
+    pub fn rest(&self) -> &str {
+        self.head.path().get(self.context_path_len..).unwrap_or("")
+    }
+
+    /// Makes it ready for the next exchange, keeping its buffers.
+    pub fn clear(&mut self) {
+        self.head.clear();
+        self.context_path_len = 0;
+    }
+}
+
+/// Who is at the other end of the client's connection.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// The peer's address: the socket's, or what the PROXY protocol said. `None` for Unix sockets.
+    pub address: Option<SocketAddr>,
+    /// Whether the client speaks TLS to the gateway (or to the balancer that said so by the PROXY protocol).
+    pub tls: bool,
+}
+
+/// What is fixed about the API that an exchange belongs to.
+#[derive(Debug)]
+pub struct ApiInfo {
+    /// The definition's id.
+    pub id: String,
+    /// The definition's name.
+    pub name: String,
+    /// The API's own version.
+    pub version: String,
+}
+
+/// One request and its response.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The request. `None` only while an endpoint's lane has it.
+    pub request: Option<Box<Request>>,
+    /// The response's head, from the moment that there is one.
+    pub response: Option<Box<ResponseHead>>,
+    /// Context attributes.
+    pub attributes: Attributes,
+    /// The API.
+    pub api: Rc<ApiInfo>,
+    /// Name of the plan that admitted the exchange; empty before the guards ran.
+    pub plan: Rc<str>,
+    /// The client.
+    pub client: Client,
+}

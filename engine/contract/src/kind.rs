@@ -1,0 +1,101 @@
+//! How an extension is described: once per process, with everything that validation, help, schema and documentation need.
+
+use std::rc::Rc;
+
+use ringway_config::{Node, Problem};
+use schemars::{JsonSchema, Schema};
+use serde::de::DeserializeOwned;
+
+use crate::{Endpoint, Entrypoint, Guard, Policy, Pool};
+
+/// What a shard lends to the extensions that it builds.
+#[derive(Clone, Default)]
+pub struct Services {
+    /// Heads of responses, used again and again.
+    pub responses: Pool<ringway_wire::ResponseHead>,
+    /// What is asked of a head that a backend sends.
+    pub response_limits: ringway_wire::Limits,
+    /// Shards of the process: bounds that an operator gives for the whole are divided by it.
+    pub shards: usize,
+}
+
+/// The configuration that a definition gives to one extension.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// Its own configuration (`configuration`).
+    pub configuration: Option<&'a Node>,
+    /// What it inherits from its group (`sharedConfiguration`, with overrides laid over it). Endpoints only.
+    pub shared: Option<&'a Node>,
+}
+
+/// An extension will not be built from this configuration.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Refusal(pub String);
+
+impl Refusal {
+    fn of(problems: &[Problem]) -> Self {
+        Self(problems.iter().map(|problem| problem.to_string()).collect::<Vec<_>>().join("; "))
+    }
+}
+
+/// One part of a configuration: its schema, and its check with positions.
+#[derive(Clone, Copy)]
+pub struct Part {
+    /// The JSON Schema.
+    pub schema: fn() -> Schema,
+    /// All problems of a node, with positions.
+    pub check: fn(&Node) -> Vec<Problem>,
+}
+
+impl Part {
+    /// The part that deserializes to `C`.
+    pub const fn of<C: JsonSchema + DeserializeOwned>() -> Self {
+        Self { schema: || schemars::schema_for!(C), check: |node| ringway_config::check::<C>(node) }
+    }
+}
+
+/// Reads a part; an absent one is read as an empty map, so that every default applies.
+///
+/// # Errors
+/// The configuration does not fit `C`; all problems are named with their positions.
+pub fn decode<C: JsonSchema + DeserializeOwned>(node: Option<&Node>) -> Result<C, Refusal> {
+    match node {
+        Some(node) => ringway_config::decode::<C>(node).map_err(|problems| Refusal::of(&problems)),
+        None => serde_json::from_str("{}").map_err(|error| Refusal(error.to_string())),
+    }
+}
+
+/// An extension of one of the four traits.
+pub struct Kind<T: ?Sized> {
+    /// The name that definitions use, in kebab case.
+    pub name: &'static str,
+    /// One sentence for lists.
+    pub about: &'static str,
+    /// The reference page's text, Markdown.
+    pub docs: &'static str,
+    /// `configuration`.
+    pub configuration: Part,
+    /// `sharedConfiguration`; endpoints only.
+    pub shared: Option<Part>,
+    /// Builds one for a shard.
+    pub build: fn(Source<'_>, &Services) -> Result<Rc<T>, Refusal>,
+}
+
+/// The tables of all kinds, joined by the binary.
+#[derive(Clone, Copy)]
+pub struct Registry {
+    /// How consumers reach an API.
+    pub entrypoints: &'static [&'static Kind<dyn Entrypoint>],
+    /// What an API reaches.
+    pub endpoints: &'static [&'static Kind<dyn Endpoint>],
+    /// Who may call a plan.
+    pub guards: &'static [&'static Kind<dyn Guard>],
+    /// Steps of flows.
+    pub policies: &'static [&'static Kind<dyn Policy>],
+}
+
+/// The kind called `name`, in a table.
+pub fn find<T: ?Sized>(table: &'static [&'static Kind<T>], name: &str) -> Option<&'static Kind<T>> {
+    table.iter().find(|kind| kind.name == name).copied()
+}

@@ -1,0 +1,39 @@
+//! A refusal or an answer of the gateway's own.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::StatusCode;
+
+/// A response that a guard or policy makes instead of calling the endpoint.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// Stable key, upper snake case, by which response templates find it; empty for an answer that is not a refusal.
+    pub key: &'static str,
+    /// One sentence for the client. Becomes the `detail` of a problem document (RFC 9457) when there is no body.
+    pub message: Cow<'static, str>,
+    /// Fields of the response, besides framing.
+    pub headers: Vec<(Cow<'static, str>, Bytes)>,
+    /// The body, when the answer has one of its own.
+    pub body: Option<Bytes>,
+}
+
+impl Reply {
+    /// A refusal.
+    pub fn refusal(status: StatusCode, key: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, key, message: message.into(), headers: Vec::new(), body: None }
+    }
+
+    /// An answer with a body.
+    pub fn answer(status: StatusCode, body: Bytes) -> Self {
+        Self { status, key: "", message: Cow::Borrowed(""), headers: Vec::new(), body: Some(body) }
+    }
+
+    /// The same with one more field.
+    pub fn header(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Bytes>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+}

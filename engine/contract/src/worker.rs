@@ -1,0 +1,76 @@
+//! A boxed future that serves one job after another, so that a job costs no allocation.
+//!
+//! ```text
+//!  owner                         worker's future
+//!  assign(job) ───── desk ─────▶ jobs.next().await
+//!  poll_outcome ◀─── desk ────── jobs.done(outcome)
+//! ```
+//!
+//! The owner polls the worker inside its own task; the desk between them therefore needs no waker. Dropping the worker cancels its
+//! job together with every operation that the job has under way.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+struct Desk<J, O> {
+    job: Cell<Option<J>>,
+    outcome: Cell<Option<O>>,
+}
+
+/// The owner's handle: gives jobs, polls for outcomes.
+pub struct Worker<J, O> {
+    future: Pin<Box<dyn Future<Output = ()>>>,
+    desk: Rc<Desk<J, O>>,
+}
+
+impl<J: 'static, O: 'static> Worker<J, O> {
+    /// Makes a worker from `serve`, whose future loops over [`Jobs::next`] and [`Jobs::done`].
+    pub fn new<F, Fut>(serve: F) -> Self
+    where
+        F: FnOnce(Jobs<J, O>) -> Fut,
+        Fut: Future<Output = ()> + 'static,
+    {
+        let desk = Rc::new(Desk { job: Cell::new(None), outcome: Cell::new(None) });
+        let future = Box::pin(serve(Jobs { desk: desk.clone() }));
+        Self { future, desk }
+    }
+
+    /// Runs one job to its end. `None` when the worker ended instead of finishing it.
+    pub async fn run(&mut self, job: J) -> Option<O> {
+        self.desk.job.set(Some(job));
+        poll_fn(|cx| self.poll_outcome(cx)).await
+    }
+
+    fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Option<O>> {
+        let ended = self.future.as_mut().poll(cx).is_ready();
+        match self.desk.outcome.take() {
+            Some(outcome) => Poll::Ready(Some(outcome)),
+            None if ended => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// The worker's side of the desk.
+pub struct Jobs<J, O> {
+    desk: Rc<Desk<J, O>>,
+}
+
+impl<J, O> Jobs<J, O> {
+    /// Waits for the next job.
+    pub async fn next(&mut self) -> J {
+        poll_fn(|_| match self.desk.job.take() {
+            Some(job) => Poll::Ready(job),
+            None => Poll::Pending,
+        })
+        .await
+    }
+
+    /// Hands the outcome of the present job to the owner.
+    pub fn done(&mut self, outcome: O) {
+        self.desk.outcome.set(Some(outcome));
+    }
+}

@@ -1,0 +1,162 @@
+//! The client's body, as it arrives.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use ringway_contract::{Cause, Fault};
+use ringway_net::Buffers;
+use ringway_wire::chunk::{Decoded, Decoder};
+use ringway_wire::{Fields, Framing};
+
+use crate::connection::Connection;
+use crate::site::Site;
+
+/// A piece of a body.
+pub enum Part {
+    /// Payload in a pooled buffer.
+    Data(BytesMut),
+    /// The trailer section; the end of the body.
+    Trailers(Box<Fields>),
+}
+
+/// Bodies with at least this much to come are read into large blocks: fewer, longer reads.
+const LARGE_FROM_BYTES: u64 = 48 * 1024;
+
+/// Reads one body. What lies behind it stays in `input` for the next request.
+pub struct BodyReader<'a> {
+    connection: &'a Connection,
+    buffers: &'a Buffers,
+    input: &'a mut BytesMut,
+    state: State,
+    idle: Duration,
+    bytes_max: u64,
+    /// Payload bytes read so far.
+    pub payload_bytes: u64,
+}
+
+enum State {
+    Length { left: u64 },
+    Chunked { decoder: Decoder, trailers: Box<Fields> },
+    /// The content is complete; these go out last.
+    Trailers(Box<Fields>),
+    Done,
+}
+
+impl<'a> BodyReader<'a> {
+    /// A reader of a body framed as `framing`.
+    pub fn new(
+        connection: &'a Connection,
+        buffers: &'a Buffers,
+        input: &'a mut BytesMut,
+        framing: Framing,
+        site: &Site,
+    ) -> Self {
+        let state = match framing {
+            Framing::Length(left) if left > 0 => State::Length { left },
+            Framing::Chunked => State::Chunked { decoder: Decoder::new(&site.limits), trailers: Box::default() },
+            _ => State::Done,
+        };
+        let idle = site.timeouts.client_body_idle;
+        Self { connection, buffers, input, state, idle, bytes_max: site.body_bytes_max, payload_bytes: 0 }
+    }
+
+    /// The next piece; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Part>, Fault> {
+        match &mut self.state {
+            State::Done => Ok(None),
+            State::Length { left } => {
+                let left = *left;
+                let mut piece = self.some(left).await?;
+                if piece.len() as u64 > left {
+                    // The next request is right behind: it stays, the piece goes.
+                    let mut own = self.buffers.take();
+                    own.extend_from_slice(piece.get(..left as usize).unwrap_or_default());
+                    bytes::Buf::advance(&mut piece, left as usize);
+                    *self.input = std::mem::replace(&mut piece, own);
+                }
+                let left = left - piece.len() as u64;
+                self.state = if left == 0 { State::Done } else { State::Length { left } };
+                self.count(piece.len())?;
+                Ok(Some(Part::Data(piece)))
+            }
+            State::Chunked { .. } => self.chunk().await,
+            State::Trailers(_) => match std::mem::replace(&mut self.state, State::Done) {
+                State::Trailers(trailers) => Ok(Some(Part::Trailers(trailers))),
+                _ => Ok(None),
+            },
+        }
+    }
+
+    /// The next bytes of a tunnel; `None` when the client has closed its side.
+    pub async fn raw(&mut self) -> Result<Option<BytesMut>, Fault> {
+        if !self.input.is_empty() {
+            let fresh = self.buffers.take();
+            return Ok(Some(std::mem::replace(self.input, fresh)));
+        }
+        // No buffer is held while the tunnel is quiet.
+        self.connection.stream.readable().await.map_err(|_| Fault::new(Cause::ClientClosed))?;
+        match self.connection.stream.read(self.buffers.take()).await {
+            (Ok(0), buffer) => {
+                self.buffers.put(buffer);
+                Ok(None)
+            }
+            (Ok(read), buffer) => {
+                self.payload_bytes += read as u64;
+                Ok(Some(buffer))
+            }
+            (Err(_), buffer) => {
+                self.buffers.put(buffer);
+                Err(Fault::new(Cause::ClientClosed))
+            }
+        }
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Part>, Fault> {
+        loop {
+            let mut piece = self.some(0).await?;
+            let State::Chunked { decoder, trailers } = &mut self.state else { return Ok(None) };
+            let decoded = decoder
+                .decode(&mut piece, self.input, trailers)
+                .map_err(|rejection| Fault::new(Cause::ClientBodyInvalid).detail(rejection.message()))?;
+            if decoded == Decoded::End {
+                let trailers = std::mem::take(trailers);
+                self.state = if trailers.is_empty() { State::Done } else { State::Trailers(trailers) };
+            }
+            if !piece.is_empty() {
+                self.count(piece.len())?;
+                return Ok(Some(Part::Data(piece)));
+            }
+            self.buffers.put(piece);
+            match std::mem::replace(&mut self.state, State::Done) {
+                State::Trailers(trailers) => return Ok(Some(Part::Trailers(trailers))),
+                State::Done => return Ok(None),
+                more => self.state = more,
+            }
+        }
+    }
+
+    /// Bytes that are there, or the next that come; `left` is what is known to be still missing.
+    async fn some(&mut self, left: u64) -> Result<BytesMut, Fault> {
+        if !self.input.is_empty() {
+            let fresh = self.buffers.take();
+            return Ok(std::mem::replace(self.input, fresh));
+        }
+        let buffer = if left >= LARGE_FROM_BYTES { self.buffers.take_large() } else { self.buffers.take() };
+        self.connection.timer.arm(self.idle);
+        let read = self.connection.timer.guard(self.connection.stream.read(buffer)).await;
+        self.connection.timer.disarm();
+        match read {
+            Ok((Ok(read), buffer)) if read > 0 => Ok(buffer),
+            Ok((_, buffer)) => {
+                self.buffers.put(buffer);
+                Err(Fault::new(Cause::ClientClosed))
+            }
+            Err(_) => Err(Fault::new(Cause::ClientBodyTimeout)),
+        }
+    }
+
+    fn count(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.payload_bytes += bytes as u64;
+        if self.payload_bytes > self.bytes_max { Err(Fault::new(Cause::ClientBodyTooLarge)) } else { Ok(()) }
+    }
+}

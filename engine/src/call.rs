@@ -1,0 +1,429 @@
+//! The call of an endpoint: choose one, hand it the request over a lane, bring its response to the client; again elsewhere where that
+//! is safe.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::StatusCode;
+use ringway_contract::{Cause, Fault, Frame, Request, Retry};
+use ringway_net::Peek;
+use ringway_wire::{Connection as ConnectionOption, Framing, Known, ResponseHead, Version};
+
+use crate::annotate;
+use crate::body::{BodyReader, Part};
+use crate::carriage::Desk;
+use crate::chain::Chain;
+use crate::coupling::{Coupled, Gate, Received};
+use crate::exchange::{Next, Stage, Stop};
+use crate::upstream::group::Tried;
+use crate::writer::Writer;
+
+/// How an exchange went.
+#[derive(Debug)]
+pub struct Served {
+    /// The final status.
+    pub status: StatusCode,
+    /// What becomes of the client's connection.
+    pub next: Next,
+    /// Payload bytes from the client.
+    pub request_bytes: u64,
+    /// Payload bytes to the client.
+    pub response_bytes: u64,
+    /// What failed, if something did.
+    pub fault: Option<Fault>,
+    /// Whether the response broke off, or never came.
+    pub aborted: bool,
+}
+
+/// After this long without a response it is worth asking whether the client is still there.
+const LOOK_AFTER: Duration = Duration::from_millis(200);
+
+/// How one attempt ended.
+enum Attempt {
+    Served(Served),
+    /// No response; the request is here again and may go elsewhere.
+    Failed(Box<Request>, Fault),
+    /// No response, and no way to try again.
+    Lost(Stop),
+}
+
+/// Calls an endpoint of the API's group.
+pub async fn call(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched: &[u16]) -> Result<Served, Stop> {
+    let api = stage.api;
+    let Some(group) = api.group.as_ref() else { return Err(Fault::new(Cause::NoEndpoint).into()) };
+    let mut tried = Tried::default();
+    let mut attempts = 0;
+    let mut stale = false;
+    loop {
+        let now = stage.local.shard.now();
+        if api.failover.as_ref().is_some_and(|failover| !failover.breaker.admit(now)) {
+            return Err(Fault::new(Cause::CircuitOpen).into());
+        }
+        let fresh = attempts > 0 && api.failover.as_ref().is_some_and(|failover| failover.force_next);
+        let Some((index, member)) = group.choose(tried, fresh) else { return Err(Fault::new(Cause::NoEndpoint).into()) };
+        desk.total.arm(stage.site.timeouts.pending);
+        let held = desk.total.guard(member.hold()).await;
+        desk.total.disarm();
+        let mut held = held.map_err(|_| Fault::new(Cause::PendingTimeout))??;
+
+        let attempt = attempt(stage, desk, chain, matched, &mut held).await;
+        let took = stage.local.shard.now().saturating_duration_since(now);
+        if let Some(failover) = &api.failover {
+            match &attempt {
+                Attempt::Served(served) => failover.breaker.ended(is_backends(served.fault), took, now),
+                Attempt::Failed(_, fault) => failover.breaker.ended(is_backends(Some(*fault)), took, now),
+                Attempt::Lost(_) => failover.breaker.abandoned(),
+            }
+        }
+        match attempt {
+            Attempt::Served(served) => {
+                if served.fault.is_none() && served.next != Next::Linger {
+                    held.give_back();
+                } else if let Some(fault) = served.fault
+                    && is_backends(Some(fault))
+                {
+                    member.counters.faults.bump();
+                }
+                return Ok(served);
+            }
+            Attempt::Lost(stop) => return Err(stop),
+            Attempt::Failed(request, fault) => {
+                member.counters.faults.bump();
+                drop(held);
+                let idempotent = request.head.framing == Framing::None && request.head.method.is_idempotent();
+                stage.exchange.request = Some(request);
+                let again = match fault.retry {
+                    // The pool gave out a connection that its backend was closing: once more, over another one.
+                    Retry::Idempotent if idempotent && !stale => {
+                        stale = true;
+                        true
+                    }
+                    Retry::Safe => retries(stage, attempts),
+                    _ => idempotent && retries(stage, attempts),
+                };
+                if !again {
+                    return Err(fault.into());
+                }
+                if fault.retry != Retry::Idempotent {
+                    tried.mark(index);
+                    attempts += 1;
+                }
+                stage.local.counters.retries.bump();
+            }
+        }
+    }
+}
+
+fn retries(stage: &Stage<'_>, attempts: u32) -> bool {
+    stage.api.failover.as_ref().is_some_and(|failover| attempts < failover.retries_max)
+}
+
+fn is_backends(fault: Option<Fault>) -> bool {
+    fault.is_some_and(|fault| fault.cause.side() == ringway_contract::Side::Backend)
+}
+
+async fn attempt(
+    stage: &mut Stage<'_>,
+    desk: &mut Desk,
+    chain: &Chain,
+    matched: &[u16],
+    held: &mut crate::upstream::Held,
+) -> Attempt {
+    let (Some(request), Some(lane)) = (stage.exchange.request.take(), held.lane()) else {
+        return Attempt::Lost(Fault::new(Cause::Internal).into());
+    };
+    let framing = request.head.framing;
+    let upgrade = request.head.upgrade;
+    let coupled = Coupled::new(lane);
+    coupled.send(Frame::Open(request)).await;
+
+    let connection = stage.connection;
+    let Desk { input, write, total, .. } = desk;
+    let buffers = &stage.local.shard.buffers;
+    let mut reader = BodyReader::new(connection, buffers, input, framing, stage.site);
+    if framing == Framing::None && !upgrade {
+        coupled.send(Frame::End).await;
+        let mut writer = Writer::new(connection, buffers, write, stage.site.timeouts.client_write_idle);
+        return down(stage, chain, matched, &coupled, total, &mut writer, &std::cell::Cell::new(true)).await;
+    }
+
+    let received = std::cell::Cell::new(framing == Framing::None);
+    let joined = {
+        let mut writer = Writer::new(connection, buffers, write, stage.site.timeouts.client_write_idle);
+        let up = up(&coupled, &mut reader, &received, upgrade);
+        let down = down(stage, chain, matched, &coupled, total, &mut writer, &received);
+        coupled.join(up, down).await
+    };
+    match joined {
+        Ok(joined) => match joined.outcome {
+            Attempt::Served(mut served) => {
+                served.request_bytes = reader.payload_bytes;
+                // An early response: the rest of the request's body is still to come.
+                if !received.get() && served.next == Next::KeepAlive {
+                    served.next = Next::Linger;
+                }
+                Attempt::Served(served)
+            }
+            other => other,
+        },
+        // `down` was cut off. If it had begun to answer, nothing can be said any more.
+        Err(fault) => match stage.exchange.response.as_ref() {
+            Some(response) => Attempt::Served(Served {
+                status: response.status,
+                next: Next::Close,
+                request_bytes: reader.payload_bytes,
+                response_bytes: 0,
+                fault: Some(fault),
+                aborted: true,
+            }),
+            None => Attempt::Lost(fault.into()),
+        },
+    }
+}
+
+/// The client's body, and after a 101 its bytes, to the lane.
+async fn up(
+    coupled: &Coupled<'_>,
+    reader: &mut BodyReader<'_>,
+    received: &std::cell::Cell<bool>,
+    upgrade: bool,
+) -> Result<(), Fault> {
+    if !received.get() {
+        coupled.opened(Gate::Body).await;
+        while let Some(part) = reader.next().await? {
+            let taken = match part {
+                Part::Data(piece) => coupled.send(Frame::Data(ringway_contract::Chunk::Pooled(piece))).await,
+                Part::Trailers(trailers) => coupled.send(Frame::Trailers(trailers)).await,
+            };
+            if !taken {
+                return Ok(());
+            }
+        }
+        received.set(true);
+    }
+    coupled.send(Frame::End).await;
+    if upgrade {
+        coupled.opened(Gate::Tunnel).await;
+        while let Some(piece) = reader.raw().await? {
+            if !coupled.send(Frame::Data(ringway_contract::Chunk::Pooled(piece))).await {
+                return Ok(());
+            }
+        }
+        coupled.send(Frame::End).await;
+    }
+    Ok(())
+}
+
+/// The lane's response to the client.
+async fn down(
+    stage: &mut Stage<'_>,
+    chain: &Chain,
+    matched: &[u16],
+    coupled: &Coupled<'_>,
+    total: &ringway_net::Slot,
+    writer: &mut Writer<'_>,
+    received: &std::cell::Cell<bool>,
+) -> Attempt {
+    let (request, response) = loop {
+        match reply(stage, coupled, total).await {
+            Ok(Frame::Ready) => coupled.open(Gate::Body),
+            Ok(Frame::Interim(interim)) => {
+                interim.encode(Framing::None, ConnectionOption::Keep, writer.gathered());
+                stage.local.services.responses.put(interim);
+                if let Err(fault) = writer.flush().await {
+                    return Attempt::Lost(fault.into());
+                }
+            }
+            Ok(Frame::Reply(request, response)) => break (request, response),
+            Ok(Frame::Fail(request, fault)) => return Attempt::Failed(request, fault),
+            Ok(_) => return Attempt::Lost(Fault::new(Cause::Internal).detail("a frame before the reply").into()),
+            Err(fault) => return Attempt::Lost(fault.into()),
+        }
+    };
+    stage.exchange.request = Some(request);
+    stage.exchange.response = Some(response);
+
+    if !matched.is_empty()
+        && let Some(reply) = chain.response(stage.exchange, matched).await
+    {
+        stage.exchange.response = None;
+        return Attempt::Lost(reply.into());
+    }
+    annotate::response(stage);
+    let Some(plan) = Delivery::plan(stage, received.get()) else {
+        return Attempt::Lost(Fault::new(Cause::Internal).into());
+    };
+    if let Some(response) = stage.exchange.response.as_deref() {
+        let connection = match plan.closing {
+            Closing::Keep => ConnectionOption::Keep,
+            Closing::KeepAlive => ConnectionOption::KeepAlive,
+            Closing::Close => ConnectionOption::Close,
+            Closing::Upgrade => ConnectionOption::Upgrade(response.fields.known(Known::Upgrade).unwrap_or_default()),
+        };
+        response.encode(plan.framing, connection, writer.gathered());
+    }
+    let mut served = Served {
+        status: plan.status,
+        next: if plan.keep_alive { Next::KeepAlive } else { Next::Close },
+        request_bytes: 0,
+        response_bytes: 0,
+        fault: None,
+        aborted: false,
+    };
+    if plan.tunnel {
+        coupled.open(Gate::Tunnel);
+        served.next = Next::Close;
+    }
+    if let Err(fault) = relay(coupled, writer, &plan).await {
+        served.fault = Some(fault);
+        served.aborted = true;
+        served.next = Next::Close;
+        stage.connection.stream.abort();
+    }
+    served.response_bytes = writer.payload_bytes;
+    Attempt::Served(served)
+}
+
+/// The next frame before the reply, within the exchange's deadline, as long as the client is there.
+async fn reply(stage: &Stage<'_>, coupled: &Coupled<'_>, total: &ringway_net::Slot) -> Result<Frame, Fault> {
+    let lost = || Fault::new(Cause::BackendClosed).detail("the lane ended without a reply");
+    if let Received::Frame(frame) = coupled.try_recv().await {
+        return Ok(frame);
+    }
+    total.arm(LOOK_AFTER);
+    let early = total.guard(coupled.recv()).await;
+    total.disarm();
+    if let Ok(frame) = early {
+        return frame.ok_or_else(lost);
+    }
+    // It takes long: from here on the client's going away ends the exchange.
+    total.arm(stage.site.timeouts.request.saturating_sub(LOOK_AFTER));
+    let outcome = total
+        .guard(async {
+            let mut frame = pin!(coupled.recv());
+            let mut gone = pin!(gone(stage));
+            poll_fn(|cx| {
+                if let Poll::Ready(frame) = frame.as_mut().poll(cx) {
+                    return Poll::Ready(frame.ok_or_else(lost));
+                }
+                gone.as_mut().poll(cx).map(|()| Err(Fault::new(Cause::ClientClosed)))
+            })
+            .await
+        })
+        .await;
+    total.disarm();
+    outcome.unwrap_or(Err(Fault::new(Cause::RequestTimeout)))
+}
+
+/// Ready when the client has closed. A client that sends its body or pipelines is there, and is not looked after any more.
+async fn gone(stage: &Stage<'_>) {
+    let idle = matches!(stage.connection.stream.peek(), Peek::Quiet);
+    if idle {
+        let _ = stage.connection.stream.readable().await;
+    }
+    if !matches!(stage.connection.stream.peek(), Peek::Closed) {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// What a response says of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    /// Nothing: it stays, as HTTP/1.1 has it.
+    Keep,
+    /// That it stays, to a client of HTTP/1.0.
+    KeepAlive,
+    Close,
+    Upgrade,
+}
+
+/// How a response is framed for this client.
+struct Delivery {
+    status: StatusCode,
+    framing: Framing,
+    closing: Closing,
+    keep_alive: bool,
+    tunnel: bool,
+}
+
+impl Delivery {
+    fn plan(stage: &Stage<'_>, received: bool) -> Option<Self> {
+        let request = &stage.exchange.request.as_deref()?.head;
+        let response: &ResponseHead = stage.exchange.response.as_deref()?;
+        let status = response.status;
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return Some(Self { status, framing: Framing::None, closing: Closing::Upgrade, keep_alive: false, tunnel: true });
+        }
+        let old = request.version == Version::Http10;
+        // RFC 9112 section 7.1: no chunked coding to a client of HTTP/1.0; its body ends with the connection.
+        let framing = match response.framing {
+            Framing::Chunked | Framing::UntilClose if old => Framing::UntilClose,
+            Framing::UntilClose => Framing::Chunked,
+            framing => framing,
+        };
+        // The body of an early response's request may or may not come: no further request can be told apart from it.
+        let expecting = request.expect_continue && !received;
+        let keep_alive = stage.keep_alive && framing != Framing::UntilClose && !expecting;
+        let closing = match (keep_alive, old) {
+            (true, false) => Closing::Keep,
+            (true, true) => Closing::KeepAlive,
+            (false, _) => Closing::Close,
+        };
+        Some(Self { status, framing, closing, keep_alive, tunnel: false })
+    }
+}
+
+/// The body, frame by frame. What is gathered leaves as soon as the lane has nothing more at hand.
+async fn relay(coupled: &Coupled<'_>, writer: &mut Writer<'_>, plan: &Delivery) -> Result<(), Fault> {
+    let chunked = plan.framing == Framing::Chunked;
+    loop {
+        let frame = match coupled.try_recv().await {
+            Received::Frame(frame) => Some(frame),
+            Received::Ended => None,
+            Received::Nothing => {
+                writer.flush().await?;
+                coupled.recv().await
+            }
+        };
+        match frame {
+            Some(Frame::Data(piece)) => {
+                let weight = piece.len();
+                writer.data(piece, chunked).await?;
+                if plan.tunnel {
+                    writer.flush().await?;
+                }
+                coupled.grant(weight);
+            }
+            Some(Frame::Trailers(trailers)) => {
+                if chunked {
+                    writer.last_chunk(Some(&trailers));
+                    return end(coupled, writer).await;
+                }
+            }
+            Some(Frame::End) => {
+                if chunked {
+                    writer.last_chunk(None);
+                }
+                return writer.flush().await;
+            }
+            Some(Frame::Abort(fault)) => {
+                // What is complete goes out; the missing end tells the client.
+                writer.flush().await?;
+                return Err(fault);
+            }
+            Some(_) => return Err(Fault::new(Cause::Internal).detail("a frame after the reply")),
+            None => return Err(Fault::new(Cause::BackendClosed).detail("the lane ended in the body")),
+        }
+    }
+}
+
+/// Waits for the end that follows trailers, then flushes.
+async fn end(coupled: &Coupled<'_>, writer: &mut Writer<'_>) -> Result<(), Fault> {
+    match coupled.recv().await {
+        Some(Frame::End) => writer.flush().await,
+        Some(Frame::Abort(fault)) => Err(fault),
+        _ => Err(Fault::new(Cause::BackendClosed)),
+    }
+}

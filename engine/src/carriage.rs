@@ -1,0 +1,164 @@
+//! The client's half of exchanges: a worker that takes a connection with something to read, serves what is there, and gives the
+//! connection back when it is idle again.
+//!
+//! A carriage holds every buffer that an exchange needs; an idle connection holds none.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use ringway_contract::{Attributes, Jobs, Request, Worker};
+use ringway_net::Slot;
+use ringway_wire::{Parsed, Rejection};
+
+use crate::connection::Connection;
+use crate::exchange::{self, Next};
+use crate::local::Local;
+use crate::report;
+
+/// Gives the connection back, or nothing when it is closed.
+pub type Carriage = Worker<Connection, Option<Connection>>;
+
+/// Idle carriages that a shard keeps; more are made under load and dropped after it.
+pub const CARRIAGES_KEPT_MAX: usize = 1024;
+
+/// What a carriage keeps from one exchange to the next.
+pub struct Desk {
+    /// Bytes of the client that no exchange has taken yet.
+    pub input: BytesMut,
+    /// The request, while no endpoint's lane has it.
+    pub request: Option<Box<Request>>,
+    /// Indices of the flows that the present request takes.
+    pub matched: Vec<u16>,
+    /// Room for the attributes of the present exchange.
+    pub attributes: Attributes,
+    /// Deadline of a write to the client.
+    pub write: Slot,
+    /// Deadline of the exchange.
+    pub total: Slot,
+}
+
+/// A new carriage for a shard.
+pub fn carriage(local: Rc<Local>) -> Carriage {
+    Worker::new(|jobs| run(local, jobs))
+}
+
+async fn run(local: Rc<Local>, mut jobs: Jobs<Connection, Option<Connection>>) {
+    let mut desk = Desk {
+        input: BytesMut::new(),
+        request: None,
+        matched: Vec::new(),
+        attributes: Attributes::default(),
+        write: local.shard.timers.slot(),
+        total: local.shard.timers.slot(),
+    };
+    loop {
+        let mut connection = jobs.next().await;
+        desk.input = local.shard.buffers.take();
+        if let Some(early) = connection.early.take() {
+            desk.input.extend_from_slice(&early);
+        }
+        let back = serve(&local, &mut desk, connection).await;
+        local.shard.buffers.put(std::mem::take(&mut desk.input));
+        jobs.done(back);
+    }
+}
+
+/// Serves every request that is there. `None`: the connection is closed.
+async fn serve(local: &Rc<Local>, desk: &mut Desk, mut connection: Connection) -> Option<Connection> {
+    loop {
+        match read_head(local, desk, &mut connection).await {
+            Read::Head => {}
+            Read::Gone => return None,
+            Read::Timeout => {
+                report::timeout(local, &mut connection, desk).await;
+                return None;
+            }
+            Read::Refused(rejection) => {
+                report::rejection(local, &mut connection, desk, &rejection).await;
+                return None;
+            }
+        }
+        match exchange::run(local, desk, &mut connection).await {
+            Next::KeepAlive => {}
+            Next::Close => return None,
+            Next::Linger => {
+                linger(local, desk, &mut connection).await;
+                return None;
+            }
+        }
+        if desk.input.is_empty() {
+            return Some(connection);
+        }
+    }
+}
+
+/// By how much a head's buffer grows when a pooled one is too small for it.
+const GROWTH_BYTES: usize = 16 * 1024;
+
+enum Read {
+    Head,
+    Gone,
+    Timeout,
+    Refused(Rejection),
+}
+
+/// Reads until a request head is complete.
+async fn read_head(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection) -> Read {
+    let site = local.site();
+    let mut request = desk.request.take().unwrap_or_default();
+    request.clear();
+    connection.timer.arm(site.timeouts.client_header);
+    let read = loop {
+        if !desk.input.is_empty() {
+            match request.head.parse(&mut desk.input, &site.limits) {
+                Ok(Parsed::Complete) => break Read::Head,
+                Ok(Parsed::Partial) => {}
+                Err(rejection) => break Read::Refused(rejection),
+            }
+        }
+        // A head may be larger than a pooled buffer; the parser bounds it.
+        if desk.input.len() == desk.input.capacity() {
+            desk.input.reserve(GROWTH_BYTES);
+        }
+        let input = std::mem::take(&mut desk.input);
+        match connection.timer.guard(connection.stream.read(input)).await {
+            Ok((Ok(0) | Err(_), input)) => {
+                desk.input = input;
+                break Read::Gone;
+            }
+            Ok((Ok(_), input)) => desk.input = input,
+            Err(_) => break if !desk.input.is_empty() { Read::Timeout } else { Read::Gone },
+        }
+    };
+    connection.timer.disarm();
+    desk.request = Some(request);
+    read
+}
+
+/// How long a closing connection's leftover is read, so that a reset does not overtake the response.
+const LINGER_FOR: Duration = Duration::from_secs(2);
+/// And how much of it.
+const LINGER_BYTES_MAX: usize = 256 * 1024;
+
+/// Closes the write side and reads what the client still sends, within bounds (RFC 9112 section 9.6).
+pub async fn linger(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection) {
+    connection.timer.arm(LINGER_FOR);
+    let Ok(()) = connection.timer.guard(connection.stream.shutdown()).await.unwrap_or(Ok(())) else { return };
+    let mut left = LINGER_BYTES_MAX;
+    let mut buffer = std::mem::take(&mut desk.input);
+    loop {
+        buffer.clear();
+        match connection.timer.guard(connection.stream.read(buffer)).await {
+            Ok((Ok(read), back)) if read > 0 && read < left => {
+                left -= read;
+                buffer = back;
+            }
+            Ok((_, back)) => {
+                local.shard.buffers.put(back);
+                return;
+            }
+            Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! One exchange, stage by stage.
+
+use std::rc::Rc;
+
+use http::StatusCode;
+use ringway_contract::{Cause, Exchange, Fault, Reply};
+use ringway_wire::Framing;
+
+use crate::annotate;
+use crate::call::{self, Served};
+use crate::carriage::Desk;
+use crate::connection::Connection;
+use crate::local::Local;
+use crate::plan;
+use crate::report;
+use crate::site::{ApiSite, Site};
+
+/// What becomes of the client's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The next request may come.
+    KeepAlive,
+    /// Closed at once.
+    Close,
+    /// Closed after reading what the client still sends.
+    Linger,
+}
+
+/// Why an exchange ends before its endpoint answered.
+pub enum Stop {
+    /// A refusal, or an answer of the gateway's own.
+    Reply(Box<Reply>),
+    /// A failure.
+    Fault(Fault),
+}
+
+impl From<Box<Reply>> for Stop {
+    fn from(reply: Box<Reply>) -> Self {
+        Stop::Reply(reply)
+    }
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Stop::Fault(fault)
+    }
+}
+
+/// Everything that the stages of one exchange work on.
+pub struct Stage<'a> {
+    /// The shard.
+    pub local: &'a Rc<Local>,
+    /// The site that the exchange began with; it ends with it too.
+    pub site: &'a Site,
+    /// The API.
+    pub api: &'a ApiSite,
+    /// The client's connection.
+    pub connection: &'a Connection,
+    /// The request and response.
+    pub exchange: &'a mut Exchange,
+    /// Whether the client's connection may serve another request after this one.
+    pub keep_alive: bool,
+}
+
+/// Serves the request on the desk.
+pub async fn run(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection) -> Next {
+    let started = local.shard.now();
+    local.counters.requests.bump();
+    connection.requests = connection.requests.saturating_add(1);
+
+    let site = local.site();
+    let Some(mut request) = desk.request.take() else { return Next::Close };
+    let keep_alive = request.head.persistent && !local.draining() && connection.requests < site.requests_max;
+
+    let Some(found) = site.find(&request.head, connection.server) else {
+        let next = report::unrouted(local, &site, connection, desk, &request, keep_alive).await;
+        desk.request = Some(request);
+        return next;
+    };
+    request.context_path_len = found.prefix_len;
+    let mut exchange = Exchange {
+        request: Some(request),
+        response: None,
+        attributes: std::mem::take(&mut desk.attributes),
+        api: found.api.info.clone(),
+        plan: local.no_plan.clone(),
+        client: connection.client.clone(),
+    };
+    let draft = local.access_log.draft(&exchange, started);
+    let mut stage = Stage { local, site: &site, api: found.api, connection, exchange: &mut exchange, keep_alive };
+    let served = match stages(&mut stage, desk).await {
+        Ok(served) => served,
+        Err(stop) => report::stop(&mut stage, desk, stop).await,
+    };
+
+    let took = local.shard.now().saturating_duration_since(started);
+    found.api.counters.request_bytes.add(served.request_bytes);
+    found.api.counters.response_bytes.add(served.response_bytes);
+    match served.fault {
+        Some(_) if served.aborted => found.api.counters.aborted.bump(),
+        _ => found.api.counters.finished(served.status, took),
+    }
+    local.access_log.finish(draft, &exchange, &served, took);
+
+    // What the exchange held goes back to where the next one takes it from.
+    desk.request = exchange.request.take();
+    if let Some(mut response) = exchange.response.take() {
+        response.clear();
+        local.services.responses.put(response);
+    }
+    exchange.attributes.clear();
+    desk.attributes = exchange.attributes;
+    served.next
+}
+
+/// Router to endpoint and back; the order is the architecture's.
+async fn stages(stage: &mut Stage<'_>, desk: &mut Desk) -> Result<Served, Stop> {
+    let api = stage.api;
+    // The request is on the exchange until the call hands it to a lane.
+    let Some(request) = stage.exchange.request.as_deref_mut() else { return Err(Fault::new(Cause::Internal).into()) };
+    acceptable(&request.head.method, request.head.framing, stage.site)?;
+    if let Some(reply) = api.cors.preflight(&request.head) {
+        return Err(reply.into());
+    }
+    if !api.entrypoints.iter().any(|entrypoint| entrypoint.matches(request)) {
+        return Err(refusal(StatusCode::NOT_FOUND, "GATEWAY_NO_ENTRYPOINT", "No entrypoint of this API takes the request."));
+    }
+
+    let plan = plan::admit(&api.plans, stage.exchange)?;
+
+    let mut matched = std::mem::take(&mut desk.matched);
+    let outcome = passed(stage, desk, plan, &mut matched).await;
+    desk.matched = matched;
+    outcome
+}
+
+/// The chain on both ways, and the call between them.
+async fn passed(
+    stage: &mut Stage<'_>,
+    desk: &mut Desk,
+    plan: &plan::Plan,
+    matched: &mut Vec<u16>,
+) -> Result<Served, Stop> {
+    matched.clear();
+    if !plan.chain.is_idle() {
+        if let Some(request) = stage.exchange.request.as_deref() {
+            plan.chain.select(&request.head, request.rest(), matched).map_err(|_| {
+                refusal(StatusCode::NOT_FOUND, "GATEWAY_NO_FLOW", "No flow of this API takes the request.")
+            })?;
+        }
+        if let Some(reply) = plan.chain.request(stage.exchange, matched).await {
+            return Err(reply.into());
+        }
+    }
+    annotate::request(stage);
+    call::call(stage, desk, &plan.chain, matched).await
+}
+
+/// What no API is asked to take.
+fn acceptable(method: &http::Method, framing: Framing, site: &Site) -> Result<(), Stop> {
+    if *method == http::Method::CONNECT {
+        return Err(refusal(StatusCode::METHOD_NOT_ALLOWED, "INVALID_HTTP_METHOD", "CONNECT is not served here."));
+    }
+    // TRACE would show a client the fields that the gateway adds for the backend (RFC 9110 section 9.3.8).
+    if *method == http::Method::TRACE {
+        return Err(refusal(StatusCode::METHOD_NOT_ALLOWED, "INVALID_HTTP_METHOD", "TRACE is not served here."));
+    }
+    match framing {
+        Framing::Length(length) if length > site.body_bytes_max => Err(Fault::new(Cause::ClientBodyTooLarge).into()),
+        _ => Ok(()),
+    }
+}
+
+fn refusal(status: StatusCode, key: &'static str, message: &'static str) -> Stop {
+    Stop::Reply(Box::new(Reply::refusal(status, key, message)))
+}

@@ -1,0 +1,368 @@
+//! What a shard serves: routes, plans, chains and groups, compiled from the snapshot, swapped whole, never changed.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use ringway_config::api::{self, Api};
+use ringway_config::{Settings, Snapshot};
+use ringway_contract::kind::{self, Registry};
+use ringway_contract::{ApiInfo, Entrypoint, Policy, Services, Source};
+use ringway_net::spawn;
+use ringway_wire::{Limits, RequestHead};
+
+use crate::annotate::Annotations;
+use crate::chain::{Chain, Flow, Mode, Scope, Selector};
+use crate::compile;
+use crate::cors::Cors;
+use crate::plan::Plan;
+use crate::router::RouteTable;
+use crate::shared::ApiShared;
+use crate::telemetry::ApiCounters;
+use crate::template::{Template, Templates};
+use crate::upstream::balance::Balancer;
+use crate::upstream::group::MEMBERS_MAX;
+use crate::upstream::{Breaker, Group, Member, health};
+
+/// What a shard needs to build its site. Made off the shard; the route table is the shard's own copy.
+pub struct Deployment {
+    /// The snapshot.
+    pub snapshot: Arc<Snapshot>,
+    /// Its APIs, with what all shards share of them.
+    pub apis: Vec<Arc<ApiShared>>,
+    /// Per server the routes of the APIs that it serves.
+    pub routes: Vec<RouteTable>,
+    /// The kinds of extensions.
+    pub registry: Registry,
+    /// Number of the snapshot.
+    pub revision: u64,
+}
+
+impl Deployment {
+    /// Compiles the routes for one shard.
+    ///
+    /// # Errors
+    /// Two APIs claim the same path.
+    pub fn new(
+        snapshot: &Arc<Snapshot>,
+        apis: &[Arc<ApiShared>],
+        registry: Registry,
+        _shard: usize,
+    ) -> Result<Self, String> {
+        Ok(Self {
+            snapshot: snapshot.clone(),
+            apis: apis.to_vec(),
+            routes: compile::routes(snapshot, apis)?,
+            registry,
+            revision: snapshot.revision,
+        })
+    }
+
+    /// What is asked of a backend's head.
+    pub fn response_limits(&self) -> Limits {
+        compile::limits(&self.snapshot.settings)
+    }
+}
+
+/// Times that bound an exchange.
+#[derive(Clone, Debug)]
+pub struct Timeouts {
+    /// From the first byte of a head to its last; also how long a new connection may stay silent.
+    pub client_header: Duration,
+    /// Silence within a request's body.
+    pub client_body_idle: Duration,
+    /// A client that takes nothing of a response.
+    pub client_write_idle: Duration,
+    /// Silence between two requests.
+    pub keep_alive: Duration,
+    /// The handshake.
+    pub tls_handshake: Duration,
+    /// From the request's head to the response's head.
+    pub request: Duration,
+    /// The wait for a free connection to the backend.
+    pub pending: Duration,
+}
+
+/// What a shard serves.
+pub struct Site {
+    /// The APIs.
+    pub apis: Vec<Rc<ApiSite>>,
+    /// Per server its routes; their ids are indices of `apis`.
+    routes: Vec<RouteTable>,
+    /// Bounds of heads.
+    pub limits: Limits,
+    /// Most bytes of a request's body.
+    pub body_bytes_max: u64,
+    /// Most requests of one connection.
+    pub requests_max: u32,
+    /// Most connections of this shard.
+    pub connections_max: usize,
+    /// Times.
+    pub timeouts: Timeouts,
+    /// What is added to heads.
+    pub annotations: Annotations,
+    /// Number of the snapshot.
+    pub revision: u64,
+}
+
+/// An API as a shard serves it.
+pub struct ApiSite {
+    /// Its names.
+    pub info: Rc<ApiInfo>,
+    /// What it was built from: the same definition need not be built again.
+    shared: Arc<ApiShared>,
+    /// What is counted.
+    pub counters: Arc<ApiCounters>,
+    /// Its plans, keyless ones last.
+    pub plans: Vec<Plan>,
+    /// Its entrypoints, the most specific first.
+    pub entrypoints: Vec<Rc<dyn Entrypoint>>,
+    /// The group that serves it.
+    pub group: Option<Group>,
+    /// Failover, if it has any.
+    pub failover: Option<Failover>,
+    /// Cross-origin rules.
+    pub cors: Cors,
+    /// Its own words for refusals.
+    pub templates: Templates,
+}
+
+/// Failover of an API.
+pub struct Failover {
+    /// Attempts after the first.
+    pub retries_max: u32,
+    /// Whether a further attempt must go to another endpoint.
+    pub force_next: bool,
+    /// Suspends calls while the backend fails.
+    pub breaker: Breaker,
+}
+
+/// Where a request goes.
+pub struct Found<'a> {
+    /// The API.
+    pub api: &'a ApiSite,
+    /// Bytes of the path that are the context path.
+    pub prefix_len: usize,
+}
+
+impl Site {
+    /// Builds the site of a shard. APIs whose definition has not changed are taken over from `before`, with their connections.
+    ///
+    /// # Errors
+    /// An extension refuses its configuration: which API, which part, and why.
+    pub fn build(
+        deployment: Deployment,
+        before: Option<&Rc<Site>>,
+        services: &Services,
+        shard: usize,
+    ) -> Result<Self, String> {
+        let settings = &deployment.snapshot.settings;
+        let mut known: std::collections::HashMap<*const ApiShared, &Rc<ApiSite>> = before
+            .iter()
+            .flat_map(|site| &site.apis)
+            .map(|api| (Arc::as_ptr(&api.shared), api))
+            .collect();
+        let apis = deployment
+            .apis
+            .iter()
+            .map(|shared| match known.remove(&Arc::as_ptr(shared)) {
+                Some(same) => Ok(same.clone()),
+                None => ApiSite::build(shared, deployment.registry, settings, services, shard)
+                    .map(Rc::new)
+                    .map_err(|reason| format!("API `{}`: {reason}", shared.name())),
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            apis,
+            routes: deployment.routes,
+            limits: compile::limits(settings),
+            body_bytes_max: compile::body_bytes_max(settings),
+            requests_max: compile::requests_max(settings),
+            connections_max: settings.limits.connections_per_shard_max,
+            timeouts: compile::timeouts(settings),
+            annotations: compile::annotations(settings),
+            revision: deployment.revision,
+        })
+    }
+
+    /// The route tables, to be freed where nobody waits.
+    pub fn into_routes(self) -> Vec<RouteTable> {
+        self.routes
+    }
+
+    /// The API that a request belongs to.
+    pub fn find(&self, head: &RequestHead, server: u16) -> Option<Found<'_>> {
+        let found = self.routes.get(usize::from(server))?.lookup(head.host(), head.path())?;
+        let api = self.apis.get(found.id as usize)?;
+        Some(Found { api, prefix_len: found.prefix_len })
+    }
+}
+
+impl ApiSite {
+    fn build(
+        shared: &Arc<ApiShared>,
+        registry: Registry,
+        settings: &Settings,
+        services: &Services,
+        shard: usize,
+    ) -> Result<Self, String> {
+        let api = &*shared.api;
+        let group = build_group(shared, registry, settings, services, shard)?;
+        Ok(Self {
+            info: Rc::new(ApiInfo { id: api.id.clone(), name: api.name.clone(), version: api.api_version.clone() }),
+            counters: shared.counters.get(shard).cloned().unwrap_or_default(),
+            plans: build_plans(api, registry, services)?,
+            entrypoints: build_entrypoints(api, registry, services)?,
+            group,
+            failover: compile::failover(api),
+            cors: compile::cors(api)?,
+            templates: templates(api)?,
+            shared: shared.clone(),
+        })
+    }
+}
+
+fn build_entrypoints(
+    api: &Api,
+    registry: Registry,
+    services: &Services,
+) -> Result<Vec<Rc<dyn Entrypoint>>, String> {
+    let mut built = Vec::new();
+    for entrypoint in api.http_listeners().flat_map(|listener| &listener.entrypoints) {
+        let Some(kind) = kind::find(registry.entrypoints, &entrypoint.kind) else {
+            return Err(format!("entrypoint `{}` is not known", entrypoint.kind));
+        };
+        let source = Source { configuration: entrypoint.configuration.as_ref(), shared: None };
+        built.push((kind.build)(source, services).map_err(|refusal| format!("entrypoint `{}`: {refusal}", kind.name))?);
+    }
+    built.sort_by_key(|entrypoint| std::cmp::Reverse(entrypoint.criteria()));
+    Ok(built)
+}
+
+fn build_group(
+    shared: &ApiShared,
+    registry: Registry,
+    settings: &Settings,
+    services: &Services,
+    shard: usize,
+) -> Result<Option<Group>, String> {
+    // The first group serves; others are reached by name (dead letters, dynamic routing) and come with those features.
+    let Some(group) = shared.api.endpoint_groups.first() else { return Ok(None) };
+    if group.endpoints.len() > MEMBERS_MAX {
+        return Err(format!("group `{}` has more than {MEMBERS_MAX} endpoints", group.name));
+    }
+    let mut members = Vec::with_capacity(group.endpoints.len());
+    for (endpoint, common) in group.endpoints.iter().zip(&shared.endpoints) {
+        let Some(kind) = kind::find(registry.endpoints, &endpoint.kind) else {
+            return Err(format!("endpoint type `{}` is not known", endpoint.kind));
+        };
+        let merged = endpoint.shared_configuration(group);
+        let source = Source { configuration: endpoint.configuration.as_ref(), shared: merged.as_ref() };
+        let built = (kind.build)(source, services)
+            .map_err(|refusal| format!("endpoint `{}` of group `{}`: {refusal}", endpoint.name, group.name))?;
+        let member = Rc::new(Member::new(
+            Rc::from(endpoint.name.as_str()),
+            endpoint.weight,
+            endpoint.secondary,
+            built,
+            settings.limits.pending_requests_max,
+            common.healthy.clone(),
+            common.counters.get(shard).cloned().unwrap_or_default(),
+        ));
+        // One shard probes for the process.
+        if shared.api.fingerprint % services.shards.max(1) as u64 == shard as u64
+            && let Some(node) = endpoint.health_check(group).and_then(|service| service.configuration.as_ref())
+        {
+            let named = |error| format!("health check of endpoint `{}`: {error}", endpoint.name);
+            let check = kind::decode(Some(node)).map_err(|refusal| named(refusal.to_string()))?;
+            spawn(health::watch(Rc::downgrade(&member), health::Check::new(&check).map_err(named)?));
+        }
+        members.push(member);
+    }
+    let balancer = Balancer::new(group.load_balancer.kind, members.len(), shard as u64);
+    Ok(Some(Group::new(Rc::from(group.name.as_str()), members, balancer)))
+}
+
+fn build_plans(api: &Api, registry: Registry, services: &Services) -> Result<Vec<Plan>, String> {
+    let mode = match api.flow_execution.mode {
+        api::FlowMode::Default => Mode::All,
+        api::FlowMode::BestMatch => Mode::BestMatch,
+    };
+    let mut plans = Vec::new();
+    for plan in api.offered_plans() {
+        let Some(security) = plan.guard() else { continue };
+        // A plan whose security is not known is not open: it is not there.
+        let Some(kind) = kind::find(registry.guards, &security) else { continue };
+        let configuration = plan.security.as_ref().and_then(|security| security.configuration.as_ref());
+        let source = Source { configuration, shared: None };
+        let guard = (kind.build)(source, services).map_err(|refusal| format!("plan `{}`: {refusal}", plan.name))?;
+        let mut flows = Vec::new();
+        for (scope, flow) in
+            plan.flows.iter().map(|flow| (Scope::Plan, flow)).chain(api.flows.iter().map(|flow| (Scope::Api, flow)))
+        {
+            flows.extend(build_flow(scope, flow, registry, services)?);
+        }
+        let chain = Chain::new(flows, mode, api.flow_execution.match_required);
+        plans.push((guard.is_open(), Plan { name: Rc::from(plan.name.as_str()), guard, chain }));
+    }
+    plans.sort_by_key(|(open, _)| *open);
+    Ok(plans.into_iter().map(|(_, plan)| plan).collect())
+}
+
+fn build_flow(
+    scope: Scope,
+    flow: &api::Flow,
+    registry: Registry,
+    services: &Services,
+) -> Result<Option<Flow>, String> {
+    // A condition that cannot be evaluated yet holds for nobody; the check of the definition has warned of it.
+    let conditional = flow.selectors.iter().any(|selector| matches!(selector, api::Selector::Condition(_)));
+    if !flow.enabled || conditional {
+        return Ok(None);
+    }
+    let selector = match flow.http_selector() {
+        Some(http) => Selector::new(&http.path, http.path_operator, &http.methods),
+        None => Selector::default(),
+    };
+    let request = build_steps(&flow.request, registry, services, |phases| phases.request)?;
+    let response = build_steps(&flow.response, registry, services, |phases| phases.response)?;
+    Ok((!request.is_empty() || !response.is_empty()).then_some(Flow { scope, selector, request, response }))
+}
+
+fn build_steps(
+    steps: &[api::Step],
+    registry: Registry,
+    services: &Services,
+    takes_part: impl Fn(ringway_contract::Phases) -> bool,
+) -> Result<Box<[Rc<dyn Policy>]>, String> {
+    let mut built = Vec::new();
+    for step in steps.iter().filter(|step| step.enabled && step.condition.is_none()) {
+        let Some(kind) = kind::find(registry.policies, &step.policy) else {
+            return Err(format!("policy `{}` is not known", step.policy));
+        };
+        let source = Source { configuration: step.configuration.as_ref(), shared: None };
+        let policy = (kind.build)(source, services).map_err(|refusal| format!("policy `{}`: {refusal}", step.policy))?;
+        if takes_part(policy.phases()) {
+            built.push(policy);
+        }
+    }
+    Ok(built.into())
+}
+
+fn templates(api: &Api) -> Result<Templates, String> {
+    let mut templates = Templates::default();
+    for (key, by_media) in &api.response_templates {
+        for (media, template) in &by_media.0 {
+            let status = match template.status {
+                Some(code) => {
+                    Some(StatusCode::from_u16(code).map_err(|_| format!("response template `{key}`: status {code}"))?)
+                }
+                None => None,
+            };
+            let headers = template.headers.0.clone();
+            templates.add(key, media, Template { status, headers, body: template.body.clone() });
+        }
+    }
+    Ok(templates)
+}

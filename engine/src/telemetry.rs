@@ -1,0 +1,311 @@
+//! Counters of a shard: written by one thread, read by any.
+//!
+//! A counter is bumped with a plain load and store (relaxed), never with a locked instruction: only its shard writes it. The admin
+//! thread reads and adds up; it may see a sum that is a moment old, never a torn one.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use http::StatusCode;
+
+/// A number that one shard writes.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `count`. Only the owning shard may call this.
+    #[inline]
+    pub fn add(&self, count: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
+    }
+
+    /// Adds one.
+    #[inline]
+    pub fn bump(&self) {
+        self.add(1);
+    }
+
+    /// Takes one away: for gauges.
+    #[inline]
+    pub fn drop_one(&self) {
+        self.0.store(self.0.load(Relaxed).saturating_sub(1), Relaxed);
+    }
+
+    /// Sets a gauge.
+    #[inline]
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
+    /// The value, from any thread.
+    pub fn read(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Upper bounds of the latency buckets, in microseconds. Chosen so that the bucket is found by a few compares: most requests of a
+/// gateway end in the first six.
+const BUCKETS_US: [u64; 14] =
+    [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000, 30_000_000];
+
+/// A latency histogram.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    buckets: [Counter; BUCKETS_US.len() + 1],
+    sum_us: Counter,
+}
+
+impl Histogram {
+    /// Counts one duration.
+    #[inline]
+    pub fn observe(&self, duration: Duration) {
+        let us = duration.as_micros() as u64;
+        let bucket = BUCKETS_US.iter().position(|bound| us <= *bound).unwrap_or(BUCKETS_US.len());
+        if let Some(counter) = self.buckets.get(bucket) {
+            counter.bump();
+        }
+        self.sum_us.add(us);
+    }
+
+    fn add_to(&self, sums: &mut [u64; BUCKETS_US.len() + 2]) {
+        for (sum, counter) in sums.iter_mut().zip(&self.buckets) {
+            *sum += counter.read();
+        }
+        sums[BUCKETS_US.len() + 1] += self.sum_us.read();
+    }
+}
+
+/// What is counted of one API on one shard.
+#[derive(Debug, Default)]
+pub struct ApiCounters {
+    /// Exchanges by the class of their final status: 1xx (tunnels) to 5xx.
+    pub responses: [Counter; 5],
+    /// Exchanges that ended without a complete response.
+    pub aborted: Counter,
+    /// Time from the request's head to the end of the response.
+    pub duration: Histogram,
+    /// Payload bytes from clients.
+    pub request_bytes: Counter,
+    /// Payload bytes to clients.
+    pub response_bytes: Counter,
+}
+
+impl ApiCounters {
+    /// Counts a finished exchange.
+    #[inline]
+    pub fn finished(&self, status: StatusCode, duration: Duration) {
+        let class = usize::from(status.as_u16() / 100).saturating_sub(1).min(4);
+        if let Some(counter) = self.responses.get(class) {
+            counter.bump();
+        }
+        self.duration.observe(duration);
+    }
+}
+
+/// What is counted of one endpoint on one shard.
+#[derive(Debug, Default)]
+pub struct EndpointCounters {
+    /// Exchanges that were sent to it, attempts included.
+    pub exchanges: Counter,
+    /// Faults that were its own.
+    pub faults: Counter,
+    /// Lanes (connections) that were made.
+    pub lanes_made: Counter,
+    /// Lanes in use now.
+    pub lanes_busy: Counter,
+    /// Lanes idle now.
+    pub lanes_idle: Counter,
+    /// 1 while checks and breaker let it take requests.
+    pub healthy: Counter,
+}
+
+/// What is counted of one shard.
+#[derive(Debug, Default)]
+pub struct ShardCounters {
+    /// Connections accepted.
+    pub accepted: Counter,
+    /// Connections refused for a limit.
+    pub refused: Counter,
+    /// Connections open now.
+    pub connections: Counter,
+    /// Requests whose head was read.
+    pub requests: Counter,
+    /// Requests refused before they reached an API (bad head, no route).
+    pub rejected: Counter,
+    /// TLS handshakes that succeeded.
+    pub tls_handshakes: Counter,
+    /// TLS handshakes that failed.
+    pub tls_failures: Counter,
+    /// Exchanges sent again after a failed attempt.
+    pub retries: Counter,
+    /// Panics caught at a connection's task.
+    pub panics: Counter,
+    /// Snapshots swapped in.
+    pub reloads: Counter,
+    /// Revision of the snapshot in force.
+    pub revision: Counter,
+    /// Log lines dropped because their ring was full.
+    pub log_dropped: Counter,
+    /// Bytes of pooled buffers that are kept.
+    pub buffer_bytes: Counter,
+}
+
+/// The counters of one shard, as the admin thread knows them.
+pub struct ShardView {
+    /// Number of the shard.
+    pub id: usize,
+    /// The I/O driver in force.
+    pub driver: String,
+    /// The counters.
+    pub counters: Arc<ShardCounters>,
+}
+
+/// The counters of one API, over all shards.
+pub struct ApiView {
+    /// Id of the API.
+    pub id: String,
+    /// Name of the API.
+    pub name: String,
+    /// One per shard.
+    pub shards: Vec<Arc<ApiCounters>>,
+    /// Per endpoint its name and one per shard.
+    pub endpoints: Vec<(String, Vec<Arc<EndpointCounters>>)>,
+}
+
+/// Writes everything in the Prometheus text format 0.0.4.
+pub fn expose(shards: &[ShardView], apis: &[ApiView], out: &mut String) {
+    let shard_metrics: [(&str, &str, &str, fn(&ShardCounters) -> &Counter); 12] = [
+        ("ringway_connections_accepted_total", "counter", "Client connections accepted.", |c| &c.accepted),
+        ("ringway_connections_refused_total", "counter", "Client connections refused for a limit.", |c| &c.refused),
+        ("ringway_connections", "gauge", "Client connections open.", |c| &c.connections),
+        ("ringway_requests_total", "counter", "Requests whose head was read.", |c| &c.requests),
+        ("ringway_requests_rejected_total", "counter", "Requests refused before they reached an API.", |c| &c.rejected),
+        ("ringway_tls_handshakes_total", "counter", "TLS handshakes with clients that succeeded.", |c| &c.tls_handshakes),
+        ("ringway_tls_failures_total", "counter", "TLS handshakes with clients that failed.", |c| &c.tls_failures),
+        ("ringway_retries_total", "counter", "Exchanges sent again after a failed attempt.", |c| &c.retries),
+        ("ringway_panics_total", "counter", "Panics caught at a connection's task.", |c| &c.panics),
+        ("ringway_snapshots_applied_total", "counter", "Snapshots swapped in.", |c| &c.reloads),
+        ("ringway_log_lines_dropped_total", "counter", "Access log lines dropped because the writer lagged.", |c| &c.log_dropped),
+        ("ringway_buffer_bytes", "gauge", "Bytes of pooled buffers kept by the shard.", |c| &c.buffer_bytes),
+    ];
+    for (name, kind, help, pick) in shard_metrics {
+        header(out, name, kind, help);
+        for shard in shards {
+            let _ = writeln!(out, "{name}{{shard=\"{}\"}} {}", shard.id, pick(&shard.counters).read());
+        }
+    }
+    header(out, "ringway_shard_info", "gauge", "The I/O driver of each shard.");
+    for shard in shards {
+        let _ = writeln!(out, "ringway_shard_info{{shard=\"{}\",driver=\"{}\"}} 1", shard.id, shard.driver);
+    }
+    expose_apis(apis, out);
+    expose_endpoints(apis, out);
+}
+
+fn expose_apis(apis: &[ApiView], out: &mut String) {
+    header(out, "ringway_api_responses_total", "counter", "Finished exchanges by class of status.");
+    for api in apis {
+        for class in 0..5 {
+            let sum: u64 = api.shards.iter().filter_map(|c| c.responses.get(class)).map(Counter::read).sum();
+            let _ = writeln!(out, "ringway_api_responses_total{{{},class=\"{}xx\"}} {sum}", labels(api), class + 1);
+        }
+    }
+    let sums: [(&str, &str, fn(&ApiCounters) -> &Counter); 3] = [
+        ("ringway_api_aborted_total", "Exchanges that ended without a complete response.", |c| &c.aborted),
+        ("ringway_api_request_bytes_total", "Payload bytes from clients.", |c| &c.request_bytes),
+        ("ringway_api_response_bytes_total", "Payload bytes to clients.", |c| &c.response_bytes),
+    ];
+    for (name, help, pick) in sums {
+        header(out, name, "counter", help);
+        for api in apis {
+            let sum: u64 = api.shards.iter().map(|c| pick(c).read()).sum();
+            let _ = writeln!(out, "{name}{{{}}} {sum}", labels(api));
+        }
+    }
+    let name = "ringway_api_duration_seconds";
+    header(out, name, "histogram", "Time from a request's head to the end of its response.");
+    for api in apis {
+        let mut sums = [0; BUCKETS_US.len() + 2];
+        api.shards.iter().for_each(|c| c.duration.add_to(&mut sums));
+        let labels = labels(api);
+        let mut seen = 0;
+        for (bound, count) in BUCKETS_US.iter().zip(&sums) {
+            seen += count;
+            let _ = writeln!(out, "{name}_bucket{{{labels},le=\"{}\"}} {seen}", *bound as f64 / 1e6);
+        }
+        seen += sums[BUCKETS_US.len()];
+        let _ = writeln!(out, "{name}_bucket{{{labels},le=\"+Inf\"}} {seen}");
+        let _ = writeln!(out, "{name}_sum{{{labels}}} {}", sums[BUCKETS_US.len() + 1] as f64 / 1e6);
+        let _ = writeln!(out, "{name}_count{{{labels}}} {seen}");
+    }
+}
+
+fn expose_endpoints(apis: &[ApiView], out: &mut String) {
+    let metrics: [(&str, &str, &str, fn(&EndpointCounters) -> &Counter); 5] = [
+        ("ringway_endpoint_exchanges_total", "counter", "Exchanges sent to an endpoint.", |c| &c.exchanges),
+        ("ringway_endpoint_faults_total", "counter", "Faults of an endpoint.", |c| &c.faults),
+        ("ringway_endpoint_connections_made_total", "counter", "Connections made to an endpoint.", |c| &c.lanes_made),
+        ("ringway_endpoint_connections_busy", "gauge", "Connections in use.", |c| &c.lanes_busy),
+        ("ringway_endpoint_connections_idle", "gauge", "Connections kept idle.", |c| &c.lanes_idle),
+    ];
+    for (name, kind, help, pick) in metrics {
+        header(out, name, kind, help);
+        each_endpoint(apis, |labels, shards| {
+            let sum: u64 = shards.iter().map(|c| pick(c).read()).sum();
+            let _ = writeln!(out, "{name}{{{labels}}} {sum}");
+        });
+    }
+    let name = "ringway_endpoint_healthy";
+    header(out, name, "gauge", "1 while every shard lets the endpoint take requests.");
+    each_endpoint(apis, |labels, shards| {
+        let healthy = u8::from(shards.iter().all(|c| c.healthy.read() == 1));
+        let _ = writeln!(out, "{name}{{{labels}}} {healthy}");
+    });
+}
+
+fn each_endpoint(apis: &[ApiView], mut visit: impl FnMut(&str, &[Arc<EndpointCounters>])) {
+    for api in apis {
+        for (endpoint, shards) in &api.endpoints {
+            visit(&format!("{},endpoint=\"{}\"", labels(api), escaped(endpoint)), shards);
+        }
+    }
+}
+
+fn header(out: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
+
+fn labels(api: &ApiView) -> String {
+    format!("api=\"{}\",name=\"{}\"", escaped(&api.id), escaped(&api.name))
+}
+
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_histogram_adds_up_over_shards_and_ends_in_inf() {
+        let shards = [Arc::new(ApiCounters::default()), Arc::new(ApiCounters::default())];
+        shards[0].finished(StatusCode::OK, Duration::from_micros(90));
+        shards[1].finished(StatusCode::BAD_GATEWAY, Duration::from_secs(60));
+        let api = ApiView { id: "a\"b".into(), name: "n".into(), shards: shards.to_vec(), endpoints: Vec::new() };
+        let mut out = String::new();
+        expose(&[], &[api], &mut out);
+        for line in [
+            r#"ringway_api_responses_total{api="a\"b",name="n",class="2xx"} 1"#,
+            r#"ringway_api_responses_total{api="a\"b",name="n",class="5xx"} 1"#,
+            r#"ringway_api_duration_seconds_bucket{api="a\"b",name="n",le="0.0001"} 1"#,
+            r#"ringway_api_duration_seconds_bucket{api="a\"b",name="n",le="30"} 1"#,
+            r#"ringway_api_duration_seconds_bucket{api="a\"b",name="n",le="+Inf"} 2"#,
+            r#"ringway_api_duration_seconds_sum{api="a\"b",name="n"} 60.00009"#,
+        ] {
+            assert!(out.lines().any(|present| present == line), "missing {line} in\n{out}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! A group of endpoints.
+
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::balance::{Balancer, Candidate};
+use super::member::Member;
+
+/// Most members that a group may have: those that an exchange has tried are a bit mask.
+pub const MEMBERS_MAX: usize = 64;
+
+/// The members that an exchange has tried already.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tried(u64);
+
+impl Tried {
+    /// Marks a member.
+    pub fn mark(&mut self, index: usize) {
+        self.0 |= 1 << (index % MEMBERS_MAX);
+    }
+
+    fn has(self, index: usize) -> bool {
+        self.0 & (1 << (index % MEMBERS_MAX)) != 0
+    }
+}
+
+/// Endpoints that serve the same exchanges.
+pub struct Group {
+    /// Name of the group.
+    pub name: Rc<str>,
+    members: Vec<Rc<Member>>,
+    balancer: Balancer,
+}
+
+impl Group {
+    /// A group of at most [`MEMBERS_MAX`] members.
+    pub fn new(name: Rc<str>, members: Vec<Rc<Member>>, balancer: Balancer) -> Self {
+        Self { name, members, balancer }
+    }
+
+    /// The members.
+    pub fn members(&self) -> &[Rc<Member>] {
+        &self.members
+    }
+
+    /// The next member to ask: a healthy one that was not tried, a secondary one if there is no other. When all were tried, the
+    /// circle begins again, unless `fresh` insists on one that was not.
+    pub fn choose(&self, tried: Tried, fresh: bool) -> Option<(usize, &Rc<Member>)> {
+        let index = match self.members.len() {
+            0 => return None,
+            1 if !fresh => self.fit(0, false, Tried::default()).or_else(|| self.fit(0, true, Tried::default()))?.index,
+            _ => self
+                .pick(false, tried)
+                .or_else(|| self.pick(true, tried))
+                .or_else(|| if fresh { None } else { self.pick(false, Tried::default()) })
+                .or_else(|| if fresh { None } else { self.pick(true, Tried::default()) })?,
+        };
+        self.members.get(index).map(|member| (index, member))
+    }
+
+    /// Drops lanes that have been idle for too long.
+    pub fn sweep(&self, now: Instant) {
+        self.members.iter().for_each(|member| member.sweep(now));
+    }
+
+    fn pick(&self, secondary: bool, tried: Tried) -> Option<usize> {
+        self.balancer.choose((0..self.members.len()).filter_map(|index| self.fit(index, secondary, tried)))
+    }
+
+    fn fit(&self, index: usize, secondary: bool, tried: Tried) -> Option<Candidate> {
+        let member = self.members.get(index)?;
+        (member.secondary == secondary && !tried.has(index) && member.is_healthy()).then(|| Candidate {
+            index,
+            weight: member.weight,
+            busy: member.busy(),
+        })
+    }
+}

@@ -1,0 +1,252 @@
+//! The shard's own task: it listens, takes orders from the control side, and keeps house.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use ringway_contract::{Client, Services};
+use ringway_net::{BoundListener, Listener, ServerTls, Shard, sleep, spawn};
+use ringway_ring::{Consumer, Sleeper};
+
+use crate::access_log::AccessLog;
+use crate::connection::{self, Connection};
+use crate::local::{Counted, Local};
+use crate::router::RouteTable;
+use crate::site::{Deployment, Site};
+use crate::telemetry::ShardCounters;
+use crate::welcome;
+
+/// What the control side tells a shard. A deployment is first built and then put in force, so that every shard has built it before
+/// any of them serves it.
+pub enum Order {
+    /// Build a site; nothing changes yet.
+    Prepare(Box<Deployment>),
+    /// Put the site that was built in force.
+    Commit,
+    /// Forget the site that was built.
+    Discard,
+    /// Serve what is under way and no more; listeners stay open for `linger` so that a successor can take over.
+    Drain,
+    /// End now.
+    Stop,
+}
+
+/// What a shard answers.
+pub enum Report {
+    /// The site is built, or why not.
+    Prepared(Result<(), String>),
+    /// The site is in force. The route tables of the one before go back: freeing a large one would hold the shard up.
+    Committed(Vec<RouteTable>),
+    /// Connections that were still open when the shard ended.
+    Ended(usize),
+}
+
+/// A listener of this shard.
+pub struct Opening {
+    /// The socket.
+    pub bound: BoundListener,
+    /// Index of the server in `ringway.yaml`.
+    pub server: u16,
+    /// Whether connections begin with a PROXY protocol header.
+    pub proxy_protocol: bool,
+    /// TLS, when the server speaks it.
+    pub tls: Option<Arc<ServerTls>>,
+}
+
+/// Everything that a shard starts with.
+pub struct Setup {
+    /// Its listeners.
+    pub openings: Vec<Opening>,
+    /// Orders from the control side.
+    pub orders: Consumer<Order>,
+    /// Rung when there are orders.
+    pub sleeper: Sleeper,
+    /// Answers to the control side.
+    pub reports: mpsc::Sender<Report>,
+    /// What it counts.
+    pub counters: Arc<ShardCounters>,
+    /// Makes the shard's end of the access log.
+    pub access_log: Box<dyn FnOnce(Rc<Shard>) -> AccessLog + Send>,
+    /// Shards of the process.
+    pub shards: usize,
+    /// The first site.
+    pub deployment: Box<Deployment>,
+}
+
+/// How often a shard keeps house: drops idle lanes, hands over log lines, updates gauges.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// Runs a shard until it is told to stop, or has drained.
+pub async fn run(shard: Rc<Shard>, setup: Setup) {
+    let Setup { openings, mut orders, mut sleeper, reports, counters, access_log, shards, deployment } = setup;
+    let services = Services { shards, response_limits: deployment.response_limits(), ..Services::default() };
+    let site = match Site::build(*deployment, None, &services, shard.id) {
+        Ok(site) => site,
+        Err(reason) => {
+            let _ = reports.send(Report::Prepared(Err(reason)));
+            return;
+        }
+    };
+    counters.revision.set(site.revision);
+    let local = Rc::new(Local::new(shard.clone(), services, counters, access_log(shard.clone()), site));
+    for opening in openings {
+        let server = opening.server;
+        match Listener::from_bound(opening.bound) {
+            Ok(listener) => spawn(accept(local.clone(), listener, server, opening.proxy_protocol, opening.tls)),
+            Err(error) => {
+                let _ = reports.send(Report::Prepared(Err(format!("listener of server {server}: {error}"))));
+                return;
+            }
+        }
+    }
+    spawn(housekeeping(local.clone()));
+    let _ = reports.send(Report::Prepared(Ok(())));
+
+    let mut built: Option<Site> = None;
+    loop {
+        while let Some(order) = orders.pop() {
+            match order {
+                Order::Prepare(deployment) => {
+                    let outcome = Site::build(*deployment, Some(&local.site()), &local.services, shard.id);
+                    let report = outcome.map(|site| built = Some(site));
+                    let _ = reports.send(Report::Prepared(report));
+                }
+                Order::Commit => {
+                    let mut old = Vec::new();
+                    if let Some(site) = built.take() {
+                        local.counters.revision.set(site.revision);
+                        local.counters.reloads.bump();
+                        // An exchange that still holds the old site frees it when it ends.
+                        old = Rc::try_unwrap(local.swap(site)).map(Site::into_routes).unwrap_or_default();
+                    }
+                    let _ = reports.send(Report::Committed(old));
+                }
+                Order::Discard => built = None,
+                Order::Drain => {
+                    local.drain.set();
+                    let local = local.clone();
+                    let reports = reports.clone();
+                    spawn(async move {
+                        drained(&local).await;
+                        let _ = reports.send(Report::Ended(0));
+                    });
+                }
+                Order::Stop => {
+                    local.access_log.flush();
+                    let _ = reports.send(Report::Ended(local.connections.get()));
+                    return;
+                }
+            }
+        }
+        if orders.is_closed() && orders.is_empty() {
+            return;
+        }
+        sleeper.awake();
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn drained(local: &Local) {
+    while local.connections.get() > 0 {
+        sleep(Duration::from_millis(20)).await;
+    }
+    local.access_log.flush();
+}
+
+/// Accepts until the shard drains; then takes what the kernel has queued, and closes.
+async fn accept(
+    local: Rc<Local>,
+    listener: Listener,
+    server: u16,
+    proxy_protocol: bool,
+    tls: Option<Arc<ServerTls>>,
+) {
+    loop {
+        let accepted = {
+            let mut drain = std::pin::pin!(local.drain.wait());
+            let mut accept = std::pin::pin!(listener.accept());
+            std::future::poll_fn(|cx| {
+                if drain.as_mut().poll(cx).is_ready() {
+                    return std::task::Poll::Ready(None);
+                }
+                accept.as_mut().poll(cx).map(Some)
+            })
+            .await
+        };
+        let accepted = match accepted {
+            Some(Ok(accepted)) => accepted,
+            Some(Err(error)) if error.kind() == std::io::ErrorKind::Interrupted => return,
+            Some(Err(error)) => {
+                tracing::error!(shard = local.shard.id, server, %error, "the listener failed");
+                return;
+            }
+            None => break,
+        };
+        welcome_one(&local, accepted, server, proxy_protocol, tls.clone());
+    }
+    // A successor's listeners share the port: from here on new connections are steered to it, those queued here are served.
+    let until = Instant::now() + DIVERT_FOR;
+    while Instant::now() < until {
+        match listener.try_accept() {
+            Ok(Some(accepted)) => welcome_one(&local, accepted, server, proxy_protocol, tls.clone()),
+            Ok(None) => sleep(Duration::from_millis(10)).await,
+            Err(_) => break,
+        }
+    }
+}
+
+/// How long a draining listener takes what was on its way to it.
+const DIVERT_FOR: Duration = Duration::from_millis(250);
+
+fn welcome_one(
+    local: &Rc<Local>,
+    accepted: ringway_net::Accepted,
+    server: u16,
+    proxy_protocol: bool,
+    tls: Option<Arc<ServerTls>>,
+) {
+    let site = local.site();
+    let Some(counted) = Counted::admit(local, site.connections_max) else { return };
+    let connection = Connection {
+        timer: local.shard.timers.slot(),
+        client: Client { address: accepted.peer.socket_addr(), tls: tls.is_some() },
+        stream: accepted.stream,
+        requests: 0,
+        server,
+        early: None,
+    };
+    let local = local.clone();
+    if !proxy_protocol && tls.is_none() {
+        spawn(async move {
+            connection::run(local, connection).await;
+            drop(counted);
+        });
+        return;
+    }
+    spawn(async move {
+        if let Some(connection) = welcome::welcome(&local, connection, proxy_protocol, tls).await {
+            connection::run(local, connection).await;
+        }
+        drop(counted);
+    });
+}
+
+async fn housekeeping(local: Rc<Local>) {
+    loop {
+        sleep(HOUSEKEEPING).await;
+        let now = Instant::now();
+        let site = local.site();
+        for api in &site.apis {
+            if let Some(group) = &api.group {
+                group.sweep(now);
+            }
+        }
+        local.access_log.flush();
+        local.counters.panics.set(local.shard.panics());
+        local.counters.buffer_bytes.set(local.shard.buffers.count().kept_bytes as u64);
+        if local.shard.closing().is_set() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Answers with a fixed response.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use ringway_contract::kind::{Part, decode};
+use ringway_contract::{Exchange, Kind, Phases, Policy, Refusal, Reply, Step};
+use ringway_contract::Fields;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// `mock`.
+pub static KIND: Kind<dyn Policy> = Kind {
+    name: "mock",
+    about: "Answers with a fixed response instead of calling the endpoint.",
+    docs: include_str!("README.md"),
+    configuration: Part::of::<Config>(),
+    shared: None,
+    build: |source, _| Ok(Rc::new(Mock { reply: reply(decode(source.configuration)?)? })),
+};
+
+/// Configuration of `mock`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Status of the response, 200 to 599. Default 200.
+    pub status: Option<Status>,
+    /// Fields of the response.
+    pub headers: Vec<Header>,
+    /// Body of the response.
+    pub content: Option<String>,
+}
+
+/// A status code.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Status {
+    /// As a number.
+    Number(u16),
+    /// As a decimal string.
+    Text(String),
+}
+
+/// A field.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// Name of the field.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+struct Mock {
+    reply: Reply,
+}
+
+fn reply(config: Config) -> Result<Reply, Refusal> {
+    let code = match config.status {
+        None => 200,
+        Some(Status::Number(code)) => code,
+        Some(Status::Text(text)) => text.parse().map_err(|_| Refusal(format!("status `{text}` is not a number")))?,
+    };
+    let status = StatusCode::from_u16(code)
+        .ok()
+        .filter(|status| (200..600).contains(&status.as_u16()))
+        .ok_or_else(|| Refusal(format!("status {code} is not between 200 and 599")))?;
+    let mut probe = Fields::default();
+    let mut reply = Reply::answer(status, Bytes::from(config.content.unwrap_or_default()));
+    for Header { name, value } in config.headers {
+        probe.append(&name, value.as_bytes()).map_err(|error| Refusal(format!("header `{name}`: {error}")))?;
+        reply = reply.header(name, value);
+    }
+    Ok(reply)
+}
+
+impl Policy for Mock {
+    fn phases(&self) -> Phases {
+        Phases { request: true, response: false }
+    }
+
+    fn request<'a>(&'a self, _exchange: &'a mut Exchange) -> Step<'a> {
+        Step::Reply(Box::new(self.reply.clone()))
+    }
+}
