@@ -8,7 +8,6 @@
 //! ```
 
 use std::io;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,7 +17,7 @@ use ringway_contract::control::DataPlane;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::admin::{Admin, AdminServer};
+use crate::admin::{Admin, AdminServer, Bound};
 use crate::logging::LogLevel;
 use crate::reload::{Reloader, Source, Trigger};
 use crate::service::ServiceManager;
@@ -51,7 +50,7 @@ pub struct Parts {
     /// When reading it began.
     pub loaded_at: SystemTime,
     /// The bound admin port, unless there is none.
-    pub admin: Option<TcpListener>,
+    pub admin: Option<Bound>,
     /// The log's level.
     pub level: Option<LogLevel>,
     /// Whether a change of a file reloads.

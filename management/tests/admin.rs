@@ -4,13 +4,15 @@
 mod support;
 
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::SystemTime;
 
 use ringway_config::Problem;
-use ringway_management::admin::{Admin, AdminServer, bind};
+use ringway_config::settings::Listen;
+use ringway_management::admin::{Admin, AdminServer, Bound, bind};
 use ringway_management::reload::Reloader;
 use ringway_management::service::ServiceManager;
 use support::{FakePlane, FakeSource, ask, request, snapshot};
@@ -40,8 +42,9 @@ impl Served {
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let server = AdminServer::start(bind("127.0.0.1:0".parse().unwrap()).unwrap(), served).unwrap();
-                started.send(server.address()).unwrap();
+                let server = AdminServer::start(bind(&"127.0.0.1:0".parse().unwrap()).unwrap(), served).unwrap();
+                let Listen::Tcp(address) = server.address() else { panic!("not TCP") };
+                started.send(*address).unwrap();
                 let _ = closed.await;
                 server.close();
                 server.closed().await;
@@ -218,6 +221,24 @@ fn when_it_closes_running_requests_end_well_and_new_connections_are_refused() {
 
 #[test]
 fn two_processes_of_an_upgrade_bind_the_same_port() {
-    let first = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    assert!(bind(first.local_addr().unwrap()).is_ok());
+    let first = bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+    assert!(bind(&first.address().unwrap()).is_ok());
+}
+
+#[test]
+fn a_unix_socket_is_taken_over_and_nothing_else_is_replaced() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("admin.sock");
+    let listen = Listen::Unix(path.clone());
+    let _first = bind(&listen).unwrap();
+    let second = bind(&listen).unwrap();
+    UnixStream::connect(&path).unwrap();
+    let Bound::Unix(second, _) = second else { panic!("not Unix") };
+    second.set_nonblocking(false).unwrap();
+    second.accept().unwrap();
+
+    let file = folder.path().join("file");
+    std::fs::write(&file, "precious").unwrap();
+    assert!(bind(&Listen::Unix(file.clone())).is_err());
+    assert_eq!(std::fs::read(file).unwrap(), b"precious");
 }

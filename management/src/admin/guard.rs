@@ -11,12 +11,13 @@
 //! When an operator binds the port to another address, the names by which it is reached are not known here; `Host` is then not
 //! checked, and what stands in front of the port must be.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use ringway_config::settings::Listen;
 
 use super::problem::ProblemDetails;
 
@@ -30,8 +31,9 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    pub(crate) fn new(listen: SocketAddr) -> Self {
-        Self { loopback: listen.ip().is_loopback() }
+    pub(crate) fn new(listen: &Listen) -> Self {
+        // No browser reaches a Unix socket.
+        Self { loopback: matches!(listen, Listen::Tcp(address) if address.ip().is_loopback()) }
     }
 
     /// `Ok` when the request may go on.
@@ -125,7 +127,7 @@ mod tests {
         uri: &'static str,
         headers: &[(&'static str, &'static str)],
     ) -> Option<u16> {
-        let guard = Guard::new(listen.parse().unwrap());
+        let guard = Guard::new(&listen.parse().unwrap());
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
@@ -140,6 +142,7 @@ mod tests {
         assert_eq!(verdict("127.0.0.1:1", Method::GET, "/", &[("host", "evil.test")]), Some(421));
         assert_eq!(verdict("127.0.0.1:1", Method::GET, "http://evil.test/", &[("host", "localhost")]), Some(421));
         assert_eq!(verdict("0.0.0.0:1", Method::GET, "/", &[("host", "gateway.internal")]), None);
+        assert_eq!(verdict("unix:/run/a.sock", Method::GET, "/", &[("host", "anything")]), None);
     }
 
     #[test]

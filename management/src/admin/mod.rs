@@ -15,6 +15,7 @@
 
 mod api;
 mod guard;
+mod listener;
 mod metrics;
 mod problem;
 mod server;
@@ -25,7 +26,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ringway_contract::control::DataPlane;
 
 pub use self::guard::ADMIN_HEADER;
-pub use self::server::{AdminServer, bind};
+pub use self::listener::{Bound, bind};
+pub use self::server::AdminServer;
 use crate::logging::LogLevel;
 use crate::reload::Reloader;
 

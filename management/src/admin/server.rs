@@ -1,7 +1,6 @@
 //! The server under the admin port: a loop that accepts, and bounds on everything a client may ask of it.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +11,13 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use ringway_config::settings::Listen;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::guard::{Guard, guard};
+use super::listener::{Bound, Listener};
 use super::problem::ProblemDetails;
 use super::{Admin, api};
 
@@ -35,46 +35,30 @@ const HANDLER_TIMEOUT: Duration = Duration::from_secs(120);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long to wait after `accept` failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 64;
-
-/// Binds the admin port. `SO_REUSEPORT` lets the next process of an upgrade bind it while this one still serves.
-///
-/// # Errors
-/// The address cannot be bound.
-pub fn bind(address: SocketAddr) -> io::Result<StdListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
 /// The running admin server.
 #[derive(Debug)]
 pub struct AdminServer {
-    address: SocketAddr,
+    address: Listen,
     stop: watch::Sender<bool>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl AdminServer {
-    /// Serves on `listener` in the current Tokio runtime.
+    /// Serves on `bound` in the current Tokio runtime.
     ///
     /// # Errors
     /// The runtime does not take the socket.
-    pub fn start(listener: StdListener, admin: Arc<Admin>) -> io::Result<Self> {
-        let address = listener.local_addr()?;
-        let listener = TcpListener::from_std(listener)?;
+    pub fn start(bound: Bound, admin: Arc<Admin>) -> io::Result<Self> {
+        let address = bound.address()?;
+        let listener = Listener::from_bound(bound)?;
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(accept(listener, router(admin, address), stopped));
+        let task = tokio::spawn(accept(listener, router(admin, &address), stopped));
         Ok(Self { address, stop, task })
     }
 
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> &Listen {
+        &self.address
     }
 
     /// Closes the listener; requests that run are finished, idle connections are closed.
@@ -89,7 +73,7 @@ impl AdminServer {
     }
 }
 
-fn router(admin: Arc<Admin>, address: SocketAddr) -> Router {
+fn router(admin: Arc<Admin>, address: &Listen) -> Router {
     api::routes()
         .with_state(admin)
         .fallback(|| async { ProblemDetails::new(StatusCode::NOT_FOUND, "there is nothing at this path") })
@@ -124,7 +108,7 @@ async fn problems_only(request: Request, next: Next) -> Response {
     ProblemDetails::new(status, detail).into_response()
 }
 
-async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
+async fn accept(listener: Listener, router: Router, mut stopped: watch::Receiver<bool>) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -135,7 +119,7 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
             Some(_) = connections.join_next() => continue,
             accepted = async {
                 let slot = Arc::clone(&slots).acquire_owned().await;
-                listener.accept().await.map(|(stream, _)| (stream, slot))
+                listener.accept().await.map(|stream| (stream, slot))
             } => accepted,
         };
         match accepted {
@@ -158,9 +142,11 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(stream: TcpStream, router: Router, mut stopped: watch::Receiver<bool>) {
-    // Answers are small; waiting for more bytes would only delay them.
-    let _ = stream.set_nodelay(true);
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+) {
     let router = router.into_service::<hyper::body::Incoming>();
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use ringway_config::{Problem, Snapshot};
+use ringway_config::{Problem, Settings, Snapshot};
 use ringway_contract::control::{ApiState, DataPlane, PublishError, ShardState, State};
 use ringway_management::reload::{Loaded, Source};
 
@@ -96,7 +96,7 @@ impl Source for FakeSource {
 
 /// A snapshot of defaults.
 pub fn snapshot() -> Arc<Snapshot> {
-    Arc::new(Snapshot::default())
+    Arc::new(Snapshot { settings: Settings::default(), apis: Vec::new(), revision: 1 })
 }
 
 /// Sends the bytes, reads to the end; status, head and body of the answer.
