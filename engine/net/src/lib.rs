@@ -12,11 +12,13 @@
 //! * no future wakes itself and returns `Pending` ([`yield_now`] goes through the kernel instead), because such a task runs alone;
 //! * a task's panic is caught at the task ([`spawn`]);
 //! * sockets are shut down before the runtime goes ([`Shard::closing`]), because nothing is submitted after its last turn;
-//! * names are never resolved on a shard, no pipe is spliced, and no waker crosses threads ([`Doorbell`](ringway_ring) does).
+//! * names are never resolved on a shard, no pipe is spliced, and no waker crosses threads ([`Doorbell`] does).
 
 mod address;
 mod buffer;
 mod dial;
+mod dns;
+mod doorbell;
 mod driver;
 mod gather;
 mod listen;
@@ -32,6 +34,8 @@ mod tls;
 pub use address::{Address, Peer};
 pub use buffer::{Buffers, BuffersCount};
 pub use dial::{DialOptions, dial};
+pub use dns::{Addresses, Dns, DnsError, DnsOptions, Resolver};
+pub use doorbell::Doorbell;
 pub use driver::{Driver, DriverChoice};
 pub use gather::Stable;
 pub use listen::{Accepted, BoundListener, Listener, ListenerOptions};

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::buffer::Buffers;
+use crate::dns::{Dns, Resolver};
 use crate::driver::{self, Driver, DriverChoice};
 use crate::gather::Iovecs;
 use crate::signal::Signal;
@@ -25,7 +26,7 @@ const COMPLETIONS: u32 = 16_384;
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
 
 /// How to run a shard.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ShardOptions {
     /// The number of the shard, from 0.
     pub id: usize,
@@ -39,6 +40,8 @@ pub struct ShardOptions {
     pub completions: u32,
     /// Told of every panic that was caught at a task: the shard's number and the panic's message.
     pub on_panic: fn(usize, &str),
+    /// Who resolves names, shared by all shards. Without it only IP addresses and localhost are known.
+    pub dns: Option<Dns>,
 }
 
 impl ShardOptions {
@@ -51,6 +54,7 @@ impl ShardOptions {
             entries: ENTRIES,
             completions: COMPLETIONS,
             on_panic: |_, _| {},
+            dns: None,
         }
     }
 }
@@ -61,6 +65,8 @@ pub struct Shard {
     pub buffers: Buffers,
     /// Deadlines.
     pub timers: Timers,
+    /// Names.
+    pub resolver: Resolver,
     /// The number of the shard, from 0.
     pub id: usize,
     /// The driver that it got.
@@ -160,11 +166,12 @@ impl Shard {
         self.sockets.borrow_mut().remove(slot);
     }
 
-    fn new(options: &ShardOptions, driver: Driver) -> Self {
+    fn new(options: &ShardOptions, driver: Driver, resolver: Resolver) -> Self {
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Self {
             buffers: Buffers::new(),
             timers: Timers::new(),
+            resolver,
             id: options.id,
             driver,
             closing: Signal::new(),
@@ -248,26 +255,47 @@ where
                 return None;
             }
         };
-        let shard = Rc::new(Shard::new(&options, driver));
-        CURRENT.with(|current| current.replace(Some(Rc::clone(&shard))));
         let output = runtime.block_on(async {
-            shard.timers.start();
-            if !shard.is_epoll() {
-                *shard.ready.borrow_mut() = crate::spawn::always_ready().ok().map(Rc::new);
-            }
+            let shard = match start(&options, driver) {
+                Ok(shard) => shard,
+                Err(error) => {
+                    let _ = report.send(Err(error));
+                    return None;
+                }
+            };
             let _ = report.send(Ok(driver));
             let output = main(Rc::clone(&shard)).await;
             shard.close().await;
-            output
+            Some(output)
         });
         CURRENT.with(|current| current.take());
-        Some(output)
+        output
     })?;
     match started.recv() {
         Ok(Ok(driver)) => Ok(ShardThread { driver, thread }),
         Ok(Err(error)) => Err(error),
         Err(_) => Err(io::Error::other("the shard died at its start")),
     }
+}
+
+/// Makes the shard, within its runtime.
+fn start(options: &ShardOptions, driver: Driver) -> io::Result<Rc<Shard>> {
+    let attached = options.dns.as_ref().map(Resolver::attach).transpose()?;
+    let (resolver, answers) = match attached {
+        Some((resolver, answers)) => (resolver, Some(answers)),
+        None => (Resolver::off(), None),
+    };
+    let shard = Rc::new(Shard::new(options, driver, resolver));
+    CURRENT.with(|current| current.replace(Some(Rc::clone(&shard))));
+    shard.timers.start();
+    if !shard.is_epoll() {
+        *shard.ready.borrow_mut() = Some(Rc::new(crate::spawn::always_ready()?));
+    }
+    if let Some(answers) = answers {
+        // The shard's own, so it does not count among the tasks.
+        drop(monoio::spawn(answers));
+    }
+    Ok(shard)
 }
 
 fn pin(core: Option<usize>) -> io::Result<()> {
