@@ -93,6 +93,7 @@ pub(crate) struct Scan {
 }
 
 /// What a look at a partial head found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     /// No end yet.
     Nothing,

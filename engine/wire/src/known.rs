@@ -176,7 +176,11 @@ impl Known {
     /// The known name that `name` spells, in any case.
     #[must_use]
     pub fn of(name: &[u8]) -> Option<Known> {
-        Known::ALL.get(usize::from(classify(name))).copied()
+        // `classify` folds the case of tokens only; what is no token is compared once more.
+        Known::ALL
+            .get(usize::from(classify(name)))
+            .copied()
+            .filter(|known| known.name().as_bytes().eq_ignore_ascii_case(name))
     }
 
     pub(crate) const fn bit(self) -> Set {
@@ -288,6 +292,7 @@ mod tests {
                 near[at] = b'!';
                 assert_eq!(Known::of(&near), None, "{name} at {at}");
             }
+            assert_eq!(Known::of(name.replace('-', "\r").as_bytes()).is_some(), !name.contains('-'));
             assert_eq!(Known::of(&name.as_bytes()[1..]), None);
             assert_eq!(Known::of(format!("{name}s").as_bytes()), None);
         }

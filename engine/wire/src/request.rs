@@ -98,11 +98,9 @@ impl RequestHead {
     /// When the head is refused; what is left in `input` means nothing then. The connection must be closed after the answer.
     /// [`raw_target`](Self::raw_target) may still tell what was asked for.
     pub fn parse(&mut self, input: &mut BytesMut, limits: &Limits) -> Result<Parsed, Rejection> {
-        if self.scan.is_resumed() {
-            match self.scan.advance(input)? {
-                Found::Nothing => return self.partial(input, limits),
-                Found::End => {}
-            }
+        let has_end = self.scan.is_resumed();
+        if has_end && self.scan.advance(input)? == Found::Nothing {
+            return self.partial(input, limits);
         }
         let mut lines = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; FIELDS_MAX];
         let mut request = httparse::Request::new(&mut []);
@@ -110,10 +108,11 @@ impl RequestHead {
         let head_bytes = match request.parse_with_uninit_headers(input, room) {
             Ok(httparse::Status::Complete(head_bytes)) => head_bytes,
             Ok(httparse::Status::Partial) => {
-                return match self.scan.advance(input)? {
-                    Found::Nothing => self.partial(input, limits),
-                    Found::End => Err(Rejection::BadRequestLine),
-                };
+                // An end of the head that httparse does not see: there is nothing before it.
+                if has_end || self.scan.advance(input)? == Found::End {
+                    return Err(Rejection::BadRequestLine);
+                }
+                return self.partial(input, limits);
             }
             Err(httparse::Error::Version) => return Err(bad_version(input)),
             Err(error) => return Err(diagnose(input, error)),

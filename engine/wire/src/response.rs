@@ -55,11 +55,9 @@ impl ResponseHead {
         limits: &Limits,
         request_method: &Method,
     ) -> Result<Parsed, Rejection> {
-        if self.scan.is_resumed() {
-            match self.scan.advance(input)? {
-                Found::Nothing => return partial(input, limits),
-                Found::End => {}
-            }
+        let has_end = self.scan.is_resumed();
+        if has_end && self.scan.advance(input)? == Found::Nothing {
+            return partial(input, limits);
         }
         let mut lines = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; FIELDS_MAX];
         let mut response = httparse::Response::new(&mut []);

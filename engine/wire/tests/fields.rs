@@ -60,6 +60,16 @@ fn edits_show_everywhere() {
 }
 
 #[test]
+fn a_removed_line_is_not_written_whatever_its_name() {
+    for name in ["Cookie", "X-Own"] {
+        let mut fields = fields("A: 1\r\nCookie: 2\r\nX-Own: 3\r\nB: 4\r\n");
+        assert_eq!(fields.remove(name), 1);
+        let left = if name == "Cookie" { "A: 1\r\nX-Own: 3\r\nB: 4\r\n" } else { "A: 1\r\nCookie: 2\r\nB: 4\r\n" };
+        assert_eq!(encoded(&fields), left);
+    }
+}
+
+#[test]
 fn known_names_are_found_among_repeated_ones() {
     let mut fields = fields("Cookie: a\r\nVia: b\r\ncookie: c\r\nCOOKIE: d\r\n");
     assert!(fields.is_repeated(Known::Cookie) && !fields.is_repeated(Known::Via));

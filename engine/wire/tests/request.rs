@@ -476,6 +476,7 @@ fn an_upgrade_is_asked_for_in_both_fields_and_never_to_h2c() {
         ("Connection: upgrade\r\nUpgrade: a/\r\n", false),
         ("Connection: upgrade\r\nUpgrade: h2c\r\n", false),
         ("Connection: upgrade\r\nUpgrade: H2C\r\n", false),
+        ("Connection: upgrade\r\nUpgrade: h2\r\n", false),
         ("Connection: upgrade\r\nUpgrade: websocket, h2c\r\n", false),
         ("Connection: upgrade, http2-settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\n", false),
     ] {

@@ -88,6 +88,21 @@ fn a_large_head_that_comes_byte_by_byte_is_read_to_the_same() {
 }
 
 #[test]
+fn what_is_wrong_with_line_ends_shows_at_once() {
+    for bytes in ["\r\n\r\n", "\n", "GET /\n", "GET / HTTP/1.1\r\nA: b\n", "\r\n\n"] {
+        let (mut head, mut input) = (RequestHead::new(), BytesMut::new());
+        let fed = bytes.bytes().map(|byte| {
+            input.extend_from_slice(&[byte]);
+            head.parse(&mut input, &Limits::default())
+        });
+        let verdicts: Vec<_> = fed.collect();
+        let (last, before) = verdicts.split_last().unwrap();
+        assert!(last.is_err(), "{bytes:?}: {last:?}");
+        assert!(before.iter().all(|verdict| *verdict == Ok(Parsed::Partial)), "{bytes:?}");
+    }
+}
+
+#[test]
 fn buffers_are_used_again() {
     let bytes = b"GET /some/path HTTP/1.1\r\nHost: example.com\r\nAccept: */*\r\n\r\n";
     let (mut head, mut input) = (RequestHead::new(), BytesMut::with_capacity(4096));
