@@ -186,21 +186,37 @@ fn start_ringway(setup: Setup, stage: &Stage, port: &Port, name: &str) -> Result
     let root = stage.folder.path().display().to_string();
     let binary = stage.ringway.as_deref().context("the gateway's binary")?;
     let target = match setup {
-        Setup::Unix => format!("unix:{root}/backend.sock"),
+        Setup::Unix => format!("http://unix:{root}/backend.sock"),
         Setup::WebSocket => format!("http://{}", stage.web_socket),
         _ => format!("http://{}", stage.backend.address()),
     };
     let tls = match setup {
         Setup::Tls => {
-            format!(", tls: {{ certificates: [{{ certificate: '{root}/leaf.pem', key: '{root}/leaf.key' }}] }}")
+            format!(
+                ", tls: {{ minVersion: TLSv1.3, certificates: [{{ cert: '{root}/leaf.pem', key: '{root}/leaf.key' }}] }}"
+            )
         }
         _ => String::new(),
     };
-    stage.folder.write(&format!("{name}.yaml"), &format!(
-        "shards: 1\nservers: [{{ id: http, listen: '{}'{tls} }}]\napis: ['{root}/{name}-apis']\nadmin: {{ listen: '{}' }}\n",
-        port.address(),
-        Port::new().address(),
-    ));
+    let work = match setup {
+        Setup::Equal => {
+            "http: { requestId: { header: X-Request-Id }, transactionId: { header: '' } }
+limits: { connectionsPerAddress: 10000, bodyBytes: 10485760 }"
+        }
+        _ => "http: { xForwarded: off, via: '', requestId: { header: '' }, transactionId: { header: '' } }",
+    };
+    let yaml = format!(
+        "shards: 1
+servers: [{{ id: http, listen: '{}', backlog: 4096{tls} }}]
+apis: ['{root}/{name}-apis']
+admin: {{ enabled: false }}
+timeouts: {{ keepAlive: 600000 }}
+logging: {{ level: warn, access: {{ enabled: false }} }}
+{work}
+",
+        port.address()
+    );
+    stage.folder.write(&format!("{name}.yaml"), &yaml);
     let paths: Vec<String> = match setup {
         Setup::Routes => (0..ROUTES).map(|route| format!("/r{route}/")).collect(),
         _ => vec!["/".to_owned()],
@@ -217,7 +233,12 @@ fn api(number: usize, path: &str, target: &str) -> String {
         "listeners": [{ "type": "HTTP", "paths": [{ "path": path }], "entrypoints": [{ "type": "http-proxy" }] }],
         "endpointGroups": [{
             "name": "backend", "type": "http-proxy",
-            "endpoints": [{ "name": "one", "type": "http-proxy", "configuration": { "target": target } }]
+            "sharedConfiguration": { "http": {
+                "keepAliveTimeout": 600_000, "idleTimeout": 600_000, "maxConcurrentConnections": 9_000
+            } },
+            "endpoints": [{
+                "name": "one", "type": "http-proxy", "inheritConfiguration": true, "configuration": { "target": target }
+            }]
         }],
         "plans": [{ "name": "free", "security": { "type": "KEY_LESS" }, "status": "PUBLISHED", "flows": [] }]
     })
