@@ -63,6 +63,10 @@ impl Runtime {
 
 const URING_RUNGS: [Driver; 3] = [Driver::UringDefer, Driver::UringCoop, Driver::Uring];
 
+/// Entries of the submission queue. Large, because monoio panics when a full queue cannot be flushed.
+pub(crate) const ENTRIES: u32 = 4096;
+/// Entries of the completion queue.
+pub(crate) const COMPLETIONS: u32 = 16_384;
 /// Events that one `epoll_wait` returns at most.
 const EPOLL_EVENTS: u32 = 1024;
 
@@ -100,4 +104,26 @@ fn build_uring(rung: Driver, entries: u32, completions: u32) -> io::Result<monoi
         Driver::Uring | Driver::Epoll => {}
     }
     RuntimeBuilder::<IoUringDriver>::new().with_entries(entries).uring_builder(ring).enable_timer().build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{COMPLETIONS, Driver, DriverChoice, ENTRIES, Runtime, URING_RUNGS, build, build_uring};
+
+    /// A rung that the kernel lacks is refused when it is built, and one that is built works.
+    #[test]
+    fn every_rung_is_refused_or_works() {
+        for rung in URING_RUNGS {
+            if let Ok(runtime) = build_uring(rung, ENTRIES, COMPLETIONS) {
+                Runtime::Uring(runtime).block_on(async { monoio::time::sleep(Duration::from_millis(1)).await });
+            }
+        }
+        let (mut runtime, driver) = build(DriverChoice::Epoll, ENTRIES, COMPLETIONS).unwrap();
+        runtime.block_on(async { monoio::time::sleep(Duration::from_millis(1)).await });
+        assert_eq!(driver, Driver::Epoll);
+        let best = build(DriverChoice::Auto, ENTRIES, COMPLETIONS).unwrap().1;
+        assert_eq!(build(DriverChoice::Uring, ENTRIES, COMPLETIONS).is_ok(), best != Driver::Epoll);
+    }
 }

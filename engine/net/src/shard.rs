@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::buffer::Buffers;
 use crate::dns::{Dns, Resolver};
-use crate::driver::{self, Driver, DriverChoice};
+use crate::driver::{self, COMPLETIONS, Driver, DriverChoice, ENTRIES};
 use crate::gather::Iovecs;
 use crate::signal::Signal;
 use crate::slots::Slots;
@@ -18,10 +18,6 @@ use crate::socket::Socket;
 use crate::timer::Timers;
 use crate::tls::Windows;
 
-/// Entries of the submission queue. Large, because monoio panics when a full queue cannot be flushed.
-const ENTRIES: u32 = 4096;
-/// Entries of the completion queue.
-const COMPLETIONS: u32 = 16_384;
 /// How long a shard that is done waits for the tasks that it has left.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
 

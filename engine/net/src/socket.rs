@@ -132,9 +132,10 @@ impl Socket {
         Ok(received)
     }
 
-    /// Sends what the kernel takes now; the rest is nobody's any more.
-    pub(crate) fn send_now(&self, bytes: &[u8]) {
-        let _ = SockRef::from(&self.borrow()).send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+    /// Sends what the kernel takes now, and says how much. An error is left to the next operation that waits.
+    pub(crate) fn send_now(&self, bytes: &[u8]) -> usize {
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        SockRef::from(&self.borrow()).send_with_flags(bytes, flags).unwrap_or(0)
     }
 
     /// Ends both directions now: every wait on the socket ends.

@@ -191,8 +191,13 @@ impl Session {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the peer closed without close_notify"));
             }
             if inner.receive(socket, bulk)?.is_none() {
-                return Ok(None);
+                break;
             }
+        }
+        // What the connection itself owes (the refusal of a renegotiation, say). A write under way takes it along, and so does the next
+        // one if the socket has no room now.
+        if !self.writing.get() {
+            inner.flush_now(socket);
         }
         Ok(None)
     }
@@ -202,10 +207,6 @@ impl Session {
         loop {
             if let Some(count) = self.read_now(socket, buffer)? {
                 return Ok(count);
-            }
-            // An answer that the connection itself owes, unless a write is under way, which takes it along.
-            if !self.writing.get() && self.inner.borrow().windows.outgoing.is_some() {
-                self.write(socket, Parts::default()).await?;
             }
             socket.readable().await?;
         }
@@ -374,10 +375,13 @@ impl Inner {
         }
     }
 
-    /// Tries to send what is owed: the last words of a connection that failed.
+    /// Sends of what is owed as much as the socket takes now.
     fn flush_now(&mut self, socket: &Socket) {
-        if let Some(window) = self.windows.outgoing.take() {
-            socket.send_now(window.filled());
+        let Some(window) = &mut self.windows.outgoing else { return };
+        window.advance(socket.send_now(window.filled()));
+        if window.is_empty()
+            && let Some(window) = self.windows.outgoing.take()
+        {
             windows(|windows| windows.put(window));
         }
     }
