@@ -7,6 +7,7 @@ use ringway_contract::{Endpoint, HealthRequest, Lane, Pool, Probe, Refusal, Serv
 use ringway_net::{ClientTls, Shard};
 use ringway_wire::{Fields, Limits, ResponseHead};
 
+use super::backend::Way;
 use super::config::{EndpointConfig, SharedConfig};
 use super::lane;
 use super::tls;
@@ -18,6 +19,8 @@ pub struct HttpProxy {
     pub target: Target,
     /// TLS, for targets that speak it.
     pub tls: Option<ClientTls>,
+    /// The proxy on the way to it.
+    pub way: Option<Way>,
     /// Its configuration.
     pub shared: SharedConfig,
     /// Heads of responses, used again and again.
@@ -42,9 +45,11 @@ impl HttpProxy {
                 .map_err(|error| Refusal(format!("header `{}`: {error}", header.name)))?;
         }
         let tls = if target.tls { Some(tls::client(&shared.ssl)?) } else { None };
+        let way = Way::new(&shared.proxy, target.tls)?;
         Ok(Self {
             target,
             tls,
+            way,
             shared,
             responses: services.responses.clone(),
             limits: services.response_limits.clone(),

@@ -84,13 +84,13 @@ pub async fn send(outbox: &mut Sender<Frame>, frame: Frame) {
     let weight = frame.weight();
     let mut frame = Some(frame);
     poll_fn(|_| {
-        if let Some(present) = frame.take() {
-            if let Err(full) = outbox.send(present, weight) {
+        match frame.take().map(|present| outbox.send(present, weight)) {
+            Some(Err(full)) => {
                 frame = Some(full.value);
-                return Poll::Pending;
+                Poll::Pending
             }
+            _ => Poll::Ready(()),
         }
-        Poll::Ready(())
     })
     .await
 }
