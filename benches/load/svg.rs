@@ -52,7 +52,7 @@ pub(crate) fn plot(rows: &[Row]) -> String {
     format!(
         "<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{y}' font-family='sans-serif' font-size='11'>\n\
          <rect width='100%' height='100%' fill='#fff'/>\n\
-         <text x='{LABELS}' y='16' font-size='13'>CPU of the proxy per request, memory of an idle connection: less is better (bar: median, mark: minimum)</text>\n\
+         <text x='8' y='16' font-size='13'>CPU of the proxy per request, memory of an idle connection: less is better (bar: median, mark: minimum)</text>\n\
          {legend}{body}</svg>\n"
     )
 }
