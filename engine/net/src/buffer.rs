@@ -23,7 +23,8 @@ const SMALL_KEPT_MAX: usize = 1024;
 /// 8 MiB.
 const LARGE_KEPT_MAX: usize = 64;
 
-/// The buffers of a shard. What is kept has a bound; what is lent is bounded by who borrows (connections and their limits).
+/// The buffers of a shard. What is kept has a bound; what is lent is bounded by who borrows (connections and their
+/// limits).
 pub struct Buffers {
     small: Class,
     large: Class,
@@ -73,8 +74,8 @@ impl Buffers {
         self.take_of(&self.large)
     }
 
-    /// Takes a buffer back. Its contents are forgotten; one that was advanced or split and is whole again is repaired without an
-    /// allocation; one that is shared, or was never of a class, is dropped.
+    /// Takes a buffer back. Its contents are forgotten; one that was advanced or split and is whole again is repaired
+    /// without an allocation; one that is shared, or was never of a class, is dropped.
     pub fn put(&self, mut buffer: BytesMut) {
         if buffer.capacity() == 0 {
             return;

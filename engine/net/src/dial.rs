@@ -32,7 +32,8 @@ const UNIX_RETRY: Duration = Duration::from_millis(5);
 
 /// Connects, with `TCP_NODELAY`.
 ///
-/// The connect itself is a non-blocking system call and the wait is a poll, so a deadline that passes cancels nothing but a poll.
+/// The connect itself is a non-blocking system call and the wait is a poll, so a deadline that passes cancels nothing
+/// but a poll.
 ///
 /// # Errors
 /// Of the connection; [`TimedOut`](io::ErrorKind::TimedOut) when the deadline passes.
@@ -58,7 +59,8 @@ async fn connect_tcp(address: SocketAddr, options: &DialOptions) -> io::Result<S
     match socket.connect(&address.into()) {
         Ok(()) => {}
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
-            // The wait is on a descriptor of its own, which also keeps the driver's registration apart from the stream's.
+            // The wait is on a descriptor of its own, which also keeps the driver's registration apart from the
+            // stream's.
             let waiting = Socket::watch(OwnedFd::from(socket.try_clone()?))?;
             waiting.writable().await?;
             if let Some(error) = SockRef::from(&socket).take_error()? {

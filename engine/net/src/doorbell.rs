@@ -38,8 +38,8 @@ impl Doorbell {
         Ok(Self { sleeper, event })
     }
 
-    /// Waits until the bell rings. Returns at once when `is_idle`, which is asked after the sleep was announced, says that there is
-    /// something to do after all. It may return for nothing, and may be dropped at any time.
+    /// Waits until the bell rings. Returns at once when `is_idle`, which is asked after the sleep was announced, says
+    /// that there is something to do after all. It may return for nothing, and may be dropped at any time.
     ///
     /// # Errors
     /// Of the driver.

@@ -1,7 +1,7 @@
 //! Which ring a shard runs on: a ladder that is tried from the top, because containers often forbid io_uring.
 //!
-//! monoio's default flags cost a third of the throughput: without `COOP_TASKRUN` or `DEFER_TASKRUN` the kernel interrupts the running
-//! thread for every completion. So each rung sets its own, and the shard says which one won.
+//! monoio's default flags cost a third of the throughput: without `COOP_TASKRUN` or `DEFER_TASKRUN` the kernel
+//! interrupts the running thread for every completion. So each rung sets its own, and the shard says which one won.
 
 use std::io;
 

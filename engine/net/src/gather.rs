@@ -13,7 +13,8 @@ const IOVECS_KEPT_MAX: usize = 256;
 /// Bytes that stay where they are when their owner moves.
 ///
 /// # Safety
-/// `as_ref` must return the same address and length for as long as nobody has a `&mut` to the value, wherever it is moved.
+/// `as_ref` must return the same address and length for as long as nobody has a `&mut` to the value, wherever it is
+/// moved.
 pub unsafe trait Stable: AsRef<[u8]> + Unpin + 'static {}
 
 // SAFETY: the bytes are on the heap, and moving a `BytesMut` moves only its handle.
@@ -23,8 +24,8 @@ unsafe impl Stable for Bytes {}
 // SAFETY: static.
 unsafe impl Stable for &'static [u8] {}
 
-/// The iovec of an operation. On the heap because the kernel reads it when the operation is submitted, which is after the operation
-/// has been moved.
+/// The iovec of an operation. On the heap because the kernel reads it when the operation is submitted, which is after
+/// the operation has been moved.
 pub(crate) type Iovec = Box<[libc::iovec; PARTS]>;
 
 /// Iovecs to lend.
@@ -79,8 +80,8 @@ impl<A: Stable, B: Stable, C: Stable> Gather<A, B, C> {
     }
 }
 
-// SAFETY: the iovec is on the heap and does not move; its entries point into `Stable` parts, which this owns and does not touch while
-// the runtime has it, and there are `count` of them.
+// SAFETY: the iovec is on the heap and does not move; its entries point into `Stable` parts, which this owns and does
+// not touch while the runtime has it, and there are `count` of them.
 unsafe impl<A: Stable, B: Stable, C: Stable> IoVecBuf for Gather<A, B, C> {
     fn read_iovec_ptr(&self) -> *const libc::iovec {
         self.iovec.as_ptr()

@@ -1,22 +1,26 @@
 //! The only crate that names the runtime: shards, sockets, TLS, timers, buffers.
 //!
-//! Everything here lives on a **shard** ([`run_shard`]): one pinned thread with one monoio runtime. Nothing is shared between
-//! shards and, once warm, nothing on the path of an exchange allocates: buffers are lent ([`Buffers`]), deadlines are a store into a
-//! table ([`Timers`]), and an idle connection is a [`Stream::readable`] that holds no buffer at all.
+//! Everything here lives on a **shard** ([`run_shard`]): one pinned thread with one monoio runtime. Nothing is shared
+//! between shards and, once warm, nothing on the path of an exchange allocates: buffers are lent ([`Buffers`]),
+//! deadlines are a store into a table ([`Timers`]), and an idle connection is a [`Stream::readable`] that holds no
+//! buffer at all.
 //!
 //! monoio 0.2.4 is used under rules, each of which has a test in `tests/`:
 //!
 //! * the ring is built with `SINGLE_ISSUER | DEFER_TASKRUN` where the kernel has them, see [`Driver`];
-//! * no accept is ever in flight: a listener is polled for readability and accepts with a plain system call, so that nothing can be
-//!   lost by cancelling ([`Listener`]);
-//! * no future wakes itself and returns `Pending` ([`yield_now`] goes through the kernel instead), because such a task runs alone;
+//! * no accept is ever in flight: a listener is polled for readability and accepts with a plain system call, so that
+//!   nothing can be lost by cancelling ([`Listener`]);
+//! * no future wakes itself and returns `Pending` ([`yield_now`] goes through the kernel instead), because such a task
+//!   runs alone;
 //! * a task's panic is caught at the task ([`spawn`]);
-//! * sockets are shut down before the runtime goes ([`Shard::closing`]), because nothing is submitted after its last turn;
+//! * sockets are shut down before the runtime goes ([`Shard::closing`]), because nothing is submitted after its last
+//!   turn;
 //! * names are never resolved on a shard, no pipe is spliced, and no waker crosses threads ([`Doorbell`] does).
 
 mod address;
 mod buffer;
 mod dial;
+mod divert;
 mod dns;
 mod doorbell;
 mod driver;

@@ -34,7 +34,8 @@ impl Default for ListenerOptions {
     }
 }
 
-/// A listening socket that no shard has taken yet. Bound off the shards, so that an address in use is known before any starts.
+/// A listening socket that no shard has taken yet. Bound off the shards, so that an address in use is known before any
+/// starts.
 pub struct BoundListener {
     listening: Listening,
 }
@@ -56,7 +57,8 @@ impl BoundListener {
                 let address = SockAddr::unix(path)?;
                 let socket = Socket2::new(Domain::UNIX, Type::STREAM, None)?;
                 if let Err(error) = socket.bind(&address) {
-                    // A file is left behind by a process that was killed. If somebody listens on it, it is not ours to take.
+                    // A file is left behind by a process that was killed. If somebody listens on it, it is not ours to
+                    // take.
                     if error.kind() != io::ErrorKind::AddrInUse || !is_abandoned(&address) {
                         return Err(error);
                     }
@@ -82,8 +84,8 @@ impl BoundListener {
         }
     }
 
-    /// The same socket once more, for another shard. Shards that share one socket race for its connections; with TCP a socket of its
-    /// own for each (`reuseport`) is better.
+    /// The same socket once more, for another shard. Shards that share one socket race for its connections; with TCP a
+    /// socket of its own for each (`reuseport`) is better.
     ///
     /// # Errors
     /// When the descriptor table is full.
@@ -139,12 +141,12 @@ fn is_abandoned(address: &SockAddr) -> bool {
 
 /// A listening socket of this shard.
 ///
-/// The listener is polled for readability and accepts with a plain, non-blocking system call. An accept on the ring that is
-/// cancelled at the wrong moment loses its connection and leaks the descriptor (monoio 0.2.4); here there is none to cancel, so
-/// accepting is stopped by dropping the future of [`accept`](Self::accept), or the listener.
+/// The listener is polled for readability and accepts with a plain, non-blocking system call. An accept on the ring
+/// that is cancelled at the wrong moment loses its connection and leaks the descriptor (monoio 0.2.4); here there is
+/// none to cancel, so accepting is stopped by dropping the future of [`accept`](Self::accept), or the listener.
 ///
-/// To stop for good without losing a client: stop accepting, take what is queued with [`try_accept`](Self::try_accept) until it is
-/// empty, then drop the listener. What the kernel still queues at that moment is reset.
+/// To stop for good without losing a client: stop accepting, take what is queued with [`try_accept`](Self::try_accept)
+/// until it is empty, then drop the listener. What the kernel still queues at that moment is reset.
 pub struct Listener {
     listening: Listening,
     /// A second descriptor of the same socket, for waiting.
@@ -212,12 +214,12 @@ impl Listener {
         self.exhausted.get()
     }
 
-    /// Waits for a connection. When descriptors or memory run out it backs off (10 ms, doubling to 1 s) and tries again; what waits
-    /// meanwhile waits in the kernel's queue.
+    /// Waits for a connection. When descriptors or memory run out it backs off (10 ms, doubling to 1 s) and tries
+    /// again; what waits meanwhile waits in the kernel's queue.
     ///
     /// # Errors
-    /// [`Interrupted`](io::ErrorKind::Interrupted) when the shard is closing; else what the listening socket itself suffers from,
-    /// which no retry heals.
+    /// [`Interrupted`](io::ErrorKind::Interrupted) when the shard is closing; else what the listening socket itself
+    /// suffers from, which no retry heals.
     pub async fn accept(&self) -> io::Result<Accepted> {
         let shard = Shard::current();
         loop {
@@ -254,7 +256,8 @@ impl Listener {
     /// # Errors
     /// Those of [`accept`](Self::accept), and also when descriptors or memory ran out.
     pub fn try_accept(&self) -> io::Result<Option<Accepted>> {
-        // A connection that went away before it was accepted is an error of its own, not of the listener: accept(2), "Error handling".
+        // A connection that went away before it was accepted is an error of its own, not of the listener: accept(2),
+        // "Error handling".
         for _ in 0..BURST_MAX {
             let accepted = match &self.listening {
                 Listening::Tcp(listener) => listener.accept().map(|(stream, peer)| (owned(stream), Peer::Tcp(peer))),

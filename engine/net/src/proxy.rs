@@ -55,10 +55,10 @@ const NAME_BYTES_MAX: usize = 255;
 /// Asks the proxy at the other end of `stream` for a connection to `target`. What comes back is that connection.
 ///
 /// # Errors
-/// [`TimedOut`](io::ErrorKind::TimedOut); [`PermissionDenied`](io::ErrorKind::PermissionDenied) when the proxy does not know the user;
-/// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) when it cannot or will not connect;
-/// [`InvalidData`](io::ErrorKind::InvalidData) when it is no such proxy; [`InvalidInput`](io::ErrorKind::InvalidInput) when it cannot be
-/// asked for the target.
+/// [`TimedOut`](io::ErrorKind::TimedOut); [`PermissionDenied`](io::ErrorKind::PermissionDenied) when the proxy does not
+/// know the user; [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) when it cannot or will not connect;
+/// [`InvalidData`](io::ErrorKind::InvalidData) when it is no such proxy; [`InvalidInput`](io::ErrorKind::InvalidInput)
+/// when it cannot be asked for the target.
 pub async fn tunnel(stream: Stream, proxy: &Proxy, target: Target<'_>, timeout: Duration) -> io::Result<Stream> {
     check(target)?;
     let slot = Shard::current().timers.slot();

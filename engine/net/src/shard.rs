@@ -183,8 +183,9 @@ impl Shard {
         }
     }
 
-    /// Ends what the main future left behind. After the runtime's last turn nothing is submitted any more, and a task that still
-    /// waits for the ring would keep its sockets open for ever; so every socket is shut down, which ends every wait on it.
+    /// Ends what the main future left behind. After the runtime's last turn nothing is submitted any more, and a task
+    /// that still waits for the ring would keep its sockets open for ever; so every socket is shut down, which ends
+    /// every wait on it.
     async fn close(&self) {
         self.closing.set();
         for &fd in self.sockets.borrow().iter() {
@@ -218,7 +219,8 @@ impl<T> ShardThread<T> {
     /// # Errors
     /// The payload of the main future's panic. (A task's panic is caught at the task.)
     pub fn join(self) -> thread::Result<T> {
-        // `None` is only ever returned by a shard that reported why it did not start, and then there is no `ShardThread`.
+        // `None` is only ever returned by a shard that reported why it did not start, and then there is no
+        // `ShardThread`.
         self.thread.join()?.ok_or_else(|| -> Box<dyn std::any::Any + Send> { Box::new("the shard did not start") })
     }
 
@@ -228,8 +230,8 @@ impl<T> ShardThread<T> {
     }
 }
 
-/// Starts a shard on a thread of its own and waits until it runs. `main` makes the shard's main future on the shard; when that
-/// future is done, the shard closes its sockets, gives its tasks two seconds to end, and ends.
+/// Starts a shard on a thread of its own and waits until it runs. `main` makes the shard's main future on the shard;
+/// when that future is done, the shard closes its sockets, gives its tasks two seconds to end, and ends.
 ///
 /// # Errors
 /// When the thread cannot be made or pinned, or no allowed driver works.

@@ -1,7 +1,7 @@
 //! A descriptor on the shard's ring: the five calls that everything else is made of.
 //!
-//! To monoio, a stream socket is a stream socket: its `UnixStream` is eight bytes and does the same `recv`, `send`, `writev` and
-//! `poll` as its `TcpStream`, which also carries two cached addresses. So every descriptor here is one.
+//! To monoio, a stream socket is a stream socket: its `UnixStream` is eight bytes and does the same `recv`, `send`,
+//! `writev` and `poll` as its `TcpStream`, which also carries two cached addresses. So every descriptor here is one.
 
 use std::cell::UnsafeCell;
 use std::io;
@@ -27,8 +27,8 @@ pub(crate) struct Socket {
 const NONE: u32 = u32::MAX;
 
 impl Socket {
-    /// Takes a connected stream socket. The blocking mode becomes what the driver needs: io_uring fails an operation on a
-    /// non-blocking descriptor instead of waiting, epoll needs it non-blocking.
+    /// Takes a connected stream socket. The blocking mode becomes what the driver needs: io_uring fails an operation on
+    /// a non-blocking descriptor instead of waiting, epoll needs it non-blocking.
     pub(crate) fn connected(fd: OwnedFd) -> io::Result<Self> {
         let epoll = Shard::current().is_epoll();
         if nonblocking(&fd)? != epoll {
@@ -60,10 +60,11 @@ impl Socket {
     /// The stream, for the moment in which an operation is made.
     ///
     /// # Safety
-    /// The caller must not hold the borrow while another one is used. That is kept here, in this file, by the same argument that
-    /// monoio gives for its `Split`: everything runs on one thread, `AsyncReadRent::read` and its siblings use the `&mut` only to clone
-    /// the descriptor's `Rc` into the operation (before they return), and the returned future works on that clone and never touches
-    /// the stream again. So two borrows are never used at the same time, however many operations are under way.
+    /// The caller must not hold the borrow while another one is used. That is kept here, in this file, by the same
+    /// argument that monoio gives for its `Split`: everything runs on one thread, `AsyncReadRent::read` and its
+    /// siblings use the `&mut` only to clone the descriptor's `Rc` into the operation (before they return), and the
+    /// returned future works on that clone and never touches the stream again. So two borrows are never used at the
+    /// same time, however many operations are under way.
     #[allow(clippy::mut_from_ref)]
     unsafe fn io(&self) -> &mut UnixStream {
         // SAFETY: see above.
@@ -72,7 +73,8 @@ impl Socket {
 
     /// Waits until there is something to read: bytes, an end, an error. May be dropped at any time: nothing is lost.
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        // SAFETY: as in `io`: an async function of monoio's that uses the stream only at its first poll, which is here and now.
+        // SAFETY: as in `io`: an async function of monoio's that uses the stream only at its first poll, which is here
+        // and now.
         let io = unsafe { &*self.io.get() };
         io.readable(false).await
     }
@@ -84,7 +86,8 @@ impl Socket {
         io.writable(false).await
     }
 
-    /// Reads into the spare capacity of `buffer`. 0 is the end. Dropped while it waits, it may lose what arrives meanwhile.
+    /// Reads into the spare capacity of `buffer`. 0 is the end. Dropped while it waits, it may lose what arrives
+    /// meanwhile.
     pub(crate) async fn read(&self, buffer: BytesMut) -> (io::Result<usize>, BytesMut) {
         let mut spare = Spare(buffer);
         loop {
@@ -143,7 +146,8 @@ impl Socket {
         shutdown_raw(self.raw());
     }
 
-    /// Gives the socket away as a second descriptor, because an operation may still hold the first (monoio would panic).
+    /// Gives the socket away as a second descriptor, because an operation may still hold the first (monoio would
+    /// panic).
     pub(crate) fn into_fd(self) -> io::Result<OwnedFd> {
         self.borrow().try_clone_to_owned()
     }
@@ -174,7 +178,8 @@ fn nonblocking(fd: &OwnedFd) -> io::Result<bool> {
 /// A buffer that is read into behind what it holds.
 struct Spare(BytesMut);
 
-// SAFETY: the bytes of a `BytesMut` do not move with it, and nobody else has it while the runtime does. Reading is not used.
+// SAFETY: the bytes of a `BytesMut` do not move with it, and nobody else has it while the runtime does. Reading is not
+// used.
 unsafe impl IoBufMut for Spare {
     fn write_ptr(&mut self) -> *mut u8 {
         self.0.spare_capacity_mut().as_mut_ptr().cast()

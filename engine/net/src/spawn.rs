@@ -12,7 +12,8 @@ use std::time::Duration;
 use crate::shard::Shard;
 use crate::socket::Socket;
 
-/// Runs `future` on this shard. A panic ends the future and nothing else: it is counted ([`Shard::panics`]) and reported.
+/// Runs `future` on this shard. A panic ends the future and nothing else: it is counted ([`Shard::panics`]) and
+/// reported.
 ///
 /// One allocation: the runtime's task, which the guard is part of.
 ///
@@ -25,9 +26,10 @@ pub fn spawn<F: Future<Output = ()> + 'static>(future: F) {
 
 /// Lets the shard do everything else that it has to do: other tasks, completions and timers.
 ///
-/// A future must not wake itself and return `Pending`: monoio 0.2.4 puts such a task in front of its queue, where it runs alone, and
-/// timers fire only when the queue is empty. So the way leads through the kernel: a poll of a descriptor that is always readable, which
-/// completes at the next turn of the ring. With epoll it is a sleep of a millisecond.
+/// A future must not wake itself and return `Pending`: monoio 0.2.4 puts such a task in front of its queue, where it
+/// runs alone, and timers fire only when the queue is empty. So the way leads through the kernel: a poll of a
+/// descriptor that is always readable, which completes at the next turn of the ring. With epoll it is a sleep of a
+/// millisecond.
 pub async fn yield_now() {
     let ready = Shard::with(|shard| shard.ready.borrow().as_ref().map(Rc::clone)).flatten();
     match ready {
@@ -59,8 +61,8 @@ impl<F: Future<Output = ()>> Future for Guarded<F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         // SAFETY: `future` is pinned with `self`: it is only polled in place and dropped in place, never moved.
         let mut future = unsafe { self.map_unchecked_mut(|guarded| &mut guarded.future) };
-        // Unwind safe: after a panic the future is dropped and never polled again; what it shares with other tasks is the shard's,
-        // which is written to stand it (cells that are set after the fact, no half-done moves).
+        // Unwind safe: after a panic the future is dropped and never polled again; what it shares with other tasks is
+        // the shard's, which is written to stand it (cells that are set after the fact, no half-done moves).
         let polled = catch_unwind(AssertUnwindSafe(|| match future.as_mut().as_pin_mut() {
             Some(future) => future.poll(context),
             None => Poll::Ready(()),

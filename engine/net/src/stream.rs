@@ -18,16 +18,18 @@ use crate::tls::{ClientTls, HandshakeLimits, Parts, ServerTls, Session, TlsInfo}
 
 /// A connected stream socket of this shard.
 ///
-/// One task may read and write at the same time, from two futures that it polls: they share nothing but the descriptor. At most one
-/// read and one write may be under way at a time.
+/// One task may read and write at the same time, from two futures that it polls: they share nothing but the descriptor.
+/// At most one read and one write may be under way at a time.
 ///
-/// Dropping a future of this type is always safe: the runtime keeps its buffer until the kernel is done with it. What it means for
-/// the connection differs: a dropped [`readable`](Self::readable) changes nothing; a dropped read may have taken bytes that are lost
-/// with it, and a dropped write may have sent a part, so after these the connection is only good for [`abort`](Self::abort).
+/// Dropping a future of this type is always safe: the runtime keeps its buffer until the kernel is done with it. What
+/// it means for the connection differs: a dropped [`readable`](Self::readable) changes nothing; a dropped read may have
+/// taken bytes that are lost with it, and a dropped write may have sent a part, so after these the connection is only
+/// good for [`abort`](Self::abort).
 ///
-/// With TLS, reading and writing are the same; the end of the stream is the peer's close_notify, and a socket that ends without it is
-/// an [`UnexpectedEof`](io::ErrorKind::UnexpectedEof), because the data may have been cut (RFC 8446 section 6.1). Whose framing tells
-/// the end (a content length, a last chunk) need not mind. A dropped TLS read loses nothing.
+/// With TLS, reading and writing are the same; the end of the stream is the peer's close_notify, and a socket that ends
+/// without it is an [`UnexpectedEof`](io::ErrorKind::UnexpectedEof), because the data may have been cut (RFC 8446
+/// section 6.1). Whose framing tells the end (a content length, a last chunk) need not mind. A dropped TLS read loses
+/// nothing.
 pub struct Stream {
     socket: Socket,
     tls: Option<Box<Session>>,
@@ -56,8 +58,8 @@ impl Stream {
         Ok(Self { socket: Socket::connected(fd)?, tls: None })
     }
 
-    /// Gives the connection away, so that another shard can take it with [`from_fd`](Self::from_fd). No operation may be under way
-    /// and, on this side, nothing read ahead.
+    /// Gives the connection away, so that another shard can take it with [`from_fd`](Self::from_fd). No operation may
+    /// be under way and, on this side, nothing read ahead.
     ///
     /// # Errors
     /// When the descriptor table is full; [`Unsupported`](io::ErrorKind::Unsupported) with TLS, whose state stays here.
@@ -68,11 +70,13 @@ impl Stream {
         self.socket.into_fd()
     }
 
-    /// Shakes hands as a server. `early` is what was read from the stream before, such as what came behind a PROXY header.
+    /// Shakes hands as a server. `early` is what was read from the stream before, such as what came behind a PROXY
+    /// header.
     ///
     /// # Errors
     /// [`TimedOut`](io::ErrorKind::TimedOut); [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) when the client leaves;
-    /// [`InvalidData`](io::ErrorKind::InvalidData), mostly with a rustls error inside, when it is wrong. The client is told why.
+    /// [`InvalidData`](io::ErrorKind::InvalidData), mostly with a rustls error inside, when it is wrong. The client is
+    /// told why.
     pub async fn accept_tls(self, tls: &ServerTls, early: &[u8], limits: HandshakeLimits) -> io::Result<Self> {
         let connection = tls.connection().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let session = Session::handshake(&self.socket, connection, early, limits).await?;
@@ -95,11 +99,12 @@ impl Stream {
         self.tls.as_deref().map(Session::info)
     }
 
-    /// Waits until [`read`](Self::read) has something to say: bytes, the end, or an error. Holds no buffer, so this is how a
-    /// connection idles. It may be dropped at any time, and it may be kept pending while the same stream is written to.
+    /// Waits until [`read`](Self::read) has something to say: bytes, the end, or an error. Holds no buffer, so this is
+    /// how a connection idles. It may be dropped at any time, and it may be kept pending while the same stream is
+    /// written to.
     ///
-    /// With TLS it returns at once when decrypted bytes are waiting, and it may return for records that carry no data, such as a
-    /// ticket; [`peek`](Self::peek) tells.
+    /// With TLS it returns at once when decrypted bytes are waiting, and it may return for records that carry no data,
+    /// such as a ticket; [`peek`](Self::peek) tells.
     ///
     /// # Errors
     /// Of the driver.
@@ -149,7 +154,8 @@ impl Stream {
         }
     }
 
-    /// Writes `head` and `body` with one system call where the kernel takes them at once, without copying them together.
+    /// Writes `head` and `body` with one system call where the kernel takes them at once, without copying them
+    /// together.
     ///
     /// # Errors
     /// As [`write`](Self::write).
@@ -193,7 +199,8 @@ impl Stream {
         (result, gather.parts)
     }
 
-    /// Ends the writing side, with TLS by a close_notify: the peer reads the end after what was written before. Reading goes on.
+    /// Ends the writing side, with TLS by a close_notify: the peer reads the end after what was written before. Reading
+    /// goes on.
     ///
     /// # Errors
     /// Of the socket, for instance when the peer has reset it already.
@@ -204,13 +211,14 @@ impl Stream {
         SockRef::from(&self.socket.borrow()).shutdown(Shutdown::Write)
     }
 
-    /// Ends both directions at once: whatever is under way on this stream ends. The descriptor is closed when the stream is dropped.
+    /// Ends both directions at once: whatever is under way on this stream ends. The descriptor is closed when the
+    /// stream is dropped.
     pub fn abort(&self) {
         self.socket.shutdown_both();
     }
 
-    /// What waits, without waiting and without taking it. With TLS, records that carry no data are worked off on the way: a server's
-    /// tickets come after the handshake and are no reason to give up an idle connection.
+    /// What waits, without waiting and without taking it. With TLS, records that carry no data are worked off on the
+    /// way: a server's tickets come after the handshake and are no reason to give up an idle connection.
     pub fn peek(&self) -> Peek {
         if let Some(session) = &self.tls {
             return session.peek(&self.socket);
@@ -247,8 +255,8 @@ impl Stream {
         tcp_only(SockRef::from(&self.socket.borrow()).set_tcp_nodelay(nodelay))
     }
 
-    /// Makes the kernel probe a silent peer after `idle`, every `interval`, and give up after `probes`. Nothing happens on a Unix
-    /// socket.
+    /// Makes the kernel probe a silent peer after `idle`, every `interval`, and give up after `probes`. Nothing happens
+    /// on a Unix socket.
     ///
     /// # Errors
     /// Of the system call.

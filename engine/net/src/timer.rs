@@ -1,4 +1,5 @@
-//! Deadlines: a dense table of them, and one timer of the runtime that looks through it ten times a second while any is armed.
+//! Deadlines: a dense table of them, and one timer of the runtime that looks through it ten times a second while any is
+//! armed.
 //!
 //! ```text
 //!   slot      0      1      2      3        arm     = one store: tick + ticks of the duration
@@ -6,8 +7,9 @@
 //!   waker     task   -      task   task     expired = 0, written by the scan, which then wakes the task
 //! ```
 //!
-//! A timer of the runtime per deadline would cost two operations on its wheel and a clock read for every wait of every exchange.
-//! Here an exchange arms its connection's slot again and again with plain stores. A scan of 10,000 slots reads 40 KB.
+//! A timer of the runtime per deadline would cost two operations on its wheel and a clock read for every wait of every
+//! exchange. Here an exchange arms its connection's slot again and again with plain stores. A scan of 10,000 slots
+//! reads 40 KB.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -173,8 +175,9 @@ impl From<Elapsed> for std::io::Error {
 }
 
 impl Slot {
-    /// Sets the deadline, instead of the one before. It passes after `duration` and at most two ticks (200 ms) more. The beginning is
-    /// taken from the last scan, so that on a shard that is stuck for longer than a tick it may pass as much earlier.
+    /// Sets the deadline, instead of the one before. It passes after `duration` and at most two ticks (200 ms) more.
+    /// The beginning is taken from the last scan, so that on a shard that is stuck for longer than a tick it may pass
+    /// as much earlier.
     pub fn arm(&self, duration: Duration) {
         let table = &*self.table;
         if !table.scanning.get() {
@@ -197,8 +200,8 @@ impl Slot {
         self.table.deadlines.borrow().get(self.index as usize) == Some(&EXPIRED)
     }
 
-    /// Runs `future` until it is done or this slot's deadline, which may be moved meanwhile, has passed. While the slot is not armed
-    /// it never passes. A slot serves one guard at a time.
+    /// Runs `future` until it is done or this slot's deadline, which may be moved meanwhile, has passed. While the slot
+    /// is not armed it never passes. A slot serves one guard at a time.
     pub fn guard<F: Future>(&self, future: F) -> Guard<'_, F> {
         Guard { slot: self, future }
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ringway_net::{
-    Address, HandshakeLimits, Listener, ListenerOptions, ServerTls, ServerTlsSpec, Shard, Stream, dial, sleep, spawn,
+    Address, HandshakeLimits, Listener, ListenerOptions, ServerTls, ServerTlsSpec, Shard, Stream, dial, spawn,
     yield_now,
 };
 use support::{client, drivers, echo, on_shard, peer};
@@ -58,7 +58,8 @@ static COUNTING: Counting = Counting;
 
 const LOCALHOST: &str = "127.0.0.1:0";
 
-/// One exchange as a connection's task does it: wait without a buffer, under a deadline, borrow one, read, write, give it back.
+/// One exchange as a connection's task does it: wait without a buffer, under a deadline, borrow one, read, write, give
+/// it back.
 async fn exchange(shard: &Shard, stream: &Stream, slot: &ringway_net::Slot, large: &Bytes) {
     let (result, (head, _)) = stream.write_two(shard.buffers.take(), &b"request"[..]).await;
     result.unwrap();
@@ -140,7 +141,7 @@ fn an_idle_plain_connection_is_small() {
                     let stream = listener.accept().await.unwrap().stream;
                     spawn(async move { stream.readable().await.unwrap() });
                 }
-                sleep(Duration::from_millis(1)).await;
+                yield_now().await;
                 live = LIVE_BYTES.get() - before;
                 assert_eq!(shard.tasks(), (round + 1) * CONNECTIONS);
             }
@@ -230,7 +231,7 @@ fn connections_that_are_gone_leave_nothing() {
                     drop(stream);
                     client.join().unwrap();
                 }
-                sleep(Duration::from_millis(5)).await;
+                yield_now().await;
                 marks.push(LIVE_BYTES.get());
             }
             assert_eq!(shard.sockets(), 0);

@@ -15,7 +15,8 @@ use std::time::Duration;
 use ringway_net::{Dns, DnsError, DnsOptions, DriverChoice, Shard, ShardOptions, run_shard, sleep};
 use support::drivers;
 
-/// What the server says: an address and its time to live, or a response code. Names that are not in the table do not exist.
+/// What the server says: an address and its time to live, or a response code. Names that are not in the table do not
+/// exist.
 type Table = Arc<Mutex<HashMap<String, Result<(Ipv4Addr, u32), u8>>>>;
 
 /// A name server on a thread of its own, and what it was asked (A queries only).

@@ -11,7 +11,8 @@ use std::task::Poll;
 use ringway_net::{Address, Listener, ListenerOptions, yield_now};
 use support::{client, drivers, on_shard, rest};
 
-/// With no descriptor left, a listener that tried again at once would spin. It backs off and takes the client in when it can.
+/// With no descriptor left, a listener that tried again at once would spin. It backs off and takes the client in when
+/// it can.
 #[test]
 fn accepting_survives_a_full_descriptor_table() {
     for driver in drivers() {

@@ -77,7 +77,8 @@ fn http_connect() {
             assert_eq!(result, *expected, "{}", String::from_utf8_lossy(&answer[..20.min(answer.len())]));
         }
     }
-    let user: &[u8] = b"CONNECT [2001:db8::1]:80 HTTP/1.1\r\nHost: [2001:db8::1]:80\r\nProxy-Authorization: Basic YW5uOnNlY3JldA==\r\n\r\n";
+    let user = b"CONNECT [2001:db8::1]:80 HTTP/1.1\r\nHost: [2001:db8::1]:80\r\n\
+                 Proxy-Authorization: Basic YW5uOnNlY3JldA==\r\n\r\n";
     let ann = proxy(ProxyKind::Http, Some(("ann", "secret")));
     assert_eq!(run(DriverChoice::Auto, ann, v6(), script(&[(user, b"HTTP/1.1 200 OK\r\n\r\n")])), Ok(()));
 }

@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use ringway_net::{Address, DialOptions, Listener, ListenerOptions, Peek, Stream, dial, sleep, spawn};
+use ringway_net::{Address, DialOptions, Listener, ListenerOptions, Peek, Stream, dial, sleep, spawn, yield_now};
 use support::{client, drivers, echo, on_each, on_shard, pattern, peer, read_exact, rest};
 
 fn localhost() -> Address {
@@ -63,8 +63,8 @@ fn a_read_appends_and_refuses_a_full_buffer() {
     }
 }
 
-/// One task, two futures: a megabyte goes out while the echo of it comes in. Neither socket buffer holds it, so a stream that read
-/// only after it had written would hang.
+/// One task, two futures: a megabyte goes out while the echo of it comes in. Neither socket buffer holds it, so a
+/// stream that read only after it had written would hang.
 #[test]
 fn reads_and_writes_go_on_at_the_same_time() {
     for driver in drivers() {
@@ -94,8 +94,8 @@ fn reads_and_writes_go_on_at_the_same_time() {
     }
 }
 
-/// The lane's pattern: a poll that is armed while the connection idles, kept while a request is written, and then the wait for the
-/// response.
+/// The lane's pattern: a poll that is armed while the connection idles, kept while a request is written, and then the
+/// wait for the response.
 #[test]
 fn one_readable_spans_a_write() {
     for driver in drivers() {
@@ -168,7 +168,7 @@ fn a_dropped_read_and_a_dropped_readable_harm_nobody() {
                 assert!(pending);
             }
             // The cancellations are submitted, so the bytes that come now are for the next read.
-            sleep(Duration::from_millis(1)).await;
+            yield_now().await;
             go.send(()).unwrap();
             stream.readable().await.unwrap();
             assert_eq!(read_exact(&stream, 4).await, "late");
@@ -242,8 +242,8 @@ fn tcp_and_unix_listeners_accept() {
             assert_eq!(read_exact(&accepted.stream, 5).await, "hello");
             assert!(listener.try_accept().unwrap().is_none());
         }
-        // The file is still there; nobody listens on it any more.
-        sleep(Duration::from_millis(5)).await;
+        // The file is still there; nobody listens on it any more, now that the close was submitted.
+        yield_now().await;
         let again = Listener::bind(&Address::Unix(folder.clone()), &ListenerOptions::default()).unwrap();
         let taken = Listener::bind(&Address::Unix(folder.clone()), &ListenerOptions::default());
         assert_eq!(taken.err().map(|error| error.kind()), Some(io::ErrorKind::AddrInUse), "somebody listens on it");
@@ -285,7 +285,7 @@ fn dialling_tells_why_not() {
         let free = Listener::bind(&localhost(), &ListenerOptions { reuseport: false, ..Default::default() }).unwrap();
         let address = Address::Tcp(free.local_addr().unwrap().unwrap());
         drop(free);
-        sleep(Duration::from_millis(5)).await;
+        yield_now().await;
         let refused = dial(&address, &DialOptions::default()).await.err().unwrap();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
         let missing = dial(&Address::Unix("/nonexistent/socket".into()), &DialOptions::default()).await.err().unwrap();

@@ -120,7 +120,8 @@ impl Cache {
         }
     }
 
-    /// Whether there is room for one name more, after what is over or, failing that, what is closest to it was forgotten.
+    /// Whether there is room for one name more, after what is over or, failing that, what is closest to it was
+    /// forgotten.
     fn make_room(&mut self, now: Instant) -> bool {
         if self.entries.len() < self.options.entries_max {
             return true;

@@ -7,8 +7,9 @@
 //!            ▲───────── answers: a ring and a doorbell per shard
 //! ```
 //!
-//! A cached name costs a shard one look into its own table. A name that is used in the last fifth of its time is asked for again in the
-//! background, so that a name in use never makes anybody wait. When the name servers fail, what was known last goes on being used.
+//! A cached name costs a shard one look into its own table. A name that is used in the last fifth of its time is asked
+//! for again in the background, so that a name in use never makes anybody wait. When the name servers fail, what was
+//! known last goes on being used.
 
 mod cache;
 mod resolver;
@@ -31,7 +32,8 @@ pub struct DnsOptions {
     pub ttl_min: Duration,
     /// The longest time that an answer is used.
     pub ttl_max: Duration,
-    /// How long it is remembered that a name does not exist, and how long to wait before a failed question is asked again.
+    /// How long it is remembered that a name does not exist, and how long to wait before a failed question is asked
+    /// again.
     pub negative_ttl: Duration,
     /// How long an answer is used after its time when the name servers fail.
     pub stale_max: Duration,

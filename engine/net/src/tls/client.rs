@@ -12,7 +12,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::keys::{Identity, Trust};
-use super::session::Connection;
+use super::records::Connection;
 use super::{TlsError, TlsVersion, protocol_versions, provider};
 
 /// Sessions that are remembered for resumption, over all backends.
@@ -100,8 +100,8 @@ fn verifier(spec: &ClientTlsSpec, provider: &Arc<CryptoProvider>) -> Result<Arc<
     Ok(WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build()?)
 }
 
-/// Checks less than it should, as it was told to: the chain without the name, or nothing. That the server has the key of the
-/// certificate that it shows is always checked.
+/// Checks less than it should, as it was told to: the chain without the name, or nothing. That the server has the key
+/// of the certificate that it shows is always checked.
 #[derive(Debug)]
 struct Lenient {
     roots: Option<RootCertStore>,

@@ -47,7 +47,8 @@ pub enum Identity {
 /// Whose signatures are believed.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub enum Trust {
-    /// The system's bundle (`SSL_CERT_FILE`, or where distributions keep it), or Mozilla's as of the build if there is none.
+    /// The system's bundle (`SSL_CERT_FILE`, or where distributions keep it), or Mozilla's as of the build if there is
+    /// none.
     #[default]
     System,
     /// PEM files of authorities.

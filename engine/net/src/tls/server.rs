@@ -10,7 +10,7 @@ use rustls::sign::CertifiedKey;
 
 use super::keys::{self, Identity, Trust};
 use super::names::Names;
-use super::session::Connection;
+use super::records::Connection;
 use super::{TlsError, TlsVersion, protocol_versions, provider};
 
 /// What a server speaks.
@@ -59,9 +59,9 @@ pub enum ClientAuth {
 
 /// A server's TLS, shared by all shards.
 ///
-/// [`reload`](Self::reload) changes it for new connections; those that are open go on as they are. The key of the session tickets stays,
-/// so that clients can resume across shards and reloads, unless the rules for client certificates change: a ticket would carry a
-/// verdict that was made by the old ones.
+/// [`reload`](Self::reload) changes it for new connections; those that are open go on as they are. The key of the
+/// session tickets stays, so that clients can resume across shards and reloads, unless the rules for client
+/// certificates change: a ticket would carry a verdict that was made by the old ones.
 pub struct ServerTls {
     current: RwLock<Current>,
 }
@@ -158,8 +158,8 @@ fn load(identities: &[ServerIdentity], provider: &CryptoProvider) -> Result<Name
 }
 
 thread_local! {
-    /// The name of the client whose hello was just read. rustls tells it to who picks the certificate, which happens within the call
-    /// that processes the hello, and keeps it to itself after that.
+    /// The name of the client whose hello was just read. rustls tells it to who picks the certificate, which happens
+    /// within the call that processes the hello, and keeps it to itself after that.
     static SNI: RefCell<Option<Box<str>>> = const { RefCell::new(None) };
 }
 

@@ -1,11 +1,17 @@
 //! Certificates made for the test, and rustls's buffered connections as the other side.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 
+use bytes::BytesMut;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use ringway_net::{Identity, Trust};
+use ringway_net::{
+    Address, ClientTls, ClientTlsSpec, DialOptions, DriverChoice, HandshakeLimits, Identity, Listener, ListenerOptions,
+    ServerTls, ServerTlsSpec, Stream, TlsVersion, Trust, dial,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
@@ -109,4 +115,71 @@ pub fn client_to(address: SocketAddr, config: &Arc<ClientConfig>, name: &str) ->
 /// A server of rustls's own on a blocking socket.
 pub fn server_over(stream: TcpStream, config: ServerConfig) -> Server {
     StreamOwned::new(ServerConnection::new(Arc::new(config)).unwrap(), stream)
+}
+
+pub const VERSIONS: [(TlsVersion, &rustls::SupportedProtocolVersion); 2] =
+    [(TlsVersion::V12, &rustls::version::TLS12), (TlsVersion::V13, &rustls::version::TLS13)];
+
+pub fn spec(certified: &Certified) -> ServerTlsSpec {
+    ServerTlsSpec { identities: vec![certified.identity().into()], ..Default::default() }
+}
+
+pub fn server(certified: &Certified) -> Arc<ServerTls> {
+    Arc::new(ServerTls::new(&spec(certified)).unwrap())
+}
+
+/// A shard that accepts `count` TLS connections and hands each to `serve`, and its address.
+pub fn serve<F, Fut, T>(
+    driver: DriverChoice,
+    tls: &Arc<ServerTls>,
+    limits: HandshakeLimits,
+    count: usize,
+    serve: F,
+) -> (SocketAddr, thread::JoinHandle<Vec<T>>)
+where
+    F: Fn(io::Result<Stream>) -> Fut + Send + 'static,
+    Fut: Future<Output = T> + 'static,
+    T: Send + 'static,
+{
+    let (bound, address) = mpsc::channel();
+    let tls = Arc::clone(tls);
+    let thread = thread::spawn(move || {
+        crate::support::on_shard(driver, move |_| async move {
+            let any = Address::Tcp("127.0.0.1:0".parse().unwrap());
+            let listener = Listener::bind(&any, &ListenerOptions::default()).unwrap();
+            bound.send(listener.local_addr().unwrap().unwrap()).unwrap();
+            let mut results = Vec::new();
+            for _ in 0..count {
+                let accepted = listener.accept().await.unwrap();
+                results.push(serve(accepted.stream.accept_tls(&tls, &[], limits).await).await);
+            }
+            results
+        })
+    });
+    (address.recv().unwrap(), thread)
+}
+
+/// Echoes until the client's close_notify, and answers it.
+pub async fn echo_all(stream: io::Result<Stream>) {
+    let stream = stream.unwrap();
+    loop {
+        let (result, buffer) = stream.read(BytesMut::with_capacity(100_000)).await;
+        match result {
+            Ok(0) => break,
+            Ok(_) => stream.write(buffer).await.0.unwrap(),
+            // A client that just leaves.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    stream.shutdown().await.unwrap();
+}
+
+pub async fn connect(address: &Address, tls: &ClientTls, name: &str) -> io::Result<Stream> {
+    let stream = dial(address, &DialOptions::default()).await.unwrap();
+    stream.connect_tls(tls, name, HandshakeLimits::default()).await
+}
+
+pub fn client_spec(authority: &Authority) -> ClientTlsSpec {
+    ClientTlsSpec { trust: authority.trust(), ..Default::default() }
 }

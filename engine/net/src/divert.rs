@@ -1,0 +1,50 @@
+//! Steering new connections to a successor's listeners.
+//!
+//! Sockets that share a port by `SO_REUSEPORT` stand in one array, in the order in which they were bound: those of this process first, a
+//! successor's behind them. A classic BPF program of the group chooses among them; an index that is out of range falls back to the
+//! usual hash (socket(7), `SO_ATTACH_REUSEPORT_CBPF`).
+//!
+//! ```text
+//!   index   0 … n-1     n … 2n-1
+//!           ours        the successor's          program: n + random % n
+//! ```
+//!
+//! So connections that arrive from now on are the successor's, and closing our listeners resets nobody. Without a successor every
+//! index is out of range and nothing changes. With another number of shards some connections still come here, and are served.
+
+use std::io;
+use std::os::fd::AsRawFd;
+
+use crate::listen::Listener;
+
+/// Loads a random number: the ancillary word at `SKF_AD_OFF + SKF_AD_RANDOM` (linux/filter.h).
+const RANDOM: u32 = (libc::SKF_AD_OFF as u32).wrapping_add(56);
+
+impl Listener {
+    /// Steers new connections away from the `own` listeners that this process has on the port.
+    ///
+    /// # Errors
+    /// Of the system call; a Unix socket has no such group.
+    pub fn divert(&self, own: u32) -> io::Result<()> {
+        let step = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
+        let mut program = [
+            step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, RANDOM),
+            step(libc::BPF_ALU | libc::BPF_MOD | libc::BPF_K, own.max(1)),
+            step(libc::BPF_ALU | libc::BPF_ADD | libc::BPF_K, own),
+            step(libc::BPF_RET | libc::BPF_A, 0),
+        ];
+        let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+        // SAFETY: the option takes a `sock_fprog`; it and the program it points to live until the call returns, and the kernel copies
+        // them.
+        let result = unsafe {
+            libc::setsockopt(
+                self.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_ATTACH_REUSEPORT_CBPF,
+                (&raw const filter).cast(),
+                size_of::<libc::sock_fprog>() as libc::socklen_t,
+            )
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}
