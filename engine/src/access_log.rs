@@ -187,13 +187,8 @@ fn common(out: &mut BytesMut, now_ms: u64, target: &[u8], exchange: &Exchange, s
     }
     out.extend_from_slice(b"] \"");
     escape(out, target);
-    let _ = writeln!(
-        out.writer(),
-        " HTTP/1.1\" {} {} {}",
-        served.status.as_u16(),
-        served.response_bytes,
-        took.as_micros()
-    );
+    let _ =
+        writeln!(out.writer(), " HTTP/1.1\" {} {} {}", served.status.as_u16(), served.response_bytes, took.as_micros());
 }
 
 /// What would break a line or a JSON string is escaped; a client cannot forge a line.

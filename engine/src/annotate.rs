@@ -266,7 +266,8 @@ impl Ids {
         // An odd step visits all 2^64 numbers before one comes again, and neighbours do not look alike.
         self.next.set(number.wrapping_add(0x9E37_79B9_7F4A_7C15));
         let mut id = [0; 32];
-        for (at, byte) in id.chunks_exact_mut(2).zip(self.prefix.to_be_bytes().into_iter().chain(number.to_be_bytes())) {
+        for (at, byte) in id.chunks_exact_mut(2).zip(self.prefix.to_be_bytes().into_iter().chain(number.to_be_bytes()))
+        {
             at.copy_from_slice(&[hex(byte >> 4), hex(byte & 15)]);
         }
         id

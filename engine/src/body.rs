@@ -35,8 +35,13 @@ pub struct BodyReader<'a> {
 }
 
 enum State {
-    Length { left: u64 },
-    Chunked { decoder: Decoder, trailers: Box<Fields> },
+    Length {
+        left: u64,
+    },
+    Chunked {
+        decoder: Decoder,
+        trailers: Box<Fields>,
+    },
     /// The content is complete; these go out last.
     Trailers(Box<Fields>),
     Done,

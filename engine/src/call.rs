@@ -62,7 +62,9 @@ pub async fn call(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched
             return Err(Fault::new(Cause::CircuitOpen).into());
         }
         let fresh = attempts > 0 && api.failover.as_ref().is_some_and(|failover| failover.force_next);
-        let Some((index, member)) = group.choose(tried, fresh) else { return Err(Fault::new(Cause::NoEndpoint).into()) };
+        let Some((index, member)) = group.choose(tried, fresh) else {
+            return Err(Fault::new(Cause::NoEndpoint).into());
+        };
         desk.total.arm(stage.site.timeouts.pending);
         let held = desk.total.guard(member.hold()).await;
         desk.total.disarm();
@@ -157,17 +159,15 @@ async fn attempt(
         coupled.join(up, down).await
     };
     match joined {
-        Ok(joined) => match joined.outcome {
-            Attempt::Served(mut served) => {
-                served.request_bytes = reader.payload_bytes;
-                // An early response: the rest of the request's body is still to come.
-                if !received.get() && served.next == Next::KeepAlive {
-                    served.next = Next::Linger;
-                }
-                Attempt::Served(served)
+        Ok(Attempt::Served(mut served)) => {
+            served.request_bytes = reader.payload_bytes;
+            // An early response: the rest of the request's body is still to come.
+            if !received.get() && served.next == Next::KeepAlive {
+                served.next = Next::Linger;
             }
-            other => other,
-        },
+            Attempt::Served(served)
+        }
+        Ok(other) => other,
         // `down` was cut off. If it had begun to answer, nothing can be said any more.
         Err(fault) => match stage.exchange.response.as_ref() {
             Some(response) => Attempt::Served(Served {
@@ -354,7 +354,13 @@ impl Delivery {
         let response: &ResponseHead = stage.exchange.response.as_deref()?;
         let status = response.status;
         if status == StatusCode::SWITCHING_PROTOCOLS {
-            return Some(Self { status, framing: Framing::None, closing: Closing::Upgrade, keep_alive: false, tunnel: true });
+            return Some(Self {
+                status,
+                framing: Framing::None,
+                closing: Closing::Upgrade,
+                keep_alive: false,
+                tunnel: true,
+            });
         }
         let old = request.version == Version::Http10;
         // RFC 9112 section 7.1: no chunked coding to a client of HTTP/1.0; its body ends with the connection.

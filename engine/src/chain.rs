@@ -152,7 +152,8 @@ impl Chain {
                 for scope in [Scope::Plan, Scope::Api] {
                     let hits = self.flows.iter().enumerate().filter(|(_, flow)| flow.scope == scope && takes(flow));
                     // The first of equals wins, as in the order of the definition: `max_by_key` alone would take the last.
-                    matched.extend(hits.rev().max_by_key(|(_, flow)| flow.selector.specificity()).map(|(i, _)| i as u16));
+                    matched
+                        .extend(hits.rev().max_by_key(|(_, flow)| flow.selector.specificity()).map(|(i, _)| i as u16));
                 }
             }
         }

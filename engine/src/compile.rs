@@ -110,7 +110,8 @@ pub fn routes(snapshot: &Snapshot, apis: &[Arc<ApiShared>]) -> Result<Vec<RouteT
             let served = apis.iter().enumerate().filter(|(_, shared)| shared.api.is_served());
             let routes = served.flat_map(|(index, shared)| {
                 let listeners = shared.api.http_listeners();
-                let here = listeners.filter(|listener| listener.servers.is_empty() || listener.servers.contains(&server.id));
+                let here =
+                    listeners.filter(|listener| listener.servers.is_empty() || listener.servers.contains(&server.id));
                 here.flat_map(|listener| &listener.paths).map(move |path| Route {
                     host: HostPattern::parse(host(path.host.as_deref().unwrap_or_default())),
                     path: &path.path,
@@ -158,9 +159,10 @@ pub fn cors(api: &Api) -> Result<Cors, String> {
     let Some(cors) = api.http_listeners().map(|listener| &listener.cors).find(|cors| cors.enabled) else {
         return Ok(Cors::default());
     };
-    let origins = cors.allow_origin.iter().map(|origin| {
-        Origin::parse(origin).map_err(|error| format!("cors.allowOrigin `{origin}`: {error}"))
-    });
+    let origins = cors
+        .allow_origin
+        .iter()
+        .map(|origin| Origin::parse(origin).map_err(|error| format!("cors.allowOrigin `{origin}`: {error}")));
     Ok(Cors::new(Rules {
         origins: origins.collect::<Result<_, _>>()?,
         methods: cors.allow_methods.join(", "),

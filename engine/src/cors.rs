@@ -131,9 +131,10 @@ impl Rules {
 /// Whether a comma list names `item`, or `*`; an empty item is always there.
 fn lists(list: &str, item: &str, exact: bool) -> bool {
     item.is_empty()
-        || list.split(',').map(str::trim).any(|allowed| {
-            allowed == "*" || if exact { allowed == item } else { allowed.eq_ignore_ascii_case(item) }
-        })
+        || list
+            .split(',')
+            .map(str::trim)
+            .any(|allowed| allowed == "*" || if exact { allowed == item } else { allowed.eq_ignore_ascii_case(item) })
 }
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ impl<'a> Coupled<'a> {
         &self,
         up: impl Future<Output = Result<(), Fault>>,
         down: impl Future<Output = D>,
-    ) -> Result<Joined<D>, Fault> {
+    ) -> Result<D, Fault> {
         let mut up = pin!(up);
         let mut down = pin!(down);
         let mut complete = false;
@@ -115,7 +115,7 @@ impl<'a> Coupled<'a> {
                     complete = true;
                 }
                 if let Poll::Ready(outcome) = down.as_mut().poll(cx) {
-                    return Poll::Ready(Ok(Joined { outcome, complete }));
+                    return Poll::Ready(Ok(outcome));
                 }
                 if before == (self.moves(), self.gate.get(), complete) {
                     return Poll::Pending;
@@ -152,12 +152,4 @@ pub enum Received {
     Nothing,
     /// Nothing any more: the lane ended.
     Ended,
-}
-
-/// How a join ended.
-pub struct Joined<D> {
-    /// What `down` came to.
-    pub outcome: D,
-    /// Whether `up` had sent everything by then.
-    pub complete: bool,
 }

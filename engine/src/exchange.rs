@@ -123,7 +123,11 @@ async fn stages(stage: &mut Stage<'_>, desk: &mut Desk) -> Result<Served, Stop> 
         return Err(reply.into());
     }
     if !api.entrypoints.iter().any(|entrypoint| entrypoint.matches(request)) {
-        return Err(refusal(StatusCode::NOT_FOUND, "GATEWAY_NO_ENTRYPOINT", "No entrypoint of this API takes the request."));
+        return Err(refusal(
+            StatusCode::NOT_FOUND,
+            "GATEWAY_NO_ENTRYPOINT",
+            "No entrypoint of this API takes the request.",
+        ));
     }
 
     let plan = plan::admit(&api.plans, stage.exchange)?;

@@ -1,6 +1,8 @@
 //! What the tasks of one shard share: its site, its counters, its carriages.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -29,6 +31,8 @@ pub struct Local {
     pub drain: Signal,
     /// Connections that are open.
     pub connections: Cell<usize>,
+    /// The same by address, where that is limited.
+    by_address: RefCell<HashMap<IpAddr, usize>>,
     /// Ids of requests.
     pub ids: Ids,
     /// Name of the plan before the guards ran.
@@ -55,6 +59,7 @@ impl Local {
             carriages: RefCell::default(),
             drain: Signal::new(),
             connections: Cell::new(0),
+            by_address: RefCell::default(),
             ids: Ids::new(seed),
             no_plan: Rc::from(""),
             site: RefCell::new(Rc::new(site)),
@@ -86,27 +91,51 @@ impl Local {
 }
 
 /// Counts a connection for as long as it lives.
-pub struct Counted(Rc<Local>);
+pub struct Counted {
+    local: Rc<Local>,
+    /// Counted by address too, where that is limited.
+    address: Option<IpAddr>,
+}
 
 impl Counted {
-    /// One more; `None` when the shard has as many as it may.
-    pub fn admit(local: &Rc<Local>, connections_max: usize) -> Option<Self> {
+    /// One more; `None` when the shard has as many as it may, or as many of that address. `per_address_max` 0: any number.
+    pub fn admit(
+        local: &Rc<Local>,
+        connections_max: usize,
+        address: Option<IpAddr>,
+        per_address_max: usize,
+    ) -> Option<Self> {
         let open = local.connections.get();
-        if open >= connections_max {
+        let address = address.filter(|_| per_address_max > 0);
+        let mut by_address = local.by_address.borrow_mut();
+        let of_address = address.map_or(0, |address| by_address.get(&address).copied().unwrap_or(0));
+        if open >= connections_max || (address.is_some() && of_address >= per_address_max) {
             local.counters.refused.bump();
             return None;
         }
+        if let Some(address) = address {
+            by_address.insert(address, of_address + 1);
+        }
+        drop(by_address);
         local.connections.set(open + 1);
         local.counters.accepted.bump();
         local.counters.connections.set(open as u64 + 1);
-        Some(Self(local.clone()))
+        Some(Self { local: local.clone(), address })
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let open = self.0.connections.get().saturating_sub(1);
-        self.0.connections.set(open);
-        self.0.counters.connections.set(open as u64);
+        let local = &self.local;
+        let open = local.connections.get().saturating_sub(1);
+        local.connections.set(open);
+        local.counters.connections.set(open as u64);
+        if let Some(address) = self.address {
+            let mut by_address = local.by_address.borrow_mut();
+            match by_address.get_mut(&address) {
+                Some(count) if *count > 1 => *count -= 1,
+                _ => drop(by_address.remove(&address)),
+            }
+        }
     }
 }

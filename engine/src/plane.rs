@@ -13,7 +13,7 @@ use bytes::BytesMut;
 use ringway_config::Snapshot;
 use ringway_contract::control::{ApiState, DataPlane, EndpointState, PublishError, ShardState, State};
 use ringway_contract::kind::Registry;
-use ringway_net::{Shard, ShardOptions, ShardThread, run_shard};
+use ringway_net::{Dns, DnsOptions, ServerTls, Shard, ShardOptions, ShardThread, run_shard};
 use ringway_ring::{Consumer, Producer, Ringer, doorbell, ring};
 
 use crate::access_log::{self, AccessLog, BATCHES_MAX};
@@ -66,6 +66,7 @@ pub struct Engine {
     inner: Mutex<Inner>,
     /// Where servers really listen: port 0 in the configuration is any free port.
     addresses: Vec<(String, String)>,
+    tls: Vec<(String, Arc<ServerTls>)>,
     drained: AtomicBool,
     revision: AtomicU64,
 }
@@ -89,10 +90,10 @@ struct Handle {
 }
 
 impl Handle {
-    fn order(&mut self, order: Order) -> bool {
-        let taken = self.orders.push(order).is_ok();
+    /// A shard that has ended, or lags by [`ORDERS_MAX`], loses the order; the missing report then says so.
+    fn order(&mut self, order: Order) {
+        let _ = self.orders.push(order);
         self.ringer.ring();
-        taken
     }
 
     /// The next report of the expected sort; others are those of an order that was given up.
@@ -119,6 +120,16 @@ fn prepared(report: Report) -> Option<Result<(), String>> {
     }
 }
 
+fn committed(report: Report) -> Option<()> {
+    match report {
+        Report::Committed(old) => {
+            drop(old);
+            Some(())
+        }
+        _ => None,
+    }
+}
+
 /// Starts the shards. Returns when each one serves.
 ///
 /// # Errors
@@ -133,8 +144,11 @@ pub fn start(options: StartOptions) -> Result<Engine, StartError> {
     let addresses = servers.addresses.clone();
 
     let (writer, sinks) = LogWriter::start(settings, shards)?;
+    let dns = Dns::start(&DnsOptions::default())
+        .inspect_err(|error| tracing::warn!(%error, "names of backends cannot be resolved; only addresses can be used"))
+        .ok();
     let mut handles: Vec<Handle> = Vec::with_capacity(shards);
-    let mut deployment = |shard| Deployment::new(&snapshot, &apis, registry, shard).map_err(StartError::Snapshot);
+    let deployment = |shard| Deployment::new(&snapshot, &apis, registry, shard).map_err(StartError::Snapshot);
     for (id, (openings, sink)) in servers.openings.into_iter().zip(sinks).enumerate() {
         let (orders, orders_in) = ring(ORDERS_MAX);
         let (ringer, sleeper) = doorbell().map_err(StartError::io("doorbell"))?;
@@ -159,6 +173,7 @@ pub fn start(options: StartOptions) -> Result<Engine, StartError> {
         let options = ShardOptions {
             core,
             driver: servers::driver(settings),
+            dns: dns.clone(),
             on_panic: |shard, message| tracing::error!(shard, message, "a connection's task panicked"),
             ..ShardOptions::new(id)
         };
@@ -176,6 +191,7 @@ pub fn start(options: StartOptions) -> Result<Engine, StartError> {
         registry,
         inner: Mutex::new(Inner { shards: handles, apis, snapshot, writer }),
         addresses,
+        tls: servers.tls,
         drained: AtomicBool::new(false),
         revision,
     })
@@ -202,22 +218,27 @@ impl DataPlane for Engine {
         let deployments: Result<Vec<_>, _> =
             (0..shards).map(|shard| Deployment::new(&snapshot, &apis, self.registry, shard).map(Box::new)).collect();
         let deployments = deployments.map_err(refuse)?;
+        let certificates = servers::certificates(&snapshot.settings, &self.tls).map_err(refuse)?;
         for (handle, deployment) in inner.shards.iter_mut().zip(deployments) {
             handle.order(Order::Prepare(deployment));
         }
-        let outcomes: Vec<_> = inner
-            .shards
-            .iter()
-            .map(|handle| handle.report(BUILD_MAX, prepared).and_then(|outcome| outcome))
-            .collect();
+        let outcomes: Vec<_> =
+            inner.shards.iter().map(|handle| handle.report(BUILD_MAX, prepared).and_then(|outcome| outcome)).collect();
         if let Some(reason) = outcomes.into_iter().find_map(Result::err) {
-            inner.shards.iter_mut().for_each(|handle| drop(handle.order(Order::Discard)));
+            inner.shards.iter_mut().for_each(|handle| handle.order(Order::Discard));
             return Err(refuse(reason));
         }
-        inner.shards.iter_mut().for_each(|handle| drop(handle.order(Order::Commit)));
+        inner.shards.iter_mut().for_each(|handle| handle.order(Order::Commit));
         for handle in &inner.shards {
-            handle.report(BUILD_MAX, |report| matches!(report, Report::Committed(_)).then_some(())).map_err(refuse)?;
+            handle.report(BUILD_MAX, committed).map_err(refuse)?;
         }
+        for (tls, spec) in certificates {
+            // Read a moment ago, so that only a file that changes right now can fail: the certificates before it stay.
+            if let Err(error) = tls.reload(&spec) {
+                tracing::error!(%error, "certificates were not reloaded");
+            }
+        }
+        servers::warn_of_changes(&inner.snapshot.settings, &snapshot.settings);
         inner.apis = apis;
         self.revision.store(snapshot.revision, Ordering::Relaxed);
         // The old snapshot and its APIs are freed here, not on a shard.
@@ -246,11 +267,7 @@ impl DataPlane for Engine {
         let shards: Vec<_> = inner
             .shards
             .iter()
-            .map(|handle| ShardView {
-                id: handle.id,
-                driver: handle.driver.clone(),
-                counters: handle.counters.clone(),
-            })
+            .map(|handle| ShardView { id: handle.id, driver: handle.driver.clone(), counters: handle.counters.clone() })
             .collect();
         let apis: Vec<_> = inner
             .apis
@@ -271,7 +288,7 @@ impl DataPlane for Engine {
             return 0;
         }
         let until = Instant::now() + limit;
-        inner.shards.iter_mut().for_each(|handle| drop(handle.order(Order::Drain)));
+        inner.shards.iter_mut().for_each(|handle| handle.order(Order::Drain));
         let ended = |report| matches!(report, Report::Ended(_)).then_some(());
         for handle in &inner.shards {
             let _ = handle.report(until.saturating_duration_since(Instant::now()), ended);

@@ -32,14 +32,8 @@ pub async fn stop(stage: &mut Stage<'_>, desk: &mut Desk, stop: Stop) -> Served 
     {
         tracing::debug!(api = stage.api.info.id, %fault, "exchange failed");
     }
-    let mut served = Served {
-        status: reply.status,
-        next: Next::Close,
-        request_bytes: 0,
-        response_bytes: 0,
-        fault,
-        aborted: false,
-    };
+    let mut served =
+        Served { status: reply.status, next: Next::Close, request_bytes: 0, response_bytes: 0, fault, aborted: false };
     if fault.is_some_and(|fault| fault.cause == Cause::ClientClosed) {
         served.aborted = true;
         return served;
@@ -132,12 +126,7 @@ async fn close_with(local: &Rc<Local>, connection: &mut Connection, desk: &mut D
     }
 }
 
-fn writer<'a>(
-    local: &'a Local,
-    site: &Site,
-    connection: &'a Connection,
-    slot: &'a ringway_net::Slot,
-) -> Writer<'a> {
+fn writer<'a>(local: &'a Local, site: &Site, connection: &'a Connection, slot: &'a ringway_net::Slot) -> Writer<'a> {
     Writer::new(connection, &local.shard.buffers, slot, site.timeouts.client_write_idle)
 }
 

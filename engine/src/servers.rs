@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ringway_config::settings::{AccessFormat, ClientAuth as AskFor, Driver, Listen, Server, Settings, TlsVersion as Version};
+use ringway_config::settings::{
+    AccessFormat, ClientAuth as AskFor, Driver, Listen, Server, Settings, TlsVersion as Version,
+};
 use ringway_net::{
     Address, BoundListener, ClientAuth, DriverChoice, Identity, ListenerOptions, ServerIdentity, ServerTls,
     ServerTlsSpec, TlsVersion, Trust,
@@ -28,16 +30,14 @@ pub struct Servers {
 /// # Errors
 /// An address cannot be bound, or a certificate cannot be read; says which server.
 pub fn bind(settings: &Settings, shards: usize) -> Result<Servers, StartError> {
-    let mut servers = Servers {
-        addresses: Vec::new(),
-        openings: (0..shards).map(|_| Vec::new()).collect(),
-        tls: Vec::new(),
-    };
+    let mut servers =
+        Servers { addresses: Vec::new(), openings: (0..shards).map(|_| Vec::new()).collect(), tls: Vec::new() };
     for (index, server) in settings.servers.iter().enumerate() {
         let tls = match &server.tls {
-            Some(_) => Some(Arc::new(ServerTls::new(&tls_spec(server)).map_err(|error| {
-                StartError::Snapshot(format!("server `{}`: {error}", server.id))
-            })?)),
+            Some(_) => Some(Arc::new(
+                ServerTls::new(&tls_spec(server))
+                    .map_err(|error| StartError::Snapshot(format!("server `{}`: {error}", server.id)))?,
+            )),
             None => None,
         };
         if let Some(tls) = &tls {
@@ -105,6 +105,45 @@ pub fn tls_spec(server: &Server) -> ServerTlsSpec {
             Version::V13 => vec![TlsVersion::V13],
         },
         cipher_suites: tls.cipher_suites.clone(),
+    }
+}
+
+/// The certificates as they are on disk now, read once to see that they can be.
+///
+/// # Errors
+/// One cannot be read; says which server's.
+pub fn certificates<'a>(
+    settings: &Settings,
+    running: &'a [(String, Arc<ServerTls>)],
+) -> Result<Vec<(&'a Arc<ServerTls>, ServerTlsSpec)>, String> {
+    let mut read = Vec::new();
+    for (id, tls) in running {
+        let Some(server) = settings.servers.iter().find(|server| server.id == *id && server.tls.is_some()) else {
+            continue;
+        };
+        let spec = tls_spec(server);
+        ServerTls::new(&spec).map_err(|error| format!("server `{id}`: {error}"))?;
+        read.push((tls, spec));
+    }
+    Ok(read)
+}
+
+/// Says what a reload cannot change while the process runs.
+pub fn warn_of_changes(before: &Settings, after: &Settings) {
+    let bound = |settings: &Settings| -> Vec<_> {
+        let servers = settings.servers.iter();
+        servers.map(|s| (s.id.clone(), s.listen.clone(), s.proxy_protocol, s.tls.is_some())).collect()
+    };
+    let changes = [
+        ("servers", bound(before) != bound(after)),
+        ("shards", before.shards != after.shards),
+        ("driver", before.driver != after.driver),
+        ("logging.access", before.logging.access != after.logging.access),
+    ];
+    for (key, changed) in changes {
+        if changed {
+            tracing::warn!(key, "this change takes effect with the next start; start a new process beside this one");
+        }
     }
 }
 

@@ -70,9 +70,5 @@ fn fresh(api: &Arc<Api>, shards: usize) -> ApiShared {
             counters: (0..shards).map(|_| Arc::default()).collect(),
         })
         .collect();
-    ApiShared {
-        api: api.clone(),
-        counters: (0..shards).map(|_| Arc::default()).collect(),
-        endpoints,
-    }
+    ApiShared { api: api.clone(), counters: (0..shards).map(|_| Arc::default()).collect(), endpoints }
 }

@@ -98,6 +98,8 @@ pub struct Site {
     pub requests_max: u32,
     /// Most connections of this shard.
     pub connections_max: usize,
+    /// Most connections of one address to this shard; 0: any number.
+    pub connections_per_address_max: usize,
     /// Times.
     pub timeouts: Timeouts,
     /// What is added to heads.
@@ -158,11 +160,8 @@ impl Site {
         shard: usize,
     ) -> Result<Self, String> {
         let settings = &deployment.snapshot.settings;
-        let mut known: std::collections::HashMap<*const ApiShared, &Rc<ApiSite>> = before
-            .iter()
-            .flat_map(|site| &site.apis)
-            .map(|api| (Arc::as_ptr(&api.shared), api))
-            .collect();
+        let mut known: std::collections::HashMap<*const ApiShared, &Rc<ApiSite>> =
+            before.iter().flat_map(|site| &site.apis).map(|api| (Arc::as_ptr(&api.shared), api)).collect();
         let apis = deployment
             .apis
             .iter()
@@ -180,6 +179,7 @@ impl Site {
             body_bytes_max: compile::body_bytes_max(settings),
             requests_max: compile::requests_max(settings),
             connections_max: settings.limits.connections_per_shard_max,
+            connections_per_address_max: settings.limits.connections_per_address_max,
             timeouts: compile::timeouts(settings),
             annotations: compile::annotations(settings),
             revision: deployment.revision,
@@ -223,11 +223,7 @@ impl ApiSite {
     }
 }
 
-fn build_entrypoints(
-    api: &Api,
-    registry: Registry,
-    services: &Services,
-) -> Result<Vec<Rc<dyn Entrypoint>>, String> {
+fn build_entrypoints(api: &Api, registry: Registry, services: &Services) -> Result<Vec<Rc<dyn Entrypoint>>, String> {
     let mut built = Vec::new();
     for entrypoint in api.http_listeners().flat_map(|listener| &listener.entrypoints) {
         let Some(kind) = kind::find(registry.entrypoints, &entrypoint.kind) else {
@@ -281,7 +277,7 @@ fn build_group(
         members.push(member);
     }
     let balancer = Balancer::new(group.load_balancer.kind, members.len(), shard as u64);
-    Ok(Some(Group::new(Rc::from(group.name.as_str()), members, balancer)))
+    Ok(Some(Group::new(members, balancer)))
 }
 
 fn build_plans(api: &Api, registry: Registry, services: &Services) -> Result<Vec<Plan>, String> {
@@ -310,12 +306,7 @@ fn build_plans(api: &Api, registry: Registry, services: &Services) -> Result<Vec
     Ok(plans.into_iter().map(|(_, plan)| plan).collect())
 }
 
-fn build_flow(
-    scope: Scope,
-    flow: &api::Flow,
-    registry: Registry,
-    services: &Services,
-) -> Result<Option<Flow>, String> {
+fn build_flow(scope: Scope, flow: &api::Flow, registry: Registry, services: &Services) -> Result<Option<Flow>, String> {
     // A condition that cannot be evaluated yet holds for nobody; the check of the definition has warned of it.
     let conditional = flow.selectors.iter().any(|selector| matches!(selector, api::Selector::Condition(_)));
     if !flow.enabled || conditional {
@@ -342,7 +333,8 @@ fn build_steps(
             return Err(format!("policy `{}` is not known", step.policy));
         };
         let source = Source { configuration: step.configuration.as_ref(), shared: None };
-        let policy = (kind.build)(source, services).map_err(|refusal| format!("policy `{}`: {refusal}", step.policy))?;
+        let policy =
+            (kind.build)(source, services).map_err(|refusal| format!("policy `{}`: {refusal}", step.policy))?;
         if takes_part(policy.phases()) {
             built.push(policy);
         }

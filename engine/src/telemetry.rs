@@ -174,20 +174,27 @@ pub struct ApiView {
     pub endpoints: Vec<(String, Vec<Arc<EndpointCounters>>)>,
 }
 
+/// Name, type, help and where the value is.
+type Metric<C> = (&'static str, &'static str, &'static str, fn(&C) -> &Counter);
+
 /// Writes everything in the Prometheus text format 0.0.4.
 pub fn expose(shards: &[ShardView], apis: &[ApiView], out: &mut String) {
-    let shard_metrics: [(&str, &str, &str, fn(&ShardCounters) -> &Counter); 12] = [
+    let shard_metrics: [Metric<ShardCounters>; 12] = [
         ("ringway_connections_accepted_total", "counter", "Client connections accepted.", |c| &c.accepted),
         ("ringway_connections_refused_total", "counter", "Client connections refused for a limit.", |c| &c.refused),
         ("ringway_connections", "gauge", "Client connections open.", |c| &c.connections),
         ("ringway_requests_total", "counter", "Requests whose head was read.", |c| &c.requests),
         ("ringway_requests_rejected_total", "counter", "Requests refused before they reached an API.", |c| &c.rejected),
-        ("ringway_tls_handshakes_total", "counter", "TLS handshakes with clients that succeeded.", |c| &c.tls_handshakes),
+        ("ringway_tls_handshakes_total", "counter", "TLS handshakes with clients that succeeded.", |c| {
+            &c.tls_handshakes
+        }),
         ("ringway_tls_failures_total", "counter", "TLS handshakes with clients that failed.", |c| &c.tls_failures),
         ("ringway_retries_total", "counter", "Exchanges sent again after a failed attempt.", |c| &c.retries),
         ("ringway_panics_total", "counter", "Panics caught at a connection's task.", |c| &c.panics),
         ("ringway_snapshots_applied_total", "counter", "Snapshots swapped in.", |c| &c.reloads),
-        ("ringway_log_lines_dropped_total", "counter", "Access log lines dropped because the writer lagged.", |c| &c.log_dropped),
+        ("ringway_log_lines_dropped_total", "counter", "Access log lines dropped because the writer lagged.", |c| {
+            &c.log_dropped
+        }),
         ("ringway_buffer_bytes", "gauge", "Bytes of pooled buffers kept by the shard.", |c| &c.buffer_bytes),
     ];
     for (name, kind, help, pick) in shard_metrics {
@@ -212,13 +219,13 @@ fn expose_apis(apis: &[ApiView], out: &mut String) {
             let _ = writeln!(out, "ringway_api_responses_total{{{},class=\"{}xx\"}} {sum}", labels(api), class + 1);
         }
     }
-    let sums: [(&str, &str, fn(&ApiCounters) -> &Counter); 3] = [
-        ("ringway_api_aborted_total", "Exchanges that ended without a complete response.", |c| &c.aborted),
-        ("ringway_api_request_bytes_total", "Payload bytes from clients.", |c| &c.request_bytes),
-        ("ringway_api_response_bytes_total", "Payload bytes to clients.", |c| &c.response_bytes),
+    let sums: [Metric<ApiCounters>; 3] = [
+        ("ringway_api_aborted_total", "counter", "Exchanges that ended without a complete response.", |c| &c.aborted),
+        ("ringway_api_request_bytes_total", "counter", "Payload bytes from clients.", |c| &c.request_bytes),
+        ("ringway_api_response_bytes_total", "counter", "Payload bytes to clients.", |c| &c.response_bytes),
     ];
-    for (name, help, pick) in sums {
-        header(out, name, "counter", help);
+    for (name, kind, help, pick) in sums {
+        header(out, name, kind, help);
         for api in apis {
             let sum: u64 = api.shards.iter().map(|c| pick(c).read()).sum();
             let _ = writeln!(out, "{name}{{{}}} {sum}", labels(api));
@@ -243,7 +250,7 @@ fn expose_apis(apis: &[ApiView], out: &mut String) {
 }
 
 fn expose_endpoints(apis: &[ApiView], out: &mut String) {
-    let metrics: [(&str, &str, &str, fn(&EndpointCounters) -> &Counter); 5] = [
+    let metrics: [Metric<EndpointCounters>; 5] = [
         ("ringway_endpoint_exchanges_total", "counter", "Exchanges sent to an endpoint.", |c| &c.exchanges),
         ("ringway_endpoint_faults_total", "counter", "Faults of an endpoint.", |c| &c.faults),
         ("ringway_endpoint_connections_made_total", "counter", "Connections made to an endpoint.", |c| &c.lanes_made),

@@ -1,12 +1,15 @@
 //! The shard's own task: it listens, takes orders from the control side, and keeps house.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use ringway_contract::{Client, Services};
-use ringway_net::{BoundListener, Listener, ServerTls, Shard, sleep, spawn};
+use ringway_net::{BoundListener, Doorbell, Listener, ServerTls, Shard, sleep, spawn};
 use ringway_ring::{Consumer, Sleeper};
 
 use crate::access_log::AccessLog;
@@ -26,7 +29,7 @@ pub enum Order {
     Commit,
     /// Forget the site that was built.
     Discard,
-    /// Serve what is under way and no more; listeners stay open for `linger` so that a successor can take over.
+    /// Serve what is under way, and close connections after it; steer new ones to a successor.
     Drain,
     /// End now.
     Stop,
@@ -79,7 +82,14 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 /// Runs a shard until it is told to stop, or has drained.
 pub async fn run(shard: Rc<Shard>, setup: Setup) {
-    let Setup { openings, mut orders, mut sleeper, reports, counters, access_log, shards, deployment } = setup;
+    let Setup { openings, mut orders, sleeper, reports, counters, access_log, shards, deployment } = setup;
+    let mut bell = match Doorbell::new(sleeper) {
+        Ok(bell) => bell,
+        Err(error) => {
+            let _ = reports.send(Report::Prepared(Err(format!("doorbell: {error}"))));
+            return;
+        }
+    };
     let services = Services { shards, response_limits: deployment.response_limits(), ..Services::default() };
     let site = match Site::build(*deployment, None, &services, shard.id) {
         Ok(site) => site,
@@ -142,61 +152,57 @@ pub async fn run(shard: Rc<Shard>, setup: Setup) {
         if orders.is_closed() && orders.is_empty() {
             return;
         }
-        sleeper.awake();
-        sleep(Duration::from_millis(10)).await;
+        if bell.wait(|| orders.is_empty() && !orders.is_closed()).await.is_err() {
+            return;
+        }
     }
 }
 
 async fn drained(local: &Local) {
+    // What was on its way to the listeners when they were told is served too.
+    sleep(DIVERT_FOR).await;
     while local.connections.get() > 0 {
         sleep(Duration::from_millis(20)).await;
     }
     local.access_log.flush();
 }
 
-/// Accepts until the shard drains; then takes what the kernel has queued, and closes.
-async fn accept(
-    local: Rc<Local>,
-    listener: Listener,
-    server: u16,
-    proxy_protocol: bool,
-    tls: Option<Arc<ServerTls>>,
-) {
+/// Accepts connections. When the shard drains, they are steered to a successor that listens on the same port; those that come here all
+/// the same are served. A listener that still gets some after a while has no successor, and is closed.
+async fn accept(local: Rc<Local>, listener: Listener, server: u16, proxy_protocol: bool, tls: Option<Arc<ServerTls>>) {
+    let mut diverted: Option<Instant> = None;
     loop {
         let accepted = {
-            let mut drain = std::pin::pin!(local.drain.wait());
-            let mut accept = std::pin::pin!(listener.accept());
-            std::future::poll_fn(|cx| {
-                if drain.as_mut().poll(cx).is_ready() {
-                    return std::task::Poll::Ready(None);
+            let mut drain = pin!(local.drain.wait());
+            let mut accept = pin!(listener.accept());
+            poll_fn(|cx| {
+                if diverted.is_none() && drain.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(None);
                 }
                 accept.as_mut().poll(cx).map(Some)
             })
             .await
         };
-        let accepted = match accepted {
-            Some(Ok(accepted)) => accepted,
+        match accepted {
+            Some(Ok(accepted)) => welcome_one(&local, accepted, server, proxy_protocol, tls.clone()),
             Some(Err(error)) if error.kind() == std::io::ErrorKind::Interrupted => return,
             Some(Err(error)) => {
                 tracing::error!(shard = local.shard.id, server, %error, "the listener failed");
                 return;
             }
-            None => break,
-        };
-        welcome_one(&local, accepted, server, proxy_protocol, tls.clone());
-    }
-    // A successor's listeners share the port: from here on new connections are steered to it, those queued here are served.
-    let until = Instant::now() + DIVERT_FOR;
-    while Instant::now() < until {
-        match listener.try_accept() {
-            Ok(Some(accepted)) => welcome_one(&local, accepted, server, proxy_protocol, tls.clone()),
-            Ok(None) => sleep(Duration::from_millis(10)).await,
-            Err(_) => break,
+            None => {
+                // A Unix socket has no such group: its successor replaces the file.
+                let _ = listener.divert(local.services.shards as u32);
+                diverted = Some(Instant::now());
+            }
+        }
+        if diverted.is_some_and(|since| since.elapsed() > DIVERT_FOR) {
+            return;
         }
     }
 }
 
-/// How long a draining listener takes what was on its way to it.
+/// How long a draining listener takes whatever comes.
 const DIVERT_FOR: Duration = Duration::from_millis(250);
 
 fn welcome_one(
@@ -207,7 +213,10 @@ fn welcome_one(
     tls: Option<Arc<ServerTls>>,
 ) {
     let site = local.site();
-    let Some(counted) = Counted::admit(local, site.connections_max) else { return };
+    let address = accepted.peer.socket_addr().map(|address| address.ip());
+    let Some(counted) = Counted::admit(local, site.connections_max, address, site.connections_per_address_max) else {
+        return;
+    };
     let connection = Connection {
         timer: local.shard.timers.slot(),
         client: Client { address: accepted.peer.socket_addr(), tls: tls.is_some() },

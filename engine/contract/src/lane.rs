@@ -83,14 +83,12 @@ impl LaneEnd {
 pub async fn send(outbox: &mut Sender<Frame>, frame: Frame) {
     let weight = frame.weight();
     let mut frame = Some(frame);
-    poll_fn(|_| {
-        match frame.take().map(|present| outbox.send(present, weight)) {
-            Some(Err(full)) => {
-                frame = Some(full.value);
-                Poll::Pending
-            }
-            _ => Poll::Ready(()),
+    poll_fn(|_| match frame.take().map(|present| outbox.send(present, weight)) {
+        Some(Err(full)) => {
+            frame = Some(full.value);
+            Poll::Pending
         }
+        _ => Poll::Ready(()),
     })
     .await
 }

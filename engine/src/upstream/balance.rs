@@ -143,9 +143,11 @@ mod tests {
         let order: Vec<_> = (0..7)
             .filter_map(|_| {
                 let weights = [5, 2];
-                balancer.choose(
-                    weights.into_iter().enumerate().map(|(index, weight)| Candidate { index, weight, busy: 0 }),
-                )
+                balancer.choose(weights.into_iter().enumerate().map(|(index, weight)| Candidate {
+                    index,
+                    weight,
+                    busy: 0,
+                }))
             })
             .collect();
         assert_eq!(order, [0, 1, 0, 0, 0, 1, 0]);

@@ -1,6 +1,5 @@
 //! A group of endpoints.
 
-
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -27,21 +26,14 @@ impl Tried {
 
 /// Endpoints that serve the same exchanges.
 pub struct Group {
-    /// Name of the group.
-    pub name: Rc<str>,
     members: Vec<Rc<Member>>,
     balancer: Balancer,
 }
 
 impl Group {
     /// A group of at most [`MEMBERS_MAX`] members.
-    pub fn new(name: Rc<str>, members: Vec<Rc<Member>>, balancer: Balancer) -> Self {
-        Self { name, members, balancer }
-    }
-
-    /// The members.
-    pub fn members(&self) -> &[Rc<Member>] {
-        &self.members
+    pub fn new(members: Vec<Rc<Member>>, balancer: Balancer) -> Self {
+        Self { members, balancer }
     }
 
     /// The next member to ask: a healthy one that was not tried, a secondary one if there is no other. When all were tried, the

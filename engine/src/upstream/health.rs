@@ -34,7 +34,8 @@ impl Check {
     /// # Errors
     /// What is wrong with it.
     pub fn new(check: &HealthCheck) -> Result<Self, String> {
-        let schedule: Cron = check.schedule.parse().map_err(|error| format!("schedule `{}`: {error}", check.schedule))?;
+        let schedule: Cron =
+            check.schedule.parse().map_err(|error| format!("schedule `{}`: {error}", check.schedule))?;
         let method = check.method.parse().map_err(|_| format!("method `{}` is not one", check.method))?;
         let assertion = Assertion::parse(&check.assertion).unwrap_or_else(|| {
             tracing::warn!(

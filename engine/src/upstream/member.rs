@@ -208,11 +208,6 @@ impl Held {
         self.lane.as_mut()
     }
 
-    /// The endpoint's member.
-    pub fn member(&self) -> &Rc<Member> {
-        &self.member
-    }
-
     /// The exchange is complete on both sides: the lane may serve the next one.
     pub fn give_back(mut self) {
         self.keep = true;

@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http::StatusCode;
+use ringway_contract::Fields;
 use ringway_contract::kind::{Part, decode};
 use ringway_contract::{Exchange, Kind, Phases, Policy, Refusal, Reply, Step};
-use ringway_contract::Fields;
 use schemars::JsonSchema;
 use serde::Deserialize;
 

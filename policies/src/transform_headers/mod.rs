@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
+use ringway_contract::Fields;
 use ringway_contract::kind::{Part, decode};
 use ringway_contract::{Exchange, Kind, Phases, Policy, Refusal, Step};
-use ringway_contract::Fields;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
