@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ringway_net::{
-    Address, HandshakeLimits, Listener, ListenerOptions, ServerTls, ServerTlsSpec, Shard, Stream, dial, spawn,
-    yield_now,
+    Address, ClientTls, HandshakeLimits, Listener, ListenerOptions, ServerTls, ServerTlsSpec, Shard, Stream, dial,
+    spawn, yield_now,
 };
 use support::{client, drivers, echo, on_shard, peer};
 use tls::{Authority, client_to};
@@ -108,6 +108,43 @@ fn a_warm_exchange_allocates_nothing() {
         });
         peer.join().unwrap();
         assert_eq!(allocated, 0, "{driver:?}");
+    }
+}
+
+/// With TLS, rustls allocates per record: its plaintext on the way in, its ciphertext on the way out. Nothing is added to
+/// that.
+#[test]
+fn a_warm_tls_exchange_allocates_what_rustls_does() {
+    const EXCHANGES: usize = 100;
+    let authority = Authority::new("ca");
+    let certified = authority.issue(&["localhost"]);
+    for protocol in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let config = certified.server_config(protocol);
+        let (address, peer) = peer(move |stream| echo(tls::server_over(stream, config)));
+        let client = ClientTls::new(&tls::client_spec(&authority)).unwrap();
+        let allocated = on_shard(drivers()[0], move |shard| async move {
+            let stream = tls::connect(&address, &client, "localhost").await.unwrap();
+            let mut before = 0;
+            for number in 0..2 * EXCHANGES {
+                if number == EXCHANGES {
+                    before = COUNT.get();
+                }
+                let mut buffer = shard.buffers.take();
+                buffer.extend_from_slice(b"request");
+                let (result, buffer) = stream.write(buffer).await;
+                result.unwrap();
+                shard.buffers.put(buffer);
+                stream.readable().await.unwrap();
+                let (result, buffer) = stream.read(shard.buffers.take()).await;
+                assert_eq!(result.unwrap(), 7);
+                shard.buffers.put(buffer);
+            }
+            stream.shutdown().await.unwrap();
+            COUNT.get() - before
+        });
+        peer.join().unwrap();
+        println!("{:?}: {allocated} allocations in {EXCHANGES} exchanges", protocol.version);
+        assert!(allocated <= 3 * EXCHANGES, "{allocated}");
     }
 }
 

@@ -29,6 +29,7 @@ fn the_driver_that_was_asked_for_runs() {
     if drivers().contains(&DriverChoice::Uring) {
         let uring =
             run_shard(ShardOptions { driver: DriverChoice::Uring, ..ShardOptions::new(0) }, |_| async {}).unwrap();
+        println!("io_uring as {}", uring.driver.name());
         assert_ne!(uring.driver, Driver::Epoll);
         uring.join().unwrap();
     }
