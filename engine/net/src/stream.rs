@@ -211,6 +211,32 @@ impl Stream {
         SockRef::from(&self.socket.borrow()).shutdown(Shutdown::Write)
     }
 
+    /// Ends the writing side and discards what still comes, until the peer is done, `bytes_max` have come, or the future
+    /// is dropped (give it a deadline). Then the stream may be dropped.
+    ///
+    /// A socket that is closed with unread bytes is reset, and the reset may overtake the last response: a server that
+    /// answers before it has read all of a request closes in this way (RFC 9112 section 9.6).
+    ///
+    /// # Errors
+    /// Of the socket: the peer has reset it, which is an end as well.
+    pub async fn linger(&self, bytes_max: usize) -> io::Result<()> {
+        self.shutdown().await?;
+        let shard = Shard::current();
+        let mut left = bytes_max;
+        loop {
+            let mut buffer = shard.buffers.take();
+            // Below TLS: nobody wants to know what it says.
+            let received = self.socket.read_now(&mut buffer);
+            shard.buffers.put(buffer);
+            match received? {
+                Some(0) => return Ok(()),
+                Some(count) if count < left => left -= count,
+                Some(_) => return Ok(()),
+                None => self.socket.readable().await?,
+            }
+        }
+    }
+
     /// Ends both directions at once: whatever is under way on this stream ends. The descriptor is closed when the
     /// stream is dropped.
     pub fn abort(&self) {

@@ -214,6 +214,37 @@ fn writing_to_a_peer_that_is_gone_is_an_error() {
     }
 }
 
+/// The server answers and closes while the client is still sending. A reset would take the answer with it.
+#[test]
+fn a_lingering_close_saves_the_last_response() {
+    for driver in drivers() {
+        let (bound, address) = mpsc::channel();
+        let shard = std::thread::spawn(move || {
+            on_shard(driver, move |_| async move {
+                let listener = Listener::bind(&localhost(), &ListenerOptions::default()).unwrap();
+                bound.send(listener.local_addr().unwrap().unwrap()).unwrap();
+                let stream = listener.accept().await.unwrap().stream;
+                stream.readable().await.unwrap();
+                stream.write(BytesMut::from("too large")).await.0.unwrap();
+                stream.linger(1 << 30).await.unwrap();
+                // And one that goes on for longer than is waited for.
+                let stream = listener.accept().await.unwrap().stream;
+                stream.linger(100_000).await.unwrap();
+            });
+        });
+        let address = address.recv().unwrap();
+        let answer = client(address, |mut stream| {
+            stream.write_all(&pattern(8 << 20)).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            rest(&mut stream)
+        });
+        assert_eq!(answer.join().unwrap(), b"too large");
+        let endless = client(address, |mut stream| while stream.write_all(&[0; 10_000]).is_ok() {});
+        shard.join().unwrap();
+        endless.join().unwrap();
+    }
+}
+
 #[test]
 fn tcp_and_unix_listeners_accept() {
     on_each(|shard| async move {
