@@ -5,10 +5,11 @@
 //! drain ([`lifecycle`]). It sees the data plane only as [`DataPlane`](ringway_contract::control::DataPlane).
 
 pub mod admin;
-
+pub mod kinds;
 pub mod lifecycle;
 pub mod logging;
 pub mod process;
 pub mod reload;
 pub mod service;
+pub mod source;
 pub mod watch;

@@ -19,8 +19,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin::{Admin, AdminServer, Bound};
 use crate::logging::LogLevel;
-use crate::reload::{Reloader, Source, Trigger};
+use crate::reload::{ReloadOptions, Reloader, Trigger};
 use crate::service::ServiceManager;
+use crate::source::Source;
 
 /// How long requests on the admin port may take to end once everything else is done.
 const ADMIN_CLOSE_LIMIT: Duration = Duration::from_secs(1);
@@ -53,10 +54,6 @@ pub struct Parts {
     pub admin: Option<Bound>,
     /// The log's level.
     pub level: Option<LogLevel>,
-    /// Whether a change of a file reloads.
-    pub watch: bool,
-    /// How long a drain may take.
-    pub drain_limit: Duration,
     /// Called once, when everything serves.
     pub ready: Box<dyn FnOnce()>,
 }
@@ -92,8 +89,15 @@ impl ControlPlane {
     pub fn run(mut self, parts: Parts) -> io::Result<Ending> {
         let service = Arc::new(ServiceManager::from_env());
         let plane = Arc::clone(&parts.plane);
-        let first = (parts.snapshot, parts.files, parts.loaded_at);
-        let reloader = Reloader::start(parts.source, Arc::clone(&plane), Arc::clone(&service), first, parts.watch)?;
+        let reloader = Reloader::start(ReloadOptions {
+            source: parts.source,
+            plane: Arc::clone(&plane),
+            service: Arc::clone(&service),
+            level: parts.level.clone(),
+            snapshot: parts.snapshot,
+            files: parts.files,
+            loaded_at: parts.loaded_at,
+        })?;
         let admin = Arc::new(Admin::new(Arc::clone(&plane), reloader.clone(), parts.level));
         let ending = self.runtime.block_on(async {
             let server = parts.admin.map(|listener| AdminServer::start(listener, Arc::clone(&admin))).transpose()?;
@@ -107,11 +111,9 @@ impl ControlPlane {
                     _ = self.interrupt.recv() => break "SIGINT",
                 }
             };
-            tracing::info!(
-                signal = name,
-                limit_ms = parts.drain_limit.as_millis(),
-                "draining; a second signal ends at once"
-            );
+            let limit = Duration::from_millis(reloader.current().settings.timeouts.drain_ms);
+            let limit_ms = limit.as_millis();
+            tracing::info!(signal = name, limit_ms, "draining; a second signal ends at once");
             service.stopping();
             reloader.stop();
             admin.drain();
@@ -119,7 +121,6 @@ impl ControlPlane {
             if let Some(server) = &server {
                 server.close();
             }
-            let limit = parts.drain_limit;
             let drain = tokio::task::spawn_blocking(move || plane.drain(limit));
             let ending = tokio::select! {
                 cut = drain => Ending::Drained { cut: cut.map_err(io::Error::other)? },

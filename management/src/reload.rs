@@ -17,32 +17,17 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ringway_config::{Problem, Snapshot};
+use ringway_config::{Loaded, Problem, Settings, Snapshot};
 use ringway_contract::control::DataPlane;
 use tokio::sync::oneshot;
 
+use crate::logging::LogLevel;
 use crate::service::ServiceManager;
+use crate::source::Source;
 use crate::watch::FileWatch;
 
 /// Requests that may wait for one reload. More are refused: the admin port's connections are fewer anyway.
 const WAITING_MAX: usize = 256;
-
-/// Where snapshots come from.
-pub trait Source: Send + 'static {
-    /// Reads and checks everything anew.
-    fn load(&self) -> Loaded;
-}
-
-/// What a load found.
-#[derive(Debug, Default)]
-pub struct Loaded {
-    /// The snapshot; `None` when a problem forbids it.
-    pub snapshot: Option<Arc<Snapshot>>,
-    /// Everything that is wrong or worth a warning.
-    pub problems: Vec<Problem>,
-    /// Files and folders that were read, or would have been: what to watch. Named even when the load failed.
-    pub files: Vec<PathBuf>,
-}
 
 /// Who asked for a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +38,24 @@ pub enum Trigger {
     Signal,
     /// `POST /reload`.
     Admin,
+}
+
+/// What a reloader works with.
+pub struct ReloadOptions {
+    /// Where snapshots come from.
+    pub source: Box<dyn Source>,
+    /// Where they go.
+    pub plane: Arc<dyn DataPlane>,
+    /// Who is told.
+    pub service: Arc<ServiceManager>,
+    /// The log's level, which follows the settings.
+    pub level: Option<LogLevel>,
+    /// What the data plane runs already.
+    pub snapshot: Arc<Snapshot>,
+    /// What it was read from.
+    pub files: Vec<PathBuf>,
+    /// When reading it began.
+    pub loaded_at: SystemTime,
 }
 
 /// A reload that was published.
@@ -122,31 +125,23 @@ struct Wanted {
 }
 
 impl Reloader {
-    /// Starts the thread. `first` is what the data plane runs already, loaded at `loaded_at`; its files are watched from now on
-    /// when `watch` is set.
+    /// Starts the thread.
     ///
     /// # Errors
     /// A thread cannot be started.
-    pub fn start(
-        source: Box<dyn Source>,
-        plane: Arc<dyn DataPlane>,
-        service: Arc<ServiceManager>,
-        first: (Arc<Snapshot>, Vec<PathBuf>, SystemTime),
-        watch: bool,
-    ) -> io::Result<Self> {
-        let (snapshot, files, loaded_at) = first;
+    pub fn start(options: ReloadOptions) -> io::Result<Self> {
+        let ReloadOptions { source, plane, service, level, snapshot, files, loaded_at } = options;
         let figures = ReloadFigures { published_ms: epoch_ms().into(), last_ok: 1.into(), ..ReloadFigures::default() };
+        let watched = snapshot.settings.watch;
+        let files = with_certificates(files, &snapshot.settings);
         let desk = Desk { wanted: Mutex::default(), bell: Condvar::new(), current: Mutex::new(snapshot), figures };
         let reloader = Self { desk: Arc::new(desk) };
-        let watch = if watch {
-            let asker = reloader.clone();
-            let watch = FileWatch::start(move || asker.ask(Trigger::Files))?;
+        let asker = reloader.clone();
+        let watch = FileWatch::start(move || asker.ask(Trigger::Files))?;
+        if watched {
             watch.replace(files, loaded_at);
-            Some(watch)
-        } else {
-            None
-        };
-        let worker = Worker { source, plane, service, watch };
+        }
+        let worker = Worker { source, plane, service, level, watch };
         let desk = Arc::clone(&reloader.desk);
         thread::Builder::new().name("ringway-reload".into()).spawn(move || worker.run(&desk))?;
         Ok(reloader)
@@ -209,7 +204,8 @@ struct Worker {
     source: Box<dyn Source>,
     plane: Arc<dyn DataPlane>,
     service: Arc<ServiceManager>,
-    watch: Option<FileWatch>,
+    level: Option<LogLevel>,
+    watch: FileWatch,
 }
 
 impl Worker {
@@ -237,9 +233,11 @@ impl Worker {
     fn reload(&self, trigger: Trigger, desk: &Desk) -> Outcome {
         let read_at = SystemTime::now();
         let Loaded { snapshot, problems, files } = self.source.load();
-        if let Some(watch) = &self.watch {
-            watch.replace(files, read_at);
-        }
+        let before = lock(&desk.current).clone();
+        // What was read is watched even if it is wrong: the next save may mend it.
+        let settings = snapshot.as_ref().map_or(&before.settings, |snapshot| &snapshot.settings);
+        let files = if settings.watch { with_certificates(files, settings) } else { Vec::new() };
+        self.watch.replace(files, read_at);
         for problem in &problems {
             if problem.is_error() {
                 tracing::error!("{problem}");
@@ -251,9 +249,13 @@ impl Worker {
             tracing::error!(?trigger, problems = problems.len(), "reload refused: the running configuration serves on");
             return Err(ReloadError::Invalid(problems));
         };
+        let snapshot = Arc::new(snapshot);
         if let Err(refusal) = self.plane.publish(Arc::clone(&snapshot)) {
             tracing::error!(?trigger, %refusal, "reload refused: the running configuration serves on");
             return Err(ReloadError::Refused(refusal.reason));
+        }
+        if let Some(level) = &self.level {
+            follow(level, &before, &snapshot);
         }
         *lock(&desk.current) = snapshot;
         desk.figures.published_ms.store(epoch_ms(), Ordering::Relaxed);
@@ -261,6 +263,28 @@ impl Worker {
         tracing::info!(?trigger, revision, warnings = problems.len(), "reloaded");
         Ok(Published { revision, warnings: problems })
     }
+}
+
+/// A level that was changed in the settings holds from now on; one that was changed on the admin port stays until then.
+fn follow(level: &LogLevel, before: &Snapshot, now: &Snapshot) {
+    let wanted = &now.settings.logging.level;
+    if before.settings.logging.level != *wanted
+        && let Err(error) = level.change(wanted)
+    {
+        tracing::warn!(%error, "the log level stays as it is");
+    }
+}
+
+/// The files that were read, and those of the servers' certificates, which the data plane reads.
+fn with_certificates(mut files: Vec<PathBuf>, settings: &Settings) -> Vec<PathBuf> {
+    for tls in settings.servers.iter().filter_map(|server| server.tls.as_ref()) {
+        files.extend(tls.client_ca.clone());
+        for certificate in &tls.certificates {
+            let paths = [&certificate.cert, &certificate.key, &certificate.pkcs12];
+            files.extend(paths.into_iter().flatten().cloned());
+        }
+    }
+    files
 }
 
 /// Waits until a reload is wanted; `None` when no more will be.

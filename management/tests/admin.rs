@@ -8,14 +8,12 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::SystemTime;
 
 use ringway_config::Problem;
 use ringway_config::settings::Listen;
 use ringway_management::admin::{Admin, AdminServer, Bound, bind};
 use ringway_management::reload::Reloader;
-use ringway_management::service::ServiceManager;
-use support::{FakePlane, FakeSource, ask, request, snapshot};
+use support::{FakePlane, FakeSource, ask, reloader, request};
 
 struct Served {
     address: SocketAddr,
@@ -32,9 +30,7 @@ impl Served {
         let plane = Arc::new(FakePlane::default());
         plane.revision.store(1, Ordering::SeqCst);
         let source = FakeSource::default();
-        let first = (snapshot(), Vec::new(), SystemTime::now());
-        let service = Arc::new(ServiceManager::default());
-        let reloader = Reloader::start(Box::new(source.clone()), plane.clone(), service, first, false).unwrap();
+        let reloader = reloader(&source, &plane);
         let admin = Arc::new(Admin::new(plane.clone(), reloader.clone(), None));
         let (close, closed) = tokio::sync::oneshot::channel::<()>();
         let (started, start) = mpsc::channel();

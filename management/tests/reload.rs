@@ -8,18 +8,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use ringway_config::Problem;
-use ringway_management::reload::{ReloadError, Reloader, Trigger};
-use ringway_management::service::ServiceManager;
-use support::{DEADLINE, FakePlane, FakeSource, snapshot};
-
-fn reloader(source: &FakeSource, plane: &Arc<FakePlane>, watch: bool) -> Reloader {
-    let first = (snapshot(), source.files.clone(), SystemTime::now());
-    let service = Arc::new(ServiceManager::default());
-    Reloader::start(Box::new(source.clone()), plane.clone(), service, first, watch).unwrap()
-}
+use ringway_management::reload::{ReloadError, Trigger};
+use support::{DEADLINE, FakePlane, FakeSource, reloader};
 
 fn block<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
@@ -37,7 +30,7 @@ fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
 #[test]
 fn requests_that_come_while_one_runs_share_the_next() {
     let (source, plane) = (FakeSource::default(), Arc::new(FakePlane::default()));
-    let reloader = reloader(&source, &plane, false);
+    let reloader = reloader(&source, &plane);
     plane.gate.close();
     reloader.ask(Trigger::Signal);
     wait_for("the first load", || source.loads.load(Ordering::SeqCst) == 1);
@@ -59,7 +52,7 @@ fn requests_that_come_while_one_runs_share_the_next() {
 #[test]
 fn a_bad_snapshot_is_not_published_and_the_next_good_one_is() {
     let (source, plane) = (FakeSource::default(), Arc::new(FakePlane::default()));
-    let reloader = reloader(&source, &plane, false);
+    let reloader = reloader(&source, &plane);
     let running = reloader.current();
     source.problems.lock().unwrap().push(Problem::of_file("a.yaml", "wrong"));
     let refused = block(reloader.reload(Trigger::Admin)).unwrap_err();
@@ -75,7 +68,7 @@ fn a_bad_snapshot_is_not_published_and_the_next_good_one_is() {
 #[test]
 fn after_the_stop_nothing_is_reloaded() {
     let (source, plane) = (FakeSource::default(), Arc::new(FakePlane::default()));
-    let reloader = reloader(&source, &plane, false);
+    let reloader = reloader(&source, &plane);
     reloader.stop();
     assert!(matches!(block(reloader.reload(Trigger::Admin)), Err(ReloadError::Stopped)));
     assert_eq!(source.loads.load(Ordering::SeqCst), 0);
@@ -88,7 +81,7 @@ fn a_changed_file_reloads_even_after_a_bad_reload() {
     fs::write(&file, "1").unwrap();
     let source = FakeSource { files: vec![file.clone()], ..FakeSource::default() };
     let plane = Arc::new(FakePlane::default());
-    let reloader = reloader(&source, &plane, true);
+    let reloader = reloader(&source, &plane);
     source.problems.lock().unwrap().push(Problem::of_file("a.yaml", "wrong"));
     fs::write(&file, "22").unwrap();
     wait_for("the bad reload", || reloader.figures().failed.load(Ordering::SeqCst) >= 1);

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
-use self::stamp::{FOLDER_DEPTH_MAX, Stamp, entries};
+use self::stamp::{FOLDER_DEPTH_MAX, Stamp, entries, is_definition};
 
 /// A change is reported when nothing has happened for this long: a save is often several writes.
 const QUIET: Duration = Duration::from_millis(200);
@@ -147,7 +147,7 @@ impl Watch {
         let now = SystemTime::now();
         let before = std::mem::take(&mut self.stamps);
         let mut late = false;
-        for path in paths {
+        for path in distinct(paths) {
             // A path that was listed before keeps its stamp, which is older than the read: `look` compares it.
             let stamp = before.get(&path).copied().unwrap_or_else(|| {
                 let stamp = Stamp::of(&path);
@@ -210,6 +210,13 @@ impl Watch {
             }
         }
     }
+}
+
+/// The paths without those that a listed folder stands for already: with a folder of many definitions, each would be looked at twice.
+fn distinct(paths: Vec<PathBuf>) -> Vec<PathBuf> {
+    let folders: BTreeSet<PathBuf> = paths.iter().filter(|path| path.is_dir()).cloned().collect();
+    let within = |path: &Path| path.ancestors().skip(1).any(|above| folders.contains(above));
+    paths.into_iter().filter(|path| !(within(path) && (folders.contains(path) || is_definition(path)))).collect()
 }
 
 /// The directories to watch for `path`.

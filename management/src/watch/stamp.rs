@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How deep below a listed folder anything is looked at. Deeper files are not loaded either.
-pub(super) const FOLDER_DEPTH_MAX: usize = 16;
+pub(super) const FOLDER_DEPTH_MAX: usize = 32;
 
 /// Identity, size and times of everything that a path stands for, folded into a hash. Symbolic links are followed, so that
 /// swapping a link (how Kubernetes updates a mounted ConfigMap) shows.
@@ -87,7 +87,7 @@ pub(super) fn entries(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-fn is_definition(path: &Path) -> bool {
+pub(super) fn is_definition(path: &Path) -> bool {
     path.extension()
         .and_then(|extension| extension.to_str())
         .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| known.eq_ignore_ascii_case(extension)))

@@ -5,11 +5,13 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use ringway_config::{Problem, Settings, Snapshot};
+use ringway_config::{Loaded, Problem, Settings, Snapshot};
 use ringway_contract::control::{ApiState, DataPlane, PublishError, ShardState, State};
-use ringway_management::reload::{Loaded, Source};
+use ringway_management::reload::{ReloadOptions, Reloader};
+use ringway_management::service::ServiceManager;
+use ringway_management::source::Source;
 
 /// Longest wait for what must come.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -95,8 +97,22 @@ impl Source for FakeSource {
 }
 
 /// A snapshot of defaults.
-pub fn snapshot() -> Arc<Snapshot> {
-    Arc::new(Snapshot { settings: Settings::default(), apis: Vec::new(), revision: 1 })
+pub fn snapshot() -> Snapshot {
+    Snapshot { settings: Settings::default(), apis: Vec::new(), revision: 1 }
+}
+
+/// A reloader between the two.
+pub fn reloader(source: &FakeSource, plane: &Arc<FakePlane>) -> Reloader {
+    let options = ReloadOptions {
+        source: Box::new(source.clone()),
+        plane: plane.clone(),
+        service: Arc::new(ServiceManager::default()),
+        level: None,
+        snapshot: Arc::new(snapshot()),
+        files: source.files.clone(),
+        loaded_at: SystemTime::now(),
+    };
+    Reloader::start(options).unwrap()
 }
 
 /// Sends the bytes, reads to the end; status, head and body of the answer.

@@ -1,0 +1,23 @@
+//! The tables of extensions as the checks of definitions take them: names and checks, as plain data.
+
+use ringway_config::{Catalogue, Extension};
+use ringway_contract::{Kind, Registry};
+
+/// The catalogue of a registry.
+pub fn catalogue(registry: &Registry) -> Catalogue {
+    Catalogue {
+        entrypoints: extensions(registry.entrypoints),
+        endpoints: extensions(registry.endpoints),
+        guards: extensions(registry.guards),
+        policies: extensions(registry.policies),
+    }
+}
+
+fn extensions<T: ?Sized>(table: &'static [&'static Kind<T>]) -> Vec<Extension> {
+    let extension = |kind: &&Kind<T>| Extension {
+        name: kind.name,
+        configuration: kind.configuration.check,
+        shared: kind.shared.map(|part| part.check),
+    };
+    table.iter().map(extension).collect()
+}
