@@ -1,6 +1,7 @@
 //! The binary under test.
 
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
@@ -9,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::api::Api;
 use crate::client::Client;
-use crate::deadline::{DEADLINE, wait_for};
+use crate::deadline::{DEADLINE, wait_for, wait_until};
 use crate::head::Head;
 use crate::port::Port;
 use crate::process::Process;
@@ -73,7 +74,7 @@ impl Gateway {
         for (name, api) in apis {
             scratch.write(&format!("apis/{name}"), &fill(api, &scratch, &ports));
         }
-        let process = launch(&scratch);
+        let process = launch(&scratch, "log", &[]);
         let mut gateway = Gateway { process, scratch, ports };
         gateway.await_ready()?;
         Ok(gateway)
@@ -151,17 +152,22 @@ impl Gateway {
         self.ask_admin("POST", "/reload")
     }
 
-    /// Starts another process of the same configuration beside the running one, waits until it listens too, and gives the old one.
+    /// Starts another process of the same configuration beside the running one, waits until it serves too, and gives the old one.
     ///
-    /// Readiness of the new process can't be asked on the shared admin port: both listen there, or the new one waits for it.
-    /// So the new process's own log is asked for the line that it writes when it is ready.
+    /// The admin port can't tell that the new one is ready while both have it, so the new one tells it as it does a service
+    /// manager: by a datagram `READY=1` (sd_notify(3)).
     #[track_caller]
     pub fn replace(&mut self) -> Process {
-        let new = launch_logging(&self.scratch, "second.log");
+        let name = self.scratch.join("notify").display().to_string();
+        let _ = std::fs::remove_file(&name);
+        let notices = UnixDatagram::bind(&name).expect("a socket in the scratch folder");
+        notices.set_nonblocking(true).expect("a socket option");
+        let new = launch(&self.scratch, "second.log", &[("NOTIFY_SOCKET", &name)]);
         let old = std::mem::replace(&mut self.process, new);
-        wait_for("the second process to be ready", || {
+        wait_until("the second process to be ready", || {
             assert!(self.process.ended().is_none(), "the second process ended:\n{}", self.scratch.read("second.log"));
-            self.scratch.read("second.log").contains("ready").then_some(())
+            let mut notice = [0; 256];
+            notices.recv(&mut notice).is_ok_and(|count| notice[..count].starts_with(b"READY=1"))
         });
         old
     }
@@ -231,13 +237,9 @@ fn fill(text: &str, scratch: &Scratch, ports: &[Port; 3]) -> String {
     text
 }
 
-fn launch(scratch: &Scratch) -> Process {
-    launch_logging(scratch, "log")
-}
-
-fn launch_logging(scratch: &Scratch, log: &str) -> Process {
+fn launch(scratch: &Scratch, log: &str, variables: &[(&str, &str)]) -> Process {
     let config = scratch.join("ringway.yaml").display().to_string();
-    Process::start(binary(), &["run", "--config", &config], scratch.path(), &scratch.join(log))
+    Process::start_with(binary(), &["run", "--config", &config], scratch.path(), &scratch.join(log), variables)
 }
 
 /// The binary: `RINGWAY_BIN` when set, else built beside the test, once per test process.

@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a harness fails a test by panicking")]
 
 mod api;
+mod authority;
 mod backend;
 mod client;
 mod deadline;
@@ -22,6 +23,7 @@ mod scratch;
 pub mod tool;
 
 pub use api::Api;
+pub use authority::Authority;
 pub use backend::Backend;
 pub use client::Client;
 pub use deadline::{DEADLINE, wait_for, wait_until};

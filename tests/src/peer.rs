@@ -259,12 +259,17 @@ impl Peer {
     }
 
     fn note(&mut self, side: char, bytes: &[u8]) {
-        const KEPT: usize = 600;
-        let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(KEPT)]);
-        for line in shown.lines() {
+        const LINES: usize = 30;
+        const BYTES: usize = 600;
+        const TRANSCRIPT: usize = 20_000;
+        if self.transcript.len() > TRANSCRIPT {
+            return;
+        }
+        let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(BYTES)]);
+        for line in shown.lines().take(LINES) {
             let _ = writeln!(self.transcript, "  {side} {line}");
         }
-        if bytes.len() > KEPT {
+        if bytes.len() > BYTES || shown.lines().count() > LINES {
             let _ = writeln!(self.transcript, "  {side} ... {} bytes", bytes.len());
         }
     }

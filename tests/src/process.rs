@@ -18,11 +18,23 @@ pub struct Process {
 impl Process {
     /// Starts `program`, its output going to the file `log`.
     pub fn start(program: &Path, arguments: &[&str], folder: &Path, log: &Path) -> Process {
+        Process::start_with(program, arguments, folder, log, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn start_with(
+        program: &Path,
+        arguments: &[&str],
+        folder: &Path,
+        log: &Path,
+        variables: &[(&str, &str)],
+    ) -> Process {
         let log = File::options().create(true).append(true).open(log).expect("a log file");
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--"])
             .arg(program)
             .args(arguments)
+            .envs(variables.iter().copied())
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle of the log file"))

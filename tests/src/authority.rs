@@ -1,0 +1,63 @@
+//! Certificates made by openssl: an authority of the test's own and what it signs. ECDSA P-256.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::scratch::Scratch;
+
+/// A certificate authority in a folder of its own.
+#[derive(Debug)]
+pub struct Authority {
+    scratch: Scratch,
+}
+
+impl Authority {
+    /// Makes the authority: `ca.pem`, `ca.key`.
+    #[expect(clippy::new_without_default, reason = "a new authority is not a default value")]
+    pub fn new() -> Authority {
+        let scratch = Scratch::new("authority");
+        let authority = Authority { scratch };
+        authority.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout ca.key -out ca.pem -subj /CN=tests");
+        authority
+    }
+
+    /// Signs a certificate for a server name (and 127.0.0.1): `NAME.pem` (with the authority behind it) and `NAME.key`.
+    pub fn sign(&self, name: &str) {
+        self.scratch.write(
+            "extensions",
+            &format!("subjectAltName=DNS:{name},IP:127.0.0.1\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth,clientAuth\n"),
+        );
+        self.openssl(&format!(
+            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {name}.key -out request -subj /CN={name}"
+        ));
+        self.openssl(
+            "x509 -req -in request -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile extensions -out leaf",
+        );
+        let chain = self.scratch.read("leaf") + &self.scratch.read("ca.pem");
+        self.scratch.write(&format!("{name}.pem"), &chain);
+    }
+
+    /// Where a file is, as text for a configuration or a command.
+    pub fn path(&self, file: &str) -> String {
+        self.scratch.join(file).display().to_string()
+    }
+
+    /// A file as bytes become text.
+    pub fn read(&self, file: &str) -> String {
+        self.scratch.read(file)
+    }
+
+    /// Where its files are.
+    pub fn folder(&self) -> PathBuf {
+        self.scratch.path().to_owned()
+    }
+
+    /// Runs openssl in its folder.
+    #[track_caller]
+    pub fn openssl(&self, arguments: &str) {
+        let output =
+            Command::new("openssl").args(arguments.split_whitespace()).current_dir(self.scratch.path()).output();
+        let output = output.expect("openssl runs");
+        assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}

@@ -1,0 +1,20 @@
+//! The gateway as a process, between real clients and real or scripted backends.
+//!
+//! One binary, so that it links once; a module per thing that is promised.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code outside of test functions")]
+
+mod admin;
+mod balance;
+mod faults;
+mod forwarding;
+mod framing;
+mod health;
+mod nginx;
+mod proxy_protocol;
+mod reload;
+mod restart;
+mod smuggling;
+mod streaming;
+mod tls;
+mod upgrade;
+mod web_socket;

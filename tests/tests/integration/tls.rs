@@ -1,0 +1,162 @@
+//! TLS with curl and openssl as clients.
+
+use std::collections::BTreeSet;
+
+use ringway_tests::{Api, Authority, Backend, Gateway, tool, wait_until};
+
+fn servers(authority: &Authority, more: &str) -> String {
+    for name in ["one.test", "two.test"] {
+        authority.sign(name);
+    }
+    let certificate = |name: &str| {
+        format!(
+            "{{ cert: '{}', key: '{}' }}",
+            authority.path(&format!("{name}.pem")),
+            authority.path(&format!("{name}.key"))
+        )
+    };
+    format!(
+        "servers:\n  - {{ id: http, listen: '{{http}}' }}\n  - id: https\n    listen: '{{tls}}'\n    tls:\n      certificates: [{}, {}]\n{more}",
+        certificate("one.test"),
+        certificate("two.test")
+    )
+}
+
+fn start(authority: &Authority, more: &str) -> (Backend, Gateway) {
+    let backend = Backend::ok("confidential");
+    let gateway = Gateway::configured(&servers(authority, more), &[Api::proxy("/", &backend.target())]);
+    (backend, gateway)
+}
+
+fn curl(authority: &Authority, gateway: &Gateway, name: &str, more: &str) -> tool::Said {
+    let (address, port) = (gateway.tls().ip(), gateway.tls().port());
+    tool::curl(&format!(
+        "--fail --cacert {} --resolve {name}:{port}:{address} {more} https://{name}:{port}/",
+        authority.path("ca.pem")
+    ))
+}
+
+/// What `openssl s_client` says when it connects and asks for `/`.
+fn s_client(gateway: &Gateway, more: &str) -> String {
+    let ask = "printf 'GET / HTTP/1.1\\r\\nHost: one.test\\r\\nConnection: close\\r\\n\\r\\n'";
+    let said =
+        tool::run("bash", ["-c", &format!("{ask} | openssl s_client -connect {} -ign_eof {more} 2>&1", gateway.tls())]);
+    said.out
+}
+
+#[test]
+fn both_versions_serve_and_the_certificate_follows_the_name() {
+    let authority = Authority::new();
+    let (backend, gateway) = start(&authority, "");
+    for name in ["one.test", "two.test"] {
+        for version in ["--tlsv1.2 --tls-max 1.2", "--tlsv1.3"] {
+            assert_eq!(curl(&authority, &gateway, name, version).ok(), "confidential", "{name} {version}");
+        }
+    }
+    let (request, _) = backend.seen().remove(0);
+    assert_eq!(request.field("x-forwarded-proto"), Some("https"));
+    // No name: the first certificate.
+    let said = s_client(&gateway, "-noservername");
+    assert!(said.contains("subject=CN = one.test") && said.contains("confidential"), "{said}");
+}
+
+#[test]
+fn alpn_picks_http_1_1_and_nothing_else_than_tls_gets_in() {
+    let authority = Authority::new();
+    let (_backend, gateway) = start(&authority, "");
+    let said = s_client(&gateway, "-alpn h2,http/1.1");
+    assert!(said.contains("ALPN protocol: http/1.1"), "{said}");
+    let said = s_client(&gateway, "-tls1_1 -cipher ALL:@SECLEVEL=0");
+    assert!(!said.contains("confidential"), "TLS 1.1 was let in: {said}");
+    let mut plain = ringway_tests::Client::connect(gateway.tls());
+    plain.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let answer = plain.rest();
+    assert!(!answer.windows(12).any(|window| window == b"confidential"), "plain HTTP was let in");
+}
+
+#[test]
+fn a_session_resumes_on_any_shard() {
+    let authority = Authority::new();
+    let backend = Backend::ok("confidential");
+    let yaml = servers(&authority, "shards: 2\n");
+    let gateway = Gateway::configured(&yaml, &[Api::proxy("/", &backend.target())]);
+    for version in ["-tls1_3", "-tls1_2"] {
+        let session = gateway.folder().join(format!("session{version}")).display().to_string();
+        let said = s_client(&gateway, &format!("{version} -servername one.test -sess_out {session}"));
+        assert!(said.contains("New, "), "{said}");
+        let resumed: BTreeSet<bool> = (0..12)
+            .map(|_| {
+                s_client(&gateway, &format!("{version} -servername one.test -sess_in {session}")).contains("Reused, ")
+            })
+            .collect();
+        assert_eq!(resumed, BTreeSet::from([true]), "{version}: every connection resumes, whatever shard it meets");
+    }
+}
+
+#[test]
+fn client_certificates_are_asked_for_as_configured() {
+    let authority = Authority::new();
+    authority.sign("client.test");
+    let stranger = Authority::new();
+    stranger.sign("client.test");
+    let shown = |by: &Authority| format!("--cert {} --key {}", by.path("client.test.pem"), by.path("client.test.key"));
+    for (mode, without) in [("required", false), ("request", true)] {
+        let more = format!("      clientAuth: {mode}\n      clientCa: '{}'\n", authority.path("ca.pem"));
+        let (_backend, gateway) = start(&authority, &more);
+        assert_eq!(curl(&authority, &gateway, "one.test", &shown(&authority)).code, 0, "{mode}, with a certificate");
+        assert_eq!(curl(&authority, &gateway, "one.test", "").code == 0, without, "{mode}, without a certificate");
+        assert_ne!(curl(&authority, &gateway, "one.test", &shown(&stranger)).code, 0, "{mode}, with a stranger's");
+    }
+}
+
+#[test]
+fn certificates_are_read_anew_when_their_files_change() {
+    let authority = Authority::new();
+    let (_backend, gateway) = start(&authority, "");
+    let serial = || {
+        let said = tool::run(
+            "bash",
+            [
+                "-c",
+                &format!(
+                    "openssl s_client -connect {} -servername one.test </dev/null 2>/dev/null | openssl x509 -noout -serial",
+                    gateway.tls()
+                ),
+            ],
+        );
+        said.out
+    };
+    let before = serial();
+    assert!(before.starts_with("serial="), "{before}");
+    authority.sign("one.test");
+    wait_until("the new certificate", || {
+        gateway.reload();
+        let now = serial();
+        now.starts_with("serial=") && now != before
+    });
+    assert_eq!(curl(&authority, &gateway, "one.test", "").ok(), "confidential");
+}
+
+#[test]
+fn large_bodies_pass_through_tls() {
+    let authority = Authority::new();
+    let backend = Backend::replies(|_, body| {
+        let text = String::from_utf8_lossy(body);
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len())
+    });
+    let gateway = Gateway::configured(&servers(&authority, ""), &[Api::proxy("/", &backend.target())]);
+    let (sent, back) = (gateway.folder().join("sent"), gateway.folder().join("back"));
+    let content: String = (0..700_000).map(|number| format!("{number:07}")).collect();
+    std::fs::write(&sent, &content).unwrap();
+    curl(&authority, &gateway, "one.test", &format!("--data-binary @{} -o {}", sent.display(), back.display())).ok();
+    assert!(std::fs::read_to_string(back).unwrap() == content, "what came back differs");
+}
+
+#[test]
+fn h2load_over_tls_counts_no_failure() {
+    let authority = Authority::new();
+    let (_backend, gateway) = start(&authority, "");
+    let url = format!("https://{}/", gateway.tls());
+    let said = tool::run("h2load", ["--h1", "-n", "5000", "-c", "50", "-t", "1", &url]).ok();
+    assert_eq!(tool::h2load_counts(&said), Some((5000, 0)), "{said}");
+}
