@@ -1,0 +1,13 @@
+//! The tables of all extensions, joined.
+
+use ringway_contract::Registry;
+
+/// Everything that this binary can speak and do.
+pub fn registry() -> Registry {
+    Registry {
+        entrypoints: ringway_connectors::ENTRYPOINTS,
+        endpoints: ringway_connectors::ENDPOINTS,
+        guards: ringway_policies::GUARDS,
+        policies: ringway_policies::POLICIES,
+    }
+}
