@@ -83,7 +83,8 @@ impl<'s> Checker<'s> {
         if hops > HOPS_MAX {
             return;
         }
-        if let Some(target) = object.get("$ref").and_then(Schema::as_str).and_then(|reference| self.resolve(reference)) {
+        if let Some(target) = object.get("$ref").and_then(Schema::as_str).and_then(|reference| self.resolve(reference))
+        {
             self.node(node, target, hops + 1);
         }
         for part in object.get("allOf").and_then(Schema::as_array).into_iter().flatten() {
@@ -125,7 +126,8 @@ impl<'s> Checker<'s> {
 
     fn fits(&mut self, node: &Node, types: &Schema) -> bool {
         let one = [types.clone()];
-        let types: Vec<&str> = types.as_array().map_or(&one[..], Vec::as_slice).iter().filter_map(Schema::as_str).collect();
+        let types: Vec<&str> =
+            types.as_array().map_or(&one[..], Vec::as_slice).iter().filter_map(Schema::as_str).collect();
         if types.iter().any(|kind| is_of_type(node, kind)) {
             return true;
         }
@@ -137,6 +139,9 @@ impl<'s> Checker<'s> {
         let hint = match (&node.value, wanted.as_slice()) {
             (Value::String(text), ["a boolean" | "an integer" | "a number"]) if !node.substituted && is_bare(text) => {
                 Some(format!("write {text} without quotes"))
+            }
+            (Value::String(text), ["a boolean"]) if ["yes", "no", "on", "off"].contains(&text.as_str()) => {
+                Some("write `true` or `false`".to_owned())
             }
             (Value::Bool(_) | Value::Number(_), ["a string"]) => Some("put it in quotes".to_owned()),
             (Value::String(_), ["a list"]) => Some("write `- ` in front of it, or put it in `[ ]`".to_owned()),
@@ -184,7 +189,7 @@ impl<'s> Checker<'s> {
             }
             attempts.push((self.type_of(branch), attempt.problems));
         }
-        let mut alike = attempts.iter().filter(|(kind, _)| kind.is_some_and(|kind| is_of_type(node, kind)));
+        let mut alike = attempts.iter().filter(|(kind, _)| kind.is_some_and(|kind| is_written_as(node, kind)));
         match (alike.next(), alike.next()) {
             (Some((_, problems)), None) => {
                 for problem in problems.clone() {
@@ -248,7 +253,8 @@ impl<'s> Checker<'s> {
         let length = text.chars().count() as u64;
         let bound = |key: &str| schema.get(key).and_then(Schema::as_u64);
         if let Some(least) = bound("minLength").filter(|least| length < *least) {
-            let message = if least == 1 { "must not be empty".into() } else { format!("has fewer than {least} characters") };
+            let message =
+                if least == 1 { "must not be empty".into() } else { format!("has fewer than {least} characters") };
             self.error(node, message, None);
         }
         if let Some(most) = bound("maxLength").filter(|most| length > *most) {
@@ -273,7 +279,8 @@ impl<'s> Checker<'s> {
         let most = [bound("maximum"), format].into_iter().flatten().reduce(f64::min);
         let too_small = bound("minimum").filter(|least| value < *least).map(|least| format!("at least {least}"));
         let too_big = most.filter(|most| value > *most).map(|most| format!("at most {most}"));
-        let outside = bound("exclusiveMinimum").filter(|least| value <= *least).map(|least| format!("more than {least}"));
+        let outside =
+            bound("exclusiveMinimum").filter(|least| value <= *least).map(|least| format!("more than {least}"));
         let beyond = bound("exclusiveMaximum").filter(|most| value >= *most).map(|most| format!("less than {most}"));
         for allowed in [too_small, outside, too_big, beyond].into_iter().flatten() {
             self.error(node, format!("{} is out of range: {allowed} is allowed", node.shown()), None);
@@ -311,7 +318,8 @@ impl<'s> Checker<'s> {
                 }
                 (Some(wanted), _) => self.below(&entry.key, |below| below.node(&entry.value, wanted, 0)),
                 (None, Some(Schema::Bool(false))) => {
-                    let names: Vec<&str> = properties.into_iter().flat_map(|properties| properties.keys().map(String::as_str)).collect();
+                    let names: Vec<&str> =
+                        properties.into_iter().flat_map(|properties| properties.keys().map(String::as_str)).collect();
                     self.unknown(entry, &names);
                 }
                 (None, Some(wanted)) if !entry.value.is_null() => {
@@ -355,7 +363,7 @@ impl<'s> Checker<'s> {
 }
 
 fn alike_any(attempts: &[(Option<&str>, Vec<Problem>)], node: &Node) -> bool {
-    attempts.iter().any(|(kind, _)| kind.is_some_and(|kind| is_of_type(node, kind)))
+    attempts.iter().any(|(kind, _)| kind.is_some_and(|kind| is_written_as(node, kind)))
 }
 
 /// The constants that a schema allows, if it allows only strings that it names.
@@ -382,6 +390,11 @@ fn is_of_type(node: &Node, kind: &str) -> bool {
         "object" => matches!(node.value, Value::Map(_)),
         _ => true,
     }
+}
+
+/// As [`is_of_type`], but a number is no text although it may be taken as such.
+fn is_written_as(node: &Node, kind: &str) -> bool {
+    is_of_type(node, kind) && !(kind == "string" && matches!(node.value, Value::Number(_)))
 }
 
 fn article(kind: &str) -> &'static str {

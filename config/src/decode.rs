@@ -8,7 +8,9 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::de::value::StrDeserializer;
-use serde::de::{self, DeserializeOwned, DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
+};
 use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 
 use crate::names;
@@ -33,12 +35,11 @@ pub(crate) fn read<T: DeserializeOwned>(node: &Node) -> Result<T, Problem> {
     })
 }
 
+/// A type that a tag names, and how it is read.
+pub(crate) type Tagged<T> = (&'static str, fn(&Node) -> Result<T, Error>);
+
 /// Reads a node that is one of several types, told apart by the field `tag`.
-pub(crate) fn tagged<T, E: de::Error>(
-    node: &Node,
-    tag: &str,
-    variants: &[(&'static str, fn(&Node) -> Result<T, Error>)],
-) -> Result<T, E> {
+pub(crate) fn tagged<T, E: de::Error>(node: &Node, tag: &str, variants: &[Tagged<T>]) -> Result<T, E> {
     let name = node.field(tag).and_then(Node::as_text).ok_or_else(|| E::custom(format!("`{tag}` is missing")))?;
     let read = variants.iter().find(|(known, _)| names::same(known, name));
     let (_, read) = read.ok_or_else(|| E::custom(format!("`{name}` is no valid `{tag}`")))?;

@@ -98,7 +98,10 @@ mod tests {
     fn secrets_are_blanked_in_place() {
         let table = [
             ("  password: hunter2", "  password: *******"),
-            ("{\"user\": \"a\", \"keyPassword\": \"hu\\\"nt\", \"x\": 1}", "{\"user\": \"a\", \"keyPassword\": ********, \"x\": 1}"),
+            (
+                "{\"user\": \"a\", \"keyPassword\": \"hu\\\"nt\", \"x\": 1}",
+                "{\"user\": \"a\", \"keyPassword\": ********, \"x\": 1}",
+            ),
             ("{clientSecret: 'a b', token: c, x: d}", "{clientSecret: *****, token: *, x: d}"),
             ("password: a, b", "password: ****"),
             ("password: ${PASSWORD}", "password: ${PASSWORD}"),

@@ -230,7 +230,11 @@ impl Parser<'_> {
                     return Ok(out);
                 }
                 Some(b'\\') => self.escape(&mut out)?,
-                _ => return Err(self.wrong("a line break or control character in text: write it as an escape such as `\\n`")),
+                _ => {
+                    return Err(
+                        self.wrong("a line break or control character in text: write it as an escape such as `\\n`")
+                    );
+                }
             }
         }
     }
@@ -251,7 +255,8 @@ impl Parser<'_> {
                     // A character beyond the basic plane is a pair of surrogates (RFC 8259 section 7).
                     0xd800..=0xdbff => {
                         let second = self.hex(8).filter(|second| (0xdc00..=0xdfff).contains(second));
-                        let second = second.filter(|_| self.rest().get(6..8) == Some("\\u")).ok_or_else(|| wrong(self))?;
+                        let second =
+                            second.filter(|_| self.rest().get(6..8) == Some("\\u")).ok_or_else(|| wrong(self))?;
                         (0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00), 12)
                     }
                     _ => (first, 6),
@@ -293,15 +298,79 @@ impl Keys {
             self.hashed.get(key).copied()
         };
         match known {
-            Some(line) => {
-                Err(Problem::error(span, "", format!("the key `{}` was given before, in line {line}", key.escape_debug())))
-            }
+            Some(line) => Err(Problem::error(
+                span,
+                "",
+                format!("the key `{}` was given before, in line {line}", key.escape_debug()),
+            )),
             None => {
                 if !self.hashed.is_empty() {
                     self.hashed.insert(key.to_owned(), span.line);
                 }
                 Ok(())
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<String, String> {
+        parse(&Source::new("a.json", text)).map(|node| format!("{node:?}")).map_err(|problem| problem.to_string())
+    }
+
+    #[test]
+    fn json_is_read() {
+        let table = [
+            (
+                "{\"a\": [1, -2.5e+3, true, false, null], \"b\": {}}",
+                r#"{"a": [1, -2.5e+3, true, false, null], "b": {}}"#,
+            ),
+            ("\t[\r\n\t\"\\u00e9\\ud83d\\ude00\\/\\n\"\n]", r#"["é😀/\n"]"#),
+            ("\u{feff}[]", "[]"),
+            ("0", "0"),
+        ];
+        for (text, wanted) in table {
+            assert_eq!(read(text).as_deref(), Ok(wanted), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused_where_it_stands() {
+        let deep = "[".repeat(DEPTH_MAX + 1);
+        let table = [
+            ("", "1:1: error: unexpected end of the file: a value is missing"),
+            ("{\"a\": 1,}", "1:9: error: a comma must be followed by another item"),
+            ("[1 2]", "1:4: error: expected `,` or `]`"),
+            ("[1", "1:3: error: unexpected end of the file: `]` is missing"),
+            ("{a: 1}", "1:2: error: expected a key in double quotes"),
+            ("{\"a\" 1}", "1:6: error: expected `:` behind the key"),
+            ("{\n  \"é\": 1, \"é\": 2}", "2:11: error: the key `é` was given before, in line 2"),
+            ("[01]", "1:2: error: not a number"),
+            ("[-]", "1:2: error: not a number"),
+            ("[1.]", "1:2: error: not a number"),
+            ("[NaN]", "1:2: error: expected a value: text is written in double quotes"),
+            ("\"\\ud83d\"", "1:2: error: not a valid escape"),
+            ("\"\\x\"", "1:2: error: not a valid escape"),
+            ("\"a\nb\"", "1:3: error: a line break or control character in text: write it as an escape such as `\\n`"),
+            ("\"a", "1:3: error: unexpected end of the file: `\"` is missing"),
+            ("[] []", "1:4: error: unexpected text behind the end of the JSON value"),
+            (&deep, "1:129: error: nested more than 128 levels deep"),
+        ];
+        for (text, wanted) in table {
+            assert_eq!(read(text), Err(format!("a.json:{wanted}")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_given_twice_is_found_in_large_maps_too() {
+        for keys in [2, 17, 18, 40] {
+            let entries: Vec<String> = (0..keys).chain([keys / 2]).map(|key| format!("\"{key}\": 0")).collect();
+            let problem = read(&format!("{{{}}}", entries.join(",\n"))).unwrap_err();
+            let wanted = format!("the key `{}` was given before, in line {}", keys / 2, keys / 2 + 1);
+            assert!(problem.ends_with(&wanted), "{problem}");
         }
     }
 }

@@ -1,22 +1,53 @@
 //! Everything an operator may say: definitions, ringway.yaml, their checks and the snapshot.
+//!
+//! ```text
+//!  file ─▶ json | yaml ─▶ Node ─▶ substitute ─▶ legacy ─▶ check ─▶ decode ─▶ Api ─▶ rules, pending, catalogue, plans, tags ─┐
+//!                          (positions from here on)      (schema)  (serde)                                                  ▼
+//!  ringway.yaml ─────────▶ Node ─▶ substitute ──────────▶ check ─▶ decode ─▶ Settings ───────────────────▶ routes ─▶ Snapshot
+//! ```
+//!
+//! Every step answers with [`Problem`]s that have a file, a line and a column; nothing stops at the first.
 
 pub mod api;
+mod catalogue;
 mod check;
 mod decode;
+mod definition;
 mod excerpt;
+mod files;
 mod format;
+#[doc(hidden)]
+pub mod fuzz;
 mod json;
+mod legacy;
+mod load;
 pub mod names;
 mod node;
+mod path;
+mod pending;
+mod plans;
 mod problem;
+mod reference;
+mod routes;
+mod rules;
 mod schema;
 pub mod settings;
+mod settings_file;
 mod snapshot;
+mod substitute;
+mod tags;
+mod walk;
+mod yaml;
 
-pub use check::{check, check_against};
+pub use catalogue::{Catalogue, Check, Extension};
+pub use check::{PROBLEMS_MAX, check, check_against};
 pub use decode::decode;
-pub use node::{Entry, Node, Number, Source, Span, Value};
+pub use definition::Format;
+pub use files::{FILE_BYTES_MAX, FILES_MAX};
+pub use load::{Loaded, Loader, check_paths, load};
+pub use node::{ALIASED_NODES_MAX, DEPTH_MAX, Entry, NODES_MAX, Node, Number, Source, Span, Value};
 pub use problem::{Problem, Severity};
 pub use schema::{schema_of_api, schema_of_ringway};
 pub use settings::Settings;
 pub use snapshot::Snapshot;
+pub use substitute::{Environment, ProcessEnvironment, VALUE_FILE_BYTES_MAX};

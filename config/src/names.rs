@@ -28,6 +28,34 @@ pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, known)| known)
 }
 
+/// The one of `names` that `name` misspells: so near that it cannot well be another word. `None` when `name` is one of them.
+pub(crate) fn misspelt<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let wanted = kebab(name);
+    let length = wanted.chars().count();
+    let edits_max = if length < 5 { 1 } else { 2 };
+    let near = names
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(&wanted, known), known))
+        .filter(|(edits, _)| length <= 64 && *edits <= edits_max)
+        .min_by_key(|(edits, _)| *edits)?;
+    Some(near.1).filter(|_| near.0 > 0)
+}
+
+/// An id made of a name: `Orders (EU)` is `orders-eu`.
+pub(crate) fn slug(name: &str) -> String {
+    let mut slug = String::new();
+    for c in name.chars().flat_map(char::to_lowercase) {
+        if c.is_alphanumeric() {
+            slug.push(c);
+        } else if !slug.is_empty() && !slug.ends_with('-') {
+            slug.push('-');
+        }
+    }
+    let length = slug.trim_end_matches('-').len();
+    slug.truncate(length);
+    if slug.is_empty() { "api".into() } else { slug }
+}
+
 /// Names in a sentence: `` `a`, `b` or `c` ``.
 pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let quoted: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
@@ -58,6 +86,10 @@ mod tests {
         for (name, wanted) in table {
             assert_eq!(nearest(name, names), wanted, "{name}");
         }
+        assert_eq!(misspelt("transfrom-headers", ["transform-headers", "mock"]), Some("transform-headers"));
+        assert_eq!(misspelt("JSON_XML", ["json-xml", "xml-json"]), None);
+        assert_eq!(slug("Orders (EU)"), "orders-eu");
+        assert_eq!(slug("…"), "api");
         assert_eq!(list(["a", "b", "c"]), "`a`, `b` or `c`");
     }
 }

@@ -7,6 +7,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::problem::Problem;
+
 /// The deepest nesting of maps and sequences in a file.
 pub const DEPTH_MAX: usize = 128;
 
@@ -110,11 +112,17 @@ pub struct Entry {
 }
 
 /// A number as it was written, so that none loses digits.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Number {
     text: String,
     /// Written without quotes in YAML, where a version such as `1.10` is easily meant as text.
     plain: bool,
+}
+
+impl PartialEq for Number {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
 }
 
 impl Number {
@@ -194,6 +202,22 @@ impl Number {
 }
 
 impl Node {
+    /// Reads a JSON text; `name` stands for it in problems.
+    ///
+    /// # Errors
+    /// The first place where it is not JSON, is nested too deeply, or names a key twice.
+    pub fn parse_json(name: &str, text: &str) -> Result<Self, Problem> {
+        crate::json::parse(&Source::new(name, text))
+    }
+
+    /// Reads the documents of a YAML text, empty ones left out; `name` stands for it in problems.
+    ///
+    /// # Errors
+    /// The first place that cannot be read.
+    pub fn parse_yaml(name: &str, text: &str) -> Result<Vec<Self>, Problem> {
+        crate::yaml::parse(&Source::new(name, text))
+    }
+
     /// A value at a place.
     pub fn new(value: Value, span: Span) -> Self {
         Self { value, span, substituted: false }
@@ -319,9 +343,11 @@ impl Node {
             },
             Value::String(text) => Json::String(text.clone()),
             Value::Seq(items) => items.iter().map(Node::to_json).collect(),
-            Value::Map(entries) => {
-                entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect::<serde_json::Map<_, _>>().into()
-            }
+            Value::Map(entries) => entries
+                .iter()
+                .map(|entry| (entry.key.clone(), entry.value.to_json()))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
         }
     }
 
@@ -336,7 +362,11 @@ impl Node {
             Json::Array(items) => Value::Seq(items.iter().map(|item| Self::from_json(item, span)).collect()),
             Json::Object(map) => Value::Map(
                 map.iter()
-                    .map(|(key, value)| Entry { key: key.clone(), span: span.clone(), value: Self::from_json(value, span) })
+                    .map(|(key, value)| Entry {
+                        key: key.clone(),
+                        span: span.clone(),
+                        value: Self::from_json(value, span),
+                    })
                     .collect(),
             ),
         };
@@ -385,7 +415,9 @@ impl fmt::Debug for Node {
             Value::Number(number) => f.write_str(number.text()),
             Value::String(text) => write!(f, "{text:?}"),
             Value::Seq(items) => f.debug_list().entries(items).finish(),
-            Value::Map(entries) => f.debug_map().entries(entries.iter().map(|entry| (&entry.key, &entry.value))).finish(),
+            Value::Map(entries) => {
+                f.debug_map().entries(entries.iter().map(|entry| (&entry.key, &entry.value))).finish()
+            }
         }
     }
 }

@@ -10,15 +10,62 @@ use serde_json::{Value, json};
 use crate::api::Api;
 use crate::node::Node;
 use crate::settings::Settings;
+use crate::{legacy, names, walk};
 
-/// The schema of an API definition.
+/// The schema of an API definition, for editors: every spelling that is read is in it.
 pub fn schema_of_api() -> Schema {
-    titled::<Api>("API definition", "An API in the shape of Gravitee's v4 definitions.")
+    let mut schema = titled::<Api>("API definition", "An API in the shape of Gravitee's v4 definitions.").to_value();
+    for (map, name) in legacy::other_names() {
+        let Some(place) = place(&schema, map) else { continue };
+        if let Some(Value::Object(properties)) = schema.pointer_mut(&format!("{place}/properties")) {
+            let also = json!({ "description": "Another name of older releases, or written by the Management API." });
+            properties.entry(name).or_insert(also);
+        }
+    }
+    // A field that has another name cannot be required by one of them.
+    if let Some(Value::Array(required)) = schema.get_mut("required") {
+        required.retain(|name| !legacy::is_renamed(name.as_str().unwrap_or_default()));
+    }
+    widen(&mut schema);
+    Schema::try_from(schema).unwrap_or_default()
 }
 
-/// The schema of `ringway.yaml`.
+/// The schema of `ringway.yaml`, for editors.
 pub fn schema_of_ringway() -> Schema {
     titled::<Settings>("ringway.yaml", "Settings of a Ringway gateway.")
+}
+
+/// The JSON pointer of the schema that describes what a pattern such as `plans[*]` names.
+fn place(schema: &Value, pattern: &str) -> Option<String> {
+    let mut place = String::new();
+    let steps = if pattern.is_empty() { Vec::new() } else { walk::steps(pattern) };
+    for step in steps {
+        place += &if step == "[*]" { "/items".to_owned() } else { format!("/properties/{step}") };
+        if let Some(reference) = schema.pointer(&place)?.get("$ref").and_then(Value::as_str) {
+            place = reference.strip_prefix('#')?.to_owned();
+        }
+    }
+    Some(place)
+}
+
+/// Adds the kebab case of every name in upper case: both are read, and editors compare exactly.
+fn widen(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(widen),
+        Value::Object(object) => {
+            let other =
+                |name: &Value| name.as_str().map(names::kebab).filter(|kebab| Some(kebab.as_str()) != name.as_str());
+            if let Some(kebab) = object.get("const").and_then(other) {
+                let name = object.remove("const").unwrap_or_default();
+                object.insert("enum".into(), json!([name, kebab]));
+            } else if let Some(Value::Array(values)) = object.get_mut("enum") {
+                let more: Vec<Value> = values.iter().filter_map(other).map(Value::String).collect();
+                values.extend(more);
+            }
+            object.values_mut().for_each(widen);
+        }
+        _ => {}
+    }
 }
 
 fn titled<T: JsonSchema>(title: &str, description: &str) -> Schema {
@@ -30,7 +77,8 @@ fn titled<T: JsonSchema>(title: &str, description: &str) -> Schema {
 
 /// The schema of `T`, made once per type: a definition has many nodes of few types.
 pub(crate) fn of<T: JsonSchema>() -> Arc<Value> {
-    static MADE: Mutex<Option<HashMap<(&'static str, Cow<'static, str>), Arc<Value>>>> = Mutex::new(None);
+    type Made = HashMap<(&'static str, Cow<'static, str>), Arc<Value>>;
+    static MADE: Mutex<Option<Made>> = Mutex::new(None);
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
     let key = (std::any::type_name::<T>(), T::schema_id());
     let schema = || Arc::new(schemars::schema_for!(T).to_value());

@@ -70,6 +70,11 @@ pub struct Flow {
 }
 
 impl Flow {
+    pub(crate) fn steps_mut(&mut self) -> impl Iterator<Item = &mut Step> {
+        let http = self.request.iter_mut().chain(&mut self.response).chain(&mut self.entrypoint_connect);
+        http.chain(&mut self.publish).chain(&mut self.subscribe).chain(&mut self.interact)
+    }
+
     /// Its HTTP selector; a flow without one takes every request.
     pub fn http_selector(&self) -> Option<&HttpSelector> {
         self.selectors.iter().find_map(|selector| match selector {

@@ -31,6 +31,15 @@ impl Listener {
         }
     }
 
+    pub(crate) fn entrypoints_mut(&mut self) -> &mut [Entrypoint] {
+        match self {
+            Self::Http(listener) => &mut listener.entrypoints,
+            Self::Subscription(listener) => &mut listener.entrypoints,
+            Self::Tcp(listener) => &mut listener.entrypoints,
+            Self::Kafka(listener) => &mut listener.entrypoints,
+        }
+    }
+
     /// Its entrypoints.
     pub fn entrypoints(&self) -> &[Entrypoint] {
         match self {

@@ -74,9 +74,9 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The type of its security, in the kebab case of guards (`key-less`); `None` for a push plan.
-    pub fn guard(&self) -> Option<String> {
-        self.security.as_ref().map(|security| crate::names::kebab(&security.kind))
+    /// The type of its security, such as `key-less`; `None` for a push plan.
+    pub fn guard(&self) -> Option<&str> {
+        self.security.as_ref().map(|security| security.kind.as_str())
     }
 }
 
@@ -85,7 +85,7 @@ impl Plan {
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub struct PlanSecurity {
-    /// `KEY_LESS`, `API_KEY`, `JWT`, `OAUTH2`, `MTLS`.
+    /// `KEY_LESS`, `API_KEY`, `JWT`, `OAUTH2`, `MTLS`; in kebab case once it is read.
     #[serde(rename = "type")]
     pub kind: String,
     /// Its configuration.

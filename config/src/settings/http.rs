@@ -24,9 +24,9 @@ pub struct Http {
     /// `Server` of responses that have none; empty for none.
     pub server_header: String,
     /// The id of each request.
-    pub request_id: IdField,
+    pub request_id: RequestId,
     /// The id of everything that belongs to one call of a client, across gateways.
-    pub transaction_id: IdField,
+    pub transaction_id: TransactionId,
     /// `%2F` in a path: many backends decode it before they split the path, so that what was checked is not what is served.
     pub encoded_slash: Suspicious,
     /// `\` and `%5C` in a path: some backends take them for a slash.
@@ -45,8 +45,8 @@ impl Default for Http {
             trusted_proxies: Vec::new(),
             via: "ringway".into(),
             server_header: String::new(),
-            request_id: IdField { header: "X-Gravitee-Request-Id".into(), override_mode: OverrideMode::Override },
-            transaction_id: IdField { header: "X-Gravitee-Transaction-Id".into(), override_mode: OverrideMode::Keep },
+            request_id: RequestId::default(),
+            transaction_id: TransactionId::default(),
             encoded_slash: Suspicious::Reject,
             backslash: Suspicious::Reject,
             underscore_headers: Suspicious::Keep,
@@ -67,21 +67,40 @@ pub enum Forwarding {
     Off,
 }
 
-/// A field with an id.
+/// The id of each request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 #[schemars(deny_unknown_fields)]
-pub struct IdField {
-    /// Its name; empty for no such id.
+pub struct RequestId {
+    /// Its field; empty for no such id.
     #[schemars(extend("format" = "token"))]
     pub header: String,
     /// What becomes of one that the client sent.
-    #[serde(default = "keep")]
     pub override_mode: OverrideMode,
 }
 
-fn keep() -> OverrideMode {
-    OverrideMode::Keep
+impl Default for RequestId {
+    fn default() -> Self {
+        Self { header: "X-Gravitee-Request-Id".into(), override_mode: OverrideMode::Override }
+    }
+}
+
+/// The id of everything that belongs to one call of a client, across gateways.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(deny_unknown_fields)]
+pub struct TransactionId {
+    /// Its field; empty for no such id.
+    #[schemars(extend("format" = "token"))]
+    pub header: String,
+    /// What becomes of one that the client sent.
+    pub override_mode: OverrideMode,
+}
+
+impl Default for TransactionId {
+    fn default() -> Self {
+        Self { header: "X-Gravitee-Transaction-Id".into(), override_mode: OverrideMode::Keep }
+    }
 }
 
 /// What becomes of an id that a client sent.

@@ -27,9 +27,9 @@ impl FromStr for Listen {
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("unix:") {
             return match path.len() {
-                0 => Err("the path of the Unix socket is missing".into()),
+                0 => Err("not a Unix socket: its path is missing".into()),
                 length if length > UNIX_PATH_BYTES_MAX => {
-                    Err(format!("the path of a Unix socket has at most {UNIX_PATH_BYTES_MAX} bytes"))
+                    Err(format!("not a Unix socket: its path has at most {UNIX_PATH_BYTES_MAX} bytes"))
                 }
                 _ => Ok(Self::Unix(path.into())),
             };
@@ -71,7 +71,7 @@ impl FromStr for Network {
         let bits = if address.is_ipv4() { 32 } else { 128 };
         let prefix = prefix.map_or(Ok(bits), |prefix| prefix.parse().map_err(|_| wrong()))?;
         if prefix > bits {
-            return Err(format!("a prefix of this address has at most {bits} bits"));
+            return Err(format!("not a range: a prefix of this address has at most {bits} bits"));
         }
         Ok(Self { address, prefix })
     }

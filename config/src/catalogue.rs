@@ -1,0 +1,172 @@
+//! The extensions that exist, as plain data: this crate knows none of them, and checks what definitions say to each by what it is given.
+
+use crate::names;
+use crate::node::Node;
+use crate::problem::{Problem, Severity};
+use crate::reference;
+use crate::walk;
+
+/// Checks the configuration of an extension; every problem has its position, pointers being relative to the node.
+pub type Check = fn(&Node) -> Vec<Problem>;
+
+/// An extension.
+#[derive(Clone, Copy, Debug)]
+pub struct Extension {
+    /// Its name, in kebab case.
+    pub name: &'static str,
+    /// Checks its `configuration`.
+    pub configuration: Check,
+    /// Checks its `sharedConfiguration`, if it has such. Endpoints only.
+    pub shared: Option<Check>,
+}
+
+/// The extensions that exist.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    /// How consumers reach an API.
+    pub entrypoints: Vec<Extension>,
+    /// What an API reaches.
+    pub endpoints: Vec<Extension>,
+    /// Who may call a plan. A plan whose security is not among them is not offered.
+    pub guards: Vec<Extension>,
+    /// Steps of flows.
+    pub policies: Vec<Extension>,
+}
+
+/// What the catalogue says of a definition.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    /// Problems, with positions.
+    pub(crate) problems: Vec<Problem>,
+    /// Why the API cannot be served, if it cannot.
+    pub(crate) idle: Option<String>,
+    /// Indices of plans whose security does not exist here.
+    pub(crate) unguarded: Vec<usize>,
+}
+
+/// A place where definitions name extensions.
+struct Use {
+    pattern: &'static str,
+    /// The field with the name.
+    name: &'static str,
+    /// The field with the configuration.
+    configuration: &'static str,
+    what: What,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Entrypoint,
+    Group,
+    Endpoint,
+    Override,
+    Policy,
+    Guard,
+}
+
+const USES: [Use; 11] = [
+    at("listeners[*].entrypoints[*]", "type", "configuration", What::Entrypoint),
+    at("endpointGroups[*]", "type", "sharedConfiguration", What::Group),
+    at("endpointGroups[*].endpoints[*]", "type", "configuration", What::Endpoint),
+    at("endpointGroups[*].endpoints[*]", "type", "sharedConfigurationOverride", What::Override),
+    at("flows[*].request[*]", "policy", "configuration", What::Policy),
+    at("flows[*].response[*]", "policy", "configuration", What::Policy),
+    at("flows[*].entrypointConnect[*]", "policy", "configuration", What::Policy),
+    at("plans[*].flows[*].request[*]", "policy", "configuration", What::Policy),
+    at("plans[*].flows[*].response[*]", "policy", "configuration", What::Policy),
+    at("plans[*].flows[*].entrypointConnect[*]", "policy", "configuration", What::Policy),
+    at("plans[*].security", "type", "configuration", What::Guard),
+];
+
+const fn at(pattern: &'static str, name: &'static str, configuration: &'static str, what: What) -> Use {
+    Use { pattern, name, configuration, what }
+}
+
+impl Catalogue {
+    /// Looks at every extension that the definition of an API of type PROXY names.
+    pub(crate) fn inspect(&self, definition: &Node) -> Verdict {
+        let mut verdict = Verdict::default();
+        for used in &USES {
+            for place in walk::places(definition, used.pattern) {
+                let disabled = place.node.field("enabled").and_then(Node::as_bool) == Some(false);
+                let Some(name) = place.node.field(used.name).filter(|_| !disabled) else { continue };
+                let known = name
+                    .as_text()
+                    .and_then(|name| self.table(used.what).iter().find(|known| names::same(known.name, name)));
+                let Some(known) = known else {
+                    self.unknown(used, &place.pointer, name, &mut verdict);
+                    continue;
+                };
+                let check = match used.what {
+                    What::Group | What::Override => known.shared,
+                    _ => Some(known.configuration),
+                };
+                let pointer = format!("{}.{}", place.pointer, used.configuration);
+                match (place.node.field(used.configuration), check) {
+                    (Some(node), Some(check)) => {
+                        verdict.problems.extend(check(node).into_iter().map(|problem| problem.below(&pointer)));
+                    }
+                    (Some(node), None) if !node.is_empty() => {
+                        let message = format!("`{}` takes no `{}`", known.name, used.configuration);
+                        verdict.problems.push(Problem::error(&node.span, pointer, message));
+                    }
+                    // What is not given is checked as if it were empty: something may be required.
+                    (None, Some(check)) if !matches!(used.what, What::Group | What::Override) => {
+                        let empty = Node::new(crate::node::Value::Map(Vec::new()), place.node.span.clone());
+                        verdict.problems.extend(check(&empty).into_iter().map(|problem| problem.below(&pointer)));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        verdict
+    }
+
+    fn table(&self, what: What) -> &[Extension] {
+        match what {
+            What::Entrypoint => &self.entrypoints,
+            What::Group | What::Endpoint | What::Override => &self.endpoints,
+            What::Policy => &self.policies,
+            What::Guard => &self.guards,
+        }
+    }
+
+    /// An extension that does not exist here: still to come, or a spelling mistake.
+    fn unknown(&self, used: &Use, pointer: &str, name: &Node, verdict: &mut Verdict) {
+        let (kind, reference): (_, &[&str]) = match used.what {
+            What::Entrypoint => ("entrypoint", &reference::ENTRYPOINTS),
+            // Named by its endpoints already, and an empty group does nothing.
+            What::Group | What::Override => return,
+            What::Endpoint => ("endpoint", &reference::ENDPOINTS),
+            What::Policy => ("policy", &reference::POLICIES),
+            What::Guard => ("plan security", &reference::GUARDS),
+        };
+        let pointer = format!("{pointer}.{}", used.name);
+        let text = name.as_text().unwrap_or_default();
+        let known = self.table(used.what).iter().map(|known| known.name).chain(reference.iter().copied());
+        if let Some(near) = names::misspelt(text, known) {
+            let problem = Problem::error(&name.span, pointer, format!("there is no {kind} {}", name.shown()));
+            verdict.problems.push(problem.hint(format!("did you mean `{near}`?")));
+            return;
+        }
+        let coming = reference.iter().any(|known| names::same(known, text));
+        let reason = match coming {
+            true => format!("the {kind} `{text}` comes with a later release"),
+            false => format!("there is no {kind} `{text}`"),
+        };
+        let (severity, hint) = match used.what {
+            What::Guard => (Severity::Warning, "the plan is not offered: nobody can use it"),
+            _ => (Severity::Warning, "the API is loaded but not served"),
+        };
+        verdict.problems.push(Problem::new(severity, &name.span, pointer.clone(), reason.clone()).hint(hint));
+        match used.what {
+            What::Guard => verdict.unguarded.extend(plan_of(&pointer)),
+            _ => verdict.idle = verdict.idle.take().or_else(|| Some(format!("{pointer}: {reason}"))),
+        }
+    }
+}
+
+/// The index in `plans[3].security.type`.
+fn plan_of(pointer: &str) -> Option<usize> {
+    pointer.strip_prefix("plans[")?.split_once(']')?.0.parse().ok()
+}

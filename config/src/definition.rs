@@ -1,0 +1,202 @@
+//! From a file to APIs: parse, substitute, unwrap, settle the spelling, check, read, and judge what can be served.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::api::{Api, ApiType, Listener};
+use crate::catalogue::Catalogue;
+use crate::node::{Node, Source};
+use crate::plans;
+use crate::problem::Problem;
+use crate::settings::Settings;
+use crate::substitute::{Environment, Rule, substitute};
+use crate::{check, decode, json, legacy, names, path, pending, rules, yaml};
+
+/// How a file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// JSON.
+    Json,
+    /// YAML; several documents may stand in one file.
+    Yaml,
+}
+
+impl Format {
+    /// By the extension of a file; `None` for files that hold no definitions.
+    pub fn of(path: &Path) -> Option<Self> {
+        let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+        match extension.as_str() {
+            "json" => Some(Self::Json),
+            "yaml" | "yml" => Some(Self::Yaml),
+            _ => None,
+        }
+    }
+
+    /// By what a text begins with.
+    pub fn sniff(text: &str) -> Self {
+        match text.trim_start_matches('\u{feff}').trim_start().chars().next() {
+            Some('{' | '[') => Self::Json,
+            _ => Self::Yaml,
+        }
+    }
+}
+
+/// What definitions are checked against.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) environment: &'a dyn Environment,
+    pub(crate) settings: &'a Settings,
+    pub(crate) catalogue: Option<&'a Catalogue>,
+}
+
+/// A definition that was read.
+pub(crate) struct Definition {
+    /// The API, typed; its id may be missing.
+    pub(crate) api: Api,
+    /// The tree it was read from.
+    pub(crate) node: Node,
+}
+
+/// What a file holds.
+#[derive(Default)]
+pub(crate) struct Contents {
+    /// Definitions without errors.
+    pub(crate) definitions: Vec<Definition>,
+    /// Errors and warnings.
+    pub(crate) problems: Vec<Problem>,
+    /// Files that its values were read from.
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// The documents of a text.
+pub(crate) fn documents(source: &Arc<Source>, format: Format) -> Result<Vec<Node>, Problem> {
+    match format {
+        Format::Json => json::parse(source).map(|node| vec![node]),
+        Format::Yaml => yaml::parse(source),
+    }
+}
+
+/// Reads all definitions of a text; `folder` is where its relative paths begin.
+pub(crate) fn read(source: &Arc<Source>, format: Format, folder: &Path, around: &Surroundings<'_>) -> Contents {
+    let mut contents = Contents::default();
+    let documents = match documents(source, format) {
+        Ok(documents) => documents,
+        Err(problem) => {
+            contents.problems.push(problem);
+            return contents;
+        }
+    };
+    for mut document in documents {
+        let outcome = substitute(&mut document, Rule::UpperCase, folder, around.environment);
+        contents.problems.extend(outcome.problems);
+        contents.files.extend(outcome.files);
+        for definition in legacy::definitions(document, &mut contents.problems) {
+            let mut problems = Vec::new();
+            if let Some(definition) = one(definition, around, &mut problems) {
+                contents.definitions.push(definition);
+            }
+            contents.problems.extend(problems);
+        }
+    }
+    contents
+}
+
+/// Reads one definition. `None` when it has errors.
+fn one(mut node: Node, around: &Surroundings<'_>, problems: &mut Vec<Problem>) -> Option<Definition> {
+    if let Some(problem) = legacy::is_v2(&node) {
+        problems.push(problem);
+        return None;
+    }
+    legacy::settle(&mut node, problems);
+    problems.extend(check::check::<Api>(&node));
+    if problems.iter().any(Problem::is_error) {
+        return None;
+    }
+    let mut api: Api = decode::read(&node).map_err(|problem| problems.push(problem)).ok()?;
+    api.source = Some(node.span.clone());
+    complete(&mut api);
+    rules::examine(&api, &node, around.settings, problems);
+    judge(&mut api, &node, around, problems);
+    (!problems.iter().any(Problem::is_error)).then_some(Definition { api, node })
+}
+
+/// Fills in what may be left out, and writes the names of extensions in the one case that the extensions have.
+fn complete(api: &mut Api) {
+    for listener in &mut api.listeners {
+        if let Listener::Http(http) = listener {
+            for path in &mut http.paths {
+                path.host = path.host.take().filter(|host| !path::normal_host(Some(host)).is_empty());
+            }
+        }
+    }
+    let entrypoints =
+        api.listeners.iter_mut().flat_map(Listener::entrypoints_mut).map(|entrypoint| &mut entrypoint.kind);
+    let groups = api.endpoint_groups.iter_mut().flat_map(|group| {
+        let endpoints = group.endpoints.iter_mut().map(|endpoint| &mut endpoint.kind);
+        std::iter::once(&mut group.kind).chain(endpoints)
+    });
+    let securities = api.plans.iter_mut().filter_map(|plan| plan.security.as_mut()).map(|security| &mut security.kind);
+    entrypoints.chain(groups).chain(securities).for_each(|kind| *kind = names::kebab(kind));
+    for flow in api.flows.iter_mut().chain(api.plans.iter_mut().flat_map(|plan| &mut plan.flows)) {
+        flow.steps_mut().for_each(|step| step.policy = names::kebab(&step.policy));
+    }
+    for plan in &mut api.plans {
+        if plan.id.is_empty() {
+            plan.id = plan.hrid.clone().unwrap_or_else(|| names::slug(&plan.name));
+        }
+    }
+    if api.id.is_empty() {
+        api.id = api.hrid.clone().unwrap_or_default();
+    }
+}
+
+/// Decides whether the API is served here, with which plans, flows and endpoints.
+fn judge(api: &mut Api, node: &Node, around: &Surroundings<'_>, problems: &mut Vec<Problem>) {
+    let settings = around.settings;
+    if api.kind != ApiType::Proxy {
+        let kind = node.field("type").unwrap_or(node);
+        let reason = match api.kind {
+            ApiType::Message => "message APIs come with a later release".to_owned(),
+            other => format!("APIs of type {} come with a later release", other.name()),
+        };
+        problems.push(Problem::warning(&kind.span, "type", reason.clone()).hint("the API is loaded but not served"));
+        api.idle = Some(reason);
+        plans::withhold(api, node, around, &[], problems);
+        return;
+    }
+    for (at, listener) in api.listeners.iter().enumerate() {
+        if matches!(listener, Listener::Http(_)) {
+            continue;
+        }
+        let span = node
+            .field("listeners")
+            .and_then(|listeners| listeners.items().get(at))
+            .map_or(&node.span, |item| &item.span);
+        let message = format!("listeners of type {} come with a later release", listener.name());
+        problems.push(Problem::warning(span, format!("listeners[{at}]"), message).hint("the API is not served on it"));
+    }
+    let mut reasons = Vec::new();
+    if api.http_listeners().next().is_none() {
+        reasons.push("none of its listeners is of type HTTP".to_owned());
+    }
+    let found = pending::find(node);
+    problems.extend(found.problems);
+    reasons.extend(found.idle);
+    let mut unguarded: Vec<usize> = (0..api.plans.len()).filter(|at| !is_open(api, *at)).collect();
+    if let Some(catalogue) = around.catalogue {
+        let verdict = catalogue.inspect(node);
+        problems.extend(verdict.problems);
+        reasons.extend(verdict.idle);
+        unguarded = verdict.unguarded;
+    }
+    plans::withhold(api, node, around, &unguarded, problems);
+    crate::tags::narrow(api, settings, &mut reasons);
+    if !api.state.is_started() {
+        reasons.insert(0, "it is stopped".to_owned());
+    }
+    api.idle = reasons.into_iter().next();
+}
+
+/// Whether a plan asks for nothing: all that can be judged when nobody told which guards exist.
+fn is_open(api: &Api, plan: usize) -> bool {
+    api.plans.get(plan).and_then(crate::api::Plan::guard) == Some("key-less")
+}

@@ -1,0 +1,245 @@
+//! Loads everything: settings, the definitions that they name, and what only shows when all are seen together.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::api::Api;
+use crate::catalogue::Catalogue;
+use crate::definition::{self, Contents, Definition, Format, Surroundings};
+use crate::files::{self, Found};
+use crate::node::{Node, Source, Value};
+use crate::problem::{self, Problem};
+use crate::routes;
+use crate::settings::Settings;
+use crate::settings_file::{self, SettingsFile};
+use crate::snapshot::Snapshot;
+use crate::substitute::{Environment, ProcessEnvironment};
+
+/// What a load found.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// The snapshot; `None` if anything is wrong.
+    pub snapshot: Option<Snapshot>,
+    /// Errors and warnings, by file and position.
+    pub problems: Vec<Problem>,
+    /// Files and folders that were read or looked for: what to watch.
+    pub files: Vec<PathBuf>,
+}
+
+/// Loads settings and definitions, or checks them.
+#[derive(Clone, Copy)]
+pub struct Loader<'a> {
+    environment: &'a dyn Environment,
+    catalogue: Option<&'a Catalogue>,
+}
+
+impl Default for Loader<'_> {
+    fn default() -> Self {
+        Self { environment: &ProcessEnvironment, catalogue: None }
+    }
+}
+
+/// Loads `ringway.yaml` and the definitions that it names; without, the built-in settings, which name none.
+pub fn load(path: Option<&Path>) -> Loaded {
+    Loader::default().load(path)
+}
+
+/// Checks settings, definitions and folders of them, all together.
+pub fn check_paths(paths: &[PathBuf]) -> Vec<Problem> {
+    Loader::default().check(paths)
+}
+
+impl<'a> Loader<'a> {
+    /// Checks what definitions say to extensions, too. Without a catalogue, whatever they name is taken to exist, and only keyless plans
+    /// are offered.
+    #[must_use]
+    pub fn catalogue(self, catalogue: &'a Catalogue) -> Self {
+        Self { catalogue: Some(catalogue), ..self }
+    }
+
+    /// Takes the values of `${NAME}` and `file:` from elsewhere than this process's environment.
+    #[must_use]
+    pub fn environment(self, environment: &'a dyn Environment) -> Self {
+        Self { environment, ..self }
+    }
+
+    /// Loads `ringway.yaml` and the definitions that it names; without, the built-in settings, which name none.
+    pub fn load(&self, path: Option<&Path>) -> Loaded {
+        let mut loaded = Loaded::default();
+        let file = match path {
+            None => Some(SettingsFile::default()),
+            Some(path) => {
+                loaded.files.push(path.to_owned());
+                settings_file::read(path, self.environment, &mut loaded)
+            }
+        };
+        // Definitions are read even if the settings are wrong, so that all problems show at once; only then they are not the ones
+        // that the settings name.
+        if let Some(file) = file {
+            let definitions = self.definitions(&file, &mut loaded);
+            loaded.finish(file.settings, definitions);
+        }
+        problem::sort(&mut loaded.problems);
+        loaded.files.sort();
+        loaded.files.dedup();
+        loaded
+    }
+
+    /// Loads the definitions of files and folders with settings that are there already: for a gateway whose settings are no file, as in a demo.
+    pub fn load_with(&self, settings: Settings, paths: &[PathBuf]) -> Loaded {
+        let mut loaded = Loaded::default();
+        let mut definitions = Vec::new();
+        for path in paths {
+            self.path(path, &settings, &mut loaded, &mut definitions);
+        }
+        loaded.finish(settings, definitions);
+        problem::sort(&mut loaded.problems);
+        loaded
+    }
+
+    /// Reads a definition from a text, as one that was sent rather than found in a file. `name` stands for it in problems.
+    pub fn definition(&self, name: &str, text: &str, settings: &Settings) -> (Vec<Api>, Vec<Problem>) {
+        let source = Source::new(name, text);
+        let around = self.around(settings);
+        let Contents { mut definitions, mut problems, .. } =
+            definition::read(&source, Format::sniff(text), Path::new(""), &around);
+        problems.extend(routes::identify(&mut definitions));
+        problems.extend(routes::conflicts(&definitions));
+        problem::sort(&mut problems);
+        (definitions.into_iter().map(|definition| finished(definition, settings)).collect(), problems)
+    }
+
+    /// Checks settings, definitions and folders of them. Settings are checked with the definitions that they name; all others together.
+    pub fn check(&self, paths: &[PathBuf]) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut found = Found::default();
+        for path in paths {
+            if let Err(error) = files::find(path, &mut found) {
+                problems.push(Problem::of_file(path.display().to_string(), format!("cannot be read: {error}")));
+            }
+        }
+        let looks_like_settings = |path: &PathBuf| settings_file::looks_like(path);
+        let (settings, definitions): (Vec<PathBuf>, Vec<PathBuf>) =
+            found.definitions.into_iter().partition(looks_like_settings);
+        let mut checked = Vec::new();
+        for path in found.settings.into_iter().chain(settings) {
+            let loaded = self.load(Some(&path));
+            problems.extend(loaded.problems);
+            checked.extend(loaded.files);
+        }
+        // No server is known here, so none can be missing.
+        let alone = Settings { servers: Vec::new(), ..Settings::default() };
+        let mut loaded = Loaded::default();
+        let mut read = Vec::new();
+        for path in definitions.iter().filter(|path| !checked.contains(path)) {
+            self.file(path, &alone, &mut loaded, &mut read);
+        }
+        loaded.problems.extend(routes::identify(&mut read));
+        loaded.problems.extend(routes::conflicts(&read));
+        problems.extend(loaded.problems);
+        problem::sort(&mut problems);
+        problems.dedup();
+        problems
+    }
+
+    fn around<'s>(&'s self, settings: &'s Settings) -> Surroundings<'s> {
+        Surroundings { environment: self.environment, settings, catalogue: self.catalogue }
+    }
+
+    /// Reads the definitions that settings name.
+    fn definitions(&self, file: &SettingsFile, loaded: &mut Loaded) -> Vec<Definition> {
+        let mut definitions = Vec::new();
+        for (at, path) in file.settings.apis.iter().enumerate() {
+            let before = loaded.problems.len();
+            self.path(path, &file.settings, loaded, &mut definitions);
+            // A path that is not there is a problem of the file that names it.
+            let span = file.node.as_ref().and_then(|node| Some(&node.field("apis")?.items().get(at)?.span));
+            for problem in loaded.problems.iter_mut().skip(before) {
+                if let (0, Some(span)) = (problem.line, span.filter(|_| problem.file == path.display().to_string())) {
+                    *problem = Problem::error(
+                        span,
+                        format!("apis[{at}]"),
+                        format!("`{}` {}", path.display(), problem.message),
+                    );
+                }
+            }
+        }
+        definitions
+    }
+
+    fn path(&self, path: &Path, settings: &Settings, loaded: &mut Loaded, definitions: &mut Vec<Definition>) {
+        loaded.files.push(path.to_owned());
+        let mut found = Found::default();
+        if let Err(error) = files::find(path, &mut found) {
+            loaded.problems.push(Problem::of_file(path.display().to_string(), format!("cannot be read: {error}")));
+            return;
+        }
+        for file in &found.definitions {
+            self.file(file, settings, loaded, definitions);
+        }
+        loaded.files.extend(found.folders);
+        loaded.files.extend(found.definitions);
+    }
+
+    fn file(&self, path: &Path, settings: &Settings, loaded: &mut Loaded, definitions: &mut Vec<Definition>) {
+        let name = path.display().to_string();
+        let text = match files::read(path) {
+            Ok(text) => text,
+            Err(error) => return loaded.problems.push(Problem::of_file(name, format!("cannot be read: {error}"))),
+        };
+        let format = Format::of(path).unwrap_or_else(|| Format::sniff(&text));
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let contents = definition::read(&Source::new(name, text), format, folder, &self.around(settings));
+        definitions.extend(contents.definitions);
+        loaded.problems.extend(contents.problems);
+        loaded.files.extend(contents.files);
+    }
+}
+
+impl Loaded {
+    /// Looks at all definitions together; makes the snapshot if nothing is wrong.
+    fn finish(&mut self, settings: Settings, mut definitions: Vec<Definition>) {
+        self.problems.extend(routes::identify(&mut definitions));
+        self.problems.extend(routes::conflicts(&definitions));
+        if self.problems.iter().any(Problem::is_error) {
+            return;
+        }
+        static REVISION: AtomicU64 = AtomicU64::new(0);
+        let apis = definitions.into_iter().map(|definition| Arc::new(finished(definition, &settings))).collect();
+        let revision = REVISION.fetch_add(1, Ordering::Relaxed) + 1;
+        self.snapshot = Some(Snapshot { settings, apis, revision });
+    }
+}
+
+/// The API with its fingerprint.
+fn finished(definition: Definition, settings: &Settings) -> Api {
+    let Definition { mut api, node } = definition;
+    let mut hasher = DefaultHasher::new();
+    hash(&node, &mut hasher);
+    (&api.id, &settings.tags, &settings.tenant, &api.idle).hash(&mut hasher);
+    api.fingerprint = hasher.finish();
+    api
+}
+
+/// Hashes the values of a tree, not where they stand.
+fn hash(node: &Node, hasher: &mut DefaultHasher) {
+    match &node.value {
+        Value::Null => 0_u8.hash(hasher),
+        Value::Bool(value) => (1_u8, value).hash(hasher),
+        Value::Number(number) => (2_u8, number.text()).hash(hasher),
+        Value::String(text) => (3_u8, text).hash(hasher),
+        Value::Seq(items) => {
+            (4_u8, items.len()).hash(hasher);
+            items.iter().for_each(|item| hash(item, hasher));
+        }
+        Value::Map(entries) => {
+            (5_u8, entries.len()).hash(hasher);
+            for entry in entries {
+                entry.key.hash(hasher);
+                hash(&entry.value, hasher);
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What a definition may say that this version of Ringway does not act on: the one list, from which work removes lines.
+//!
+//! Nothing is dropped in silence: each of these is named in a warning where it is written. What would change who may call, or what is done to a
+//! call, is never left out either: then the API is loaded but not served.
+
+use crate::node::Node;
+use crate::problem::Problem;
+use crate::walk::{self, Place};
+
+/// What becomes of an API that says something of this list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    /// It is served without.
+    Served,
+    /// It is not served: without, it would do other than it says.
+    Idle,
+}
+
+use Effect::{Idle, Served};
+
+/// A line of the list.
+struct Line {
+    /// Where it may be said.
+    pattern: &'static str,
+    effect: Effect,
+    /// The rest of the sentence "`field` ...".
+    reason: &'static str,
+}
+
+const fn line(pattern: &'static str, effect: Effect, reason: &'static str) -> Line {
+    Line { pattern, effect, reason }
+}
+
+const EXPRESSIONS: &str = "needs the expression language, which comes with a later release";
+const MESSAGES: &str = "belongs to message APIs, which come with a later release";
+const ANALYTICS: &str = "is not recorded: analytics come with a later release";
+
+/// Of APIs of type PROXY.
+const LINES: [Line; 36] = [
+    line("listeners[*].pathMappings", Served, ANALYTICS),
+    line("listeners[*].paths[*].overrideAccess", Served, "has no effect: there are no host restrictions to override"),
+    line("listeners[*].entrypoints[*].dlq", Served, MESSAGES),
+    line("endpointGroups[*].services.discovery", Served, "has no effect: service discovery comes with a later release"),
+    line(
+        "endpointGroups[*].endpoints[*].services.discovery",
+        Served,
+        "has no effect: service discovery belongs to groups",
+    ),
+    line("failover.failureCondition", Served, EXPRESSIONS),
+    line("analytics.sampling", Served, MESSAGES),
+    line("analytics.logging", Served, ANALYTICS),
+    line(
+        "analytics.tracing.enabled",
+        Served,
+        "has no effect: trace context is passed on, traces of its own come with a later release",
+    ),
+    line("analytics.otelLogs.enabled", Served, "has no effect: log records of OpenTelemetry come with a later release"),
+    line("properties[*].encrypted", Served, "is not decrypted: encrypted properties come with a later release"),
+    line("services.dynamicProperty", Served, "has no effect: dynamic properties come with a later release"),
+    line("resources", Served, "are not built: resources come with a later release"),
+    line(
+        "responseTemplates.*.*.propagateErrorKeyToLogs",
+        Served,
+        "has no effect: the access log always has the error key",
+    ),
+    line("flows[*].request[*].condition", Idle, EXPRESSIONS),
+    line("flows[*].response[*].condition", Idle, EXPRESSIONS),
+    line("flows[*].request[*].messageCondition", Served, MESSAGES),
+    line("flows[*].response[*].messageCondition", Served, MESSAGES),
+    line("flows[*].selectors[*].condition", Idle, EXPRESSIONS),
+    line("flows[*].selectors[*].channel", Idle, MESSAGES),
+    line("flows[*].publish", Served, MESSAGES),
+    line("flows[*].subscribe", Served, MESSAGES),
+    line("flows[*].entrypointConnect", Idle, "are not run: steps at the connection come with a later release"),
+    line("flows[*].interact", Idle, "are not run: the Kafka protocol comes with a later release"),
+    line("plans[*].flows[*].request[*].condition", Idle, EXPRESSIONS),
+    line("plans[*].flows[*].response[*].condition", Idle, EXPRESSIONS),
+    line("plans[*].flows[*].request[*].messageCondition", Served, MESSAGES),
+    line("plans[*].flows[*].response[*].messageCondition", Served, MESSAGES),
+    line("plans[*].flows[*].selectors[*].condition", Idle, EXPRESSIONS),
+    line("plans[*].flows[*].selectors[*].channel", Idle, MESSAGES),
+    line("plans[*].flows[*].publish", Served, MESSAGES),
+    line("plans[*].flows[*].subscribe", Served, MESSAGES),
+    line("plans[*].flows[*].entrypointConnect", Idle, "are not run: steps at the connection come with a later release"),
+    line("plans[*].flows[*].interact", Idle, "are not run: the Kafka protocol comes with a later release"),
+    line("plans[*].commentRequired", Served, "has no effect: subscriptions come with a later release"),
+    line("plans[*].generalConditions", Served, "has no effect: subscriptions come with a later release"),
+];
+
+/// What the Console and the portal will act on; named together, because exports carry all of it.
+const PORTAL: [&str; 10] = [
+    "pages",
+    "members",
+    "groups",
+    "categories",
+    "metadata",
+    "consoleNotification",
+    "notifyMembers",
+    "allowedInApiProducts",
+    "allowMultiJwtOauth2Subscriptions",
+    "plans[*].excludedGroups",
+];
+
+/// What the list says of a definition.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    /// Warnings where each thing is first said.
+    pub(crate) problems: Vec<Problem>,
+    /// Why the API cannot be served, if it cannot.
+    pub(crate) idle: Option<String>,
+}
+
+/// Looks for what is not acted on in the definition of an API of type PROXY.
+pub(crate) fn find(definition: &Node) -> Pending {
+    let mut pending = Pending::default();
+    for Line { pattern, effect, reason } in &LINES {
+        let said = said(definition, pattern);
+        let Some(first) = said.first() else { continue };
+        let name = pattern.rsplit('.').next().unwrap_or(pattern);
+        let more = match said.len() {
+            1 => String::new(),
+            count => format!(" (and in {} more places)", count - 1),
+        };
+        let (message, hint) = match effect {
+            Served => (format!("`{name}` {reason}{more}"), None),
+            Idle => (format!("`{name}` {reason}{more}"), Some("the API is loaded but not served")),
+        };
+        let problem = Problem::warning(first.span, first.pointer.clone(), message);
+        pending.problems.push(problem.maybe_hint(hint.map(str::to_owned)));
+        if *effect == Idle && pending.idle.is_none() {
+            pending.idle = Some(format!("{}: `{name}` {reason}", first.pointer));
+        }
+    }
+    pending.problems.extend(portal(definition));
+    pending
+}
+
+fn portal(definition: &Node) -> Option<Problem> {
+    let mut said: Vec<Place<'_>> =
+        PORTAL.iter().filter_map(|pattern| self::said(definition, pattern).into_iter().next()).collect();
+    said.sort_by_key(|place| (place.span.line, place.span.column));
+    let names = said.iter().map(|place| format!("`{}`", place.pointer)).collect::<Vec<_>>().join(", ");
+    let first = said.first()?;
+    let message = format!("kept for the Console and the portal, which come with a later release: {names}");
+    Some(Problem::warning(first.span, first.pointer.clone(), message))
+}
+
+/// Where a pattern is said with an effect: `false`, an empty text, list or map asks for nothing, nor does what is disabled.
+fn said<'n>(definition: &'n Node, pattern: &str) -> Vec<Place<'n>> {
+    let asks = |node: &Node| {
+        let disabled = node.field("enabled").and_then(Node::as_bool) == Some(false);
+        !(disabled || node.is_empty() || node.as_bool() == Some(false) || node.as_str() == Some(""))
+    };
+    walk::places(definition, pattern).into_iter().filter(|place| asks(place.node)).collect()
+}
