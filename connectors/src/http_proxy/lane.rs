@@ -111,9 +111,12 @@ impl Exchange<'_> {
         if framing == Framing::None && !upgrade {
             // The end of a request without a body is at hand: it was sent with its head.
             let _ = end.inbox.recv();
-            if let Err(fault) = self.write(out).await {
-                end.send(Frame::Fail(request, self.verdict(fault))).await;
-                return false;
+            match self.write(out).await {
+                Ok(out) => self.endpoint.shard.buffers.put(out),
+                Err(fault) => {
+                    end.send(Frame::Fail(request, self.verdict(fault))).await;
+                    return false;
+                }
             }
             let received = response::receive(self, &mut end.outbox, readable, request).await;
             return received.reusable;
