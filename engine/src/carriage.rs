@@ -83,7 +83,7 @@ async fn serve(local: &Rc<Local>, desk: &mut Desk, mut connection: Connection) -
             Next::KeepAlive => {}
             Next::Close => return None,
             Next::Linger => {
-                linger(local, desk, &mut connection).await;
+                linger(&connection).await;
                 return None;
             }
         }
@@ -142,23 +142,8 @@ const LINGER_FOR: Duration = Duration::from_secs(2);
 const LINGER_BYTES_MAX: usize = 256 * 1024;
 
 /// Closes the write side and reads what the client still sends, within bounds (RFC 9112 section 9.6).
-pub async fn linger(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection) {
+pub async fn linger(connection: &Connection) {
     connection.timer.arm(LINGER_FOR);
-    let Ok(()) = connection.timer.guard(connection.stream.shutdown()).await.unwrap_or(Ok(())) else { return };
-    let mut left = LINGER_BYTES_MAX;
-    let mut buffer = std::mem::take(&mut desk.input);
-    loop {
-        buffer.clear();
-        match connection.timer.guard(connection.stream.read(buffer)).await {
-            Ok((Ok(read), back)) if read > 0 && read < left => {
-                left -= read;
-                buffer = back;
-            }
-            Ok((_, back)) => {
-                local.shard.buffers.put(back);
-                return;
-            }
-            Err(_) => return,
-        }
-    }
+    let _ = connection.timer.guard(connection.stream.linger(LINGER_BYTES_MAX)).await;
+    connection.timer.disarm();
 }

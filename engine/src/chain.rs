@@ -203,7 +203,8 @@ mod tests {
     use super::*;
 
     fn takes(pattern: &str, operator: PathOperator, methods: &[Method], method: http::Method, rest: &str) -> bool {
-        let head = RequestHead { method, ..RequestHead::default() };
+        let mut head = RequestHead::default();
+        head.method = method;
         Selector::new(pattern, operator, methods).matches(&head, rest)
     }
 

@@ -75,10 +75,10 @@ pub fn annotations(settings: &Settings) -> Annotations {
         settings::Forwarding::Append => Forwarding::Append,
         settings::Forwarding::Off => Forwarding::Off,
     };
-    let id = |field: &settings::IdField| IdField {
-        name: field.header.clone(),
-        keep: field.override_mode == OverrideMode::Keep,
-        merge: field.override_mode == OverrideMode::Merge,
+    let id = |header: &str, mode| IdField {
+        name: header.to_owned(),
+        keep: mode == OverrideMode::Keep,
+        merge: mode == OverrideMode::Merge,
     };
     Annotations {
         x_forwarded: forwarding(http.x_forwarded),
@@ -90,8 +90,8 @@ pub fn annotations(settings: &Settings) -> Annotations {
             .iter()
             .map(|network| crate::annotate::Network { address: network.address, prefix: network.prefix })
             .collect(),
-        request_id: id(&http.request_id),
-        transaction_id: id(&http.transaction_id),
+        request_id: id(&http.request_id.header, http.request_id.override_mode),
+        transaction_id: id(&http.transaction_id.header, http.transaction_id.override_mode),
     }
 }
 

@@ -122,7 +122,7 @@ async fn close_with(local: &Rc<Local>, connection: &mut Connection, desk: &mut D
         send(&mut writer, local, reply, None, false, |_| {}).await
     };
     if sent {
-        carriage::linger(local, desk, connection).await;
+        carriage::linger(connection).await;
     }
 }
 
