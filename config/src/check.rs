@@ -310,7 +310,12 @@ impl<'s> Checker<'s> {
                 self.missing(node, name, properties.and_then(|properties| properties.get(name)));
             }
         }
+        let names = schema.get("propertyNames");
         for entry in node.entries() {
+            if let Some(wanted) = names {
+                let key = Node::new(Value::String(entry.key.clone()), entry.span.clone());
+                self.below(&entry.key, |below| below.node(&key, wanted, 0));
+            }
             let known = properties.and_then(|properties| properties.get(&entry.key));
             match (known, schema.get("additionalProperties")) {
                 (Some(wanted), _) if entry.value.is_null() => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::api::{Api, ApiType, Listener};
 use crate::catalogue::Catalogue;
-use crate::node::{Node, Source};
+use crate::node::{Node, Source, Value};
 use crate::plans;
 use crate::problem::Problem;
 use crate::settings::Settings;
@@ -139,6 +139,17 @@ fn complete(api: &mut Api) {
     for flow in api.flows.iter_mut().chain(api.plans.iter_mut().flat_map(|plan| &mut plan.flows)) {
         flow.steps_mut().for_each(|step| step.policy = names::kebab(&step.policy));
     }
+    // A health check that says nothing has its defaults.
+    let Some(start) = api.source.clone() else { return };
+    let nothing = || Node::new(Value::Map(Vec::new()), start.clone());
+    for group in &mut api.endpoint_groups {
+        let services = group.endpoints.iter_mut().map(|endpoint| &mut endpoint.services);
+        for check in
+            std::iter::once(&mut group.services).chain(services).filter_map(|services| services.health_check.as_mut())
+        {
+            check.configuration.get_or_insert_with(nothing);
+        }
+    }
     for plan in &mut api.plans {
         if plan.id.is_empty() {
             plan.id = plan.hrid.clone().unwrap_or_else(|| names::slug(&plan.name));
@@ -177,6 +188,10 @@ fn judge(api: &mut Api, node: &Node, around: &Surroundings<'_>, problems: &mut V
     let mut reasons = Vec::new();
     if api.http_listeners().next().is_none() {
         reasons.push("none of its listeners is of type HTTP".to_owned());
+    }
+    if let Some(other) = node.field("endpointGroups").and_then(|groups| groups.items().get(1)) {
+        let message = "only the first group is used: others are reached by policies that come with a later release";
+        problems.push(Problem::warning(&other.span, "endpointGroups[1]", message));
     }
     let found = pending::find(node);
     problems.extend(found.problems);

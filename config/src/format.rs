@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use croner::Cron;
 use regex::Regex;
 
 use crate::settings::{Listen, Network};
@@ -14,6 +15,14 @@ pub(crate) fn check(format: &str, text: &str) -> Result<(), String> {
         "network" => text.parse::<Network>().map(drop),
         "token" if !text.bytes().all(is_token) => {
             Err("not a token: letters, digits and !#$%&'*+-.^_`|~ are allowed (RFC 9110 section 5.6.2)".into())
+        }
+        // Line breaks in a field would let its value begin another (RFC 9110 section 5.5).
+        "field-value" if text.chars().any(|c| c.is_control() && c != '\t') => {
+            Err("not the value of a field: it has a line break or another control character".into())
+        }
+        "cron" => {
+            let parsed: Result<Cron, _> = text.parse();
+            parsed.map(drop).map_err(|error| format!("not a cron expression such as `*/10 * * * * *`: {error}"))
         }
         _ => Ok(()),
     }

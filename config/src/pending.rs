@@ -3,6 +3,7 @@
 //! Nothing is dropped in silence: each of these is named in a warning where it is written. What would change who may call, or what is done to a
 //! call, is never left out either: then the API is loaded but not served.
 
+use crate::names;
 use crate::node::Node;
 use crate::problem::Problem;
 use crate::walk::{self, Place};
@@ -25,10 +26,16 @@ struct Line {
     effect: Effect,
     /// The rest of the sentence "`field` ...".
     reason: &'static str,
+    /// The value that is meant; none for any that asks for something.
+    value: Option<&'static str>,
 }
 
 const fn line(pattern: &'static str, effect: Effect, reason: &'static str) -> Line {
-    Line { pattern, effect, reason }
+    Line { pattern, effect, reason, value: None }
+}
+
+const fn value(pattern: &'static str, value: &'static str, reason: &'static str) -> Line {
+    Line { pattern, effect: Idle, reason, value: Some(value) }
 }
 
 const EXPRESSIONS: &str = "needs the expression language, which comes with a later release";
@@ -36,7 +43,7 @@ const MESSAGES: &str = "belongs to message APIs, which come with a later release
 const ANALYTICS: &str = "is not recorded: analytics come with a later release";
 
 /// Of APIs of type PROXY.
-const LINES: [Line; 36] = [
+const LINES: [Line; 38] = [
     line("listeners[*].pathMappings", Served, ANALYTICS),
     line("listeners[*].paths[*].overrideAccess", Served, "has no effect: there are no host restrictions to override"),
     line("listeners[*].entrypoints[*].dlq", Served, MESSAGES),
@@ -67,8 +74,9 @@ const LINES: [Line; 36] = [
     line("flows[*].response[*].condition", Idle, EXPRESSIONS),
     line("flows[*].request[*].messageCondition", Served, MESSAGES),
     line("flows[*].response[*].messageCondition", Served, MESSAGES),
-    line("flows[*].selectors[*].condition", Idle, EXPRESSIONS),
-    line("flows[*].selectors[*].channel", Idle, MESSAGES),
+    value("flows[*].selectors[*].type", "CONDITION", EXPRESSIONS),
+    value("flows[*].selectors[*].type", "CHANNEL", MESSAGES),
+    value("flows[*].selectors[*].type", "MCP", "belongs to MCP APIs, which come with a later release"),
     line("flows[*].publish", Served, MESSAGES),
     line("flows[*].subscribe", Served, MESSAGES),
     line("flows[*].entrypointConnect", Idle, "are not run: steps at the connection come with a later release"),
@@ -77,8 +85,9 @@ const LINES: [Line; 36] = [
     line("plans[*].flows[*].response[*].condition", Idle, EXPRESSIONS),
     line("plans[*].flows[*].request[*].messageCondition", Served, MESSAGES),
     line("plans[*].flows[*].response[*].messageCondition", Served, MESSAGES),
-    line("plans[*].flows[*].selectors[*].condition", Idle, EXPRESSIONS),
-    line("plans[*].flows[*].selectors[*].channel", Idle, MESSAGES),
+    value("plans[*].flows[*].selectors[*].type", "CONDITION", EXPRESSIONS),
+    value("plans[*].flows[*].selectors[*].type", "CHANNEL", MESSAGES),
+    value("plans[*].flows[*].selectors[*].type", "MCP", "belongs to MCP APIs, which come with a later release"),
     line("plans[*].flows[*].publish", Served, MESSAGES),
     line("plans[*].flows[*].subscribe", Served, MESSAGES),
     line("plans[*].flows[*].entrypointConnect", Idle, "are not run: steps at the connection come with a later release"),
@@ -113,10 +122,13 @@ pub(crate) struct Pending {
 /// Looks for what is not acted on in the definition of an API of type PROXY.
 pub(crate) fn find(definition: &Node) -> Pending {
     let mut pending = Pending::default();
-    for Line { pattern, effect, reason } in &LINES {
-        let said = said(definition, pattern);
+    for Line { pattern, effect, reason, value } in &LINES {
+        let mut said = said(definition, pattern);
+        if let Some(value) = value {
+            said.retain(|place| place.node.as_text().is_some_and(|text| names::same(text, value)));
+        }
         let Some(first) = said.first() else { continue };
-        let name = pattern.rsplit('.').next().unwrap_or(pattern);
+        let name = value.unwrap_or_else(|| pattern.rsplit('.').next().unwrap_or(pattern));
         let more = match said.len() {
             1 => String::new(),
             count => format!(" (and in {} more places)", count - 1),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use regex::Regex;
 
 use crate::api::{Api, HealthCheck};
+use crate::format;
 use crate::names;
 use crate::node::Node;
 use crate::path;
@@ -24,6 +25,7 @@ pub(crate) fn examine(api: &Api, node: &Node, settings: &Settings, problems: &mu
     }
     servers(node, settings, problems);
     paths(node, problems);
+    selectors(node, problems);
     parameters(node, problems);
     cors(node, problems);
     health_checks(node, problems);
@@ -82,6 +84,27 @@ fn paths(node: &Node, problems: &mut Vec<Problem>) {
     }
 }
 
+/// Selectors of a flow must all match: two of a type contradict or repeat each other.
+fn selectors(node: &Node, problems: &mut Vec<Problem>) {
+    for pattern in ["flows[*].selectors", "plans[*].flows[*].selectors"] {
+        for Place { pointer, node, .. } in places(node, pattern) {
+            let kinds: Vec<&str> = node
+                .items()
+                .iter()
+                .map(|item| item.field("type").and_then(Node::as_text).unwrap_or_default())
+                .collect();
+            for (at, item) in node.items().iter().enumerate() {
+                let kind = kinds.get(at).copied().unwrap_or_default();
+                if kinds.iter().take(at).any(|before| names::same(before, kind)) {
+                    let message = format!("the flow has another selector of type {kind}: one of each is allowed");
+                    let problem = Problem::error(&item.span, format!("{pointer}[{at}]"), message);
+                    problems.push(problem.hint("write a second flow"));
+                }
+            }
+        }
+    }
+}
+
 /// One position of a path has one parameter in all flows: parameters are extracted once for all.
 fn parameters(node: &Node, problems: &mut Vec<Problem>) {
     let mut seen: HashMap<String, (String, u32)> = HashMap::new();
@@ -135,6 +158,19 @@ fn health_checks(node: &Node, problems: &mut Vec<Problem>) {
             let pointer = format!("{pointer}.configuration");
             let found = crate::check::check::<HealthCheck>(configuration);
             problems.extend(found.into_iter().map(|problem| problem.below(&pointer)));
+            assertion(configuration, &pointer, problems);
         }
+    }
+}
+
+/// Warns of an assertion that needs more than comparisons of the status.
+fn assertion(configuration: &Node, pointer: &str, problems: &mut Vec<Problem>) {
+    const COMPARISONS: &str = r"^\s*\{\s*#response\.status\s*(==|!=|<=|>=|<|>)\s*\d+\s*((&&|\|\|| and | or )\s*#response\.status\s*(==|!=|<=|>=|<|>)\s*\d+\s*)*\}\s*$";
+    let Some(node) = configuration.field("assertion") else { return };
+    if node.as_text().is_some_and(|text| format::matches(COMPARISONS, text) == Some(false)) {
+        let message =
+            "needs the expression language, which comes with a later release: until then any 2xx counts as healthy";
+        let problem = Problem::warning(&node.span, format!("{pointer}.assertion"), message);
+        problems.push(problem.hint("comparisons of `#response.status`, joined by `&&` or `||`, are evaluated"));
     }
 }

@@ -167,7 +167,7 @@ fn what_would_do_other_than_it_says_is_not_served() {
         ("state: STOPPED", "it is stopped"),
         (
             "flows: [{ selectors: [{ type: CONDITION, condition: '{#x}' }] }]",
-            "flows[0].selectors[0].condition: `condition` needs the expression language, which comes with a later release",
+            "flows[0].selectors[0].type: `CONDITION` needs the expression language, which comes with a later release",
         ),
         (
             "flows: [{ request: [{ policy: mock, condition: '{#x}' }] }]",

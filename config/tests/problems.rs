@@ -130,7 +130,7 @@ fn every_kind_of_problem_has_its_place_and_its_words() {
         (
             "weight: 1",
             "weight: -1",
-            "20:17: error: endpointGroups[0].endpoints[0].weight: `-1` is out of range: at least 0 is allowed",
+            "20:17: error: endpointGroups[0].endpoints[0].weight: `-1` is out of range: at least 1 is allowed",
         ),
         (
             "maxAge: 600",
@@ -177,8 +177,8 @@ fn every_kind_of_problem_has_its_place_and_its_words() {
         ),
         (
             "path: /\n",
-            "path: /:a\n      - type: http\n        path: /:b\n",
-            "29:15: error: flows[0].selectors[1].path: the parameter `:b` is `:a` in line 27: one position has one name",
+            "path: /:a\n  - selectors:\n      - type: http\n        path: /:b\n",
+            "30:15: error: flows[1].selectors[0].path: the parameter `:b` is `:a` in line 27: one position has one name",
         ),
         (
             "    endpoints:\n",
@@ -189,6 +189,26 @@ fn every_kind_of_problem_has_its_place_and_its_words() {
             "        configuration:\n          target: http://127.0.0.1:9000\n",
             "      - name: a\n        type: http-proxy\n",
             "21:15: error: endpointGroups[0].endpoints[1].name: the name `a` is taken in line 18: names of endpoints of an API are unique",
+        ),
+        (
+            "path: /\n",
+            "path: /\n      - type: HTTP\n        path: /b\n",
+            "28:9: error: flows[0].selectors[1]: the flow has another selector of type HTTP: one of each is allowed (write a second flow)",
+        ),
+        (
+            "plans:",
+            "responseTemplates: { K: { '*/*': { headers: { 'a b': c, d: \"e\\nf\" } } } }\nplans:",
+            "29:60: error: responseTemplates.K.*/*.headers.d: `e\\nf` is not the value of a field: it has a line break or another control character",
+        ),
+        (
+            "    endpoints:\n",
+            "    services: { healthCheck: { configuration: { schedule: daily, assertion: '{#x}' } } }\n    endpoints:\n",
+            "17:77: warning: endpointGroups[0].services.healthCheck.configuration.assertion: needs the expression language, which comes with a later release: until then any 2xx counts as healthy (comparisons of `#response.status`, joined by `&&` or `||`, are evaluated)",
+        ),
+        (
+            "flows:",
+            "  - { name: other, type: http-proxy }\nflows:",
+            "23:5: warning: endpointGroups[1]: only the first group is used: others are reached by policies that come with a later release",
         ),
         // Text that cannot be read.
         (

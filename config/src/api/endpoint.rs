@@ -22,8 +22,9 @@ pub struct EndpointGroup {
     pub load_balancer: LoadBalancer,
     /// What its endpoints may inherit.
     pub shared_configuration: Option<Node>,
-    /// The endpoints. At least one.
+    /// The endpoints, at most 64. Without one, every call is answered 503.
     #[serde(default)]
+    #[schemars(length(max = 64))]
     pub endpoints: Vec<Endpoint>,
     /// Services beside the traffic.
     #[serde(default)]
@@ -68,9 +69,9 @@ pub struct Endpoint {
     /// Its type, such as `http-proxy`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Its share under a weighted rule. Default 1; 0 takes no traffic.
+    /// Its share under a weighted rule, 1 to 10,000. Default 1.
     #[serde(default = "one")]
-    #[schemars(range(max = 10_000))]
+    #[schemars(range(min = 1, max = 10_000))]
     pub weight: u32,
     /// Whether it has the group's `sharedConfiguration`. Default false.
     #[serde(default)]
@@ -133,8 +134,10 @@ pub struct EndpointServices {
 #[schemars(deny_unknown_fields)]
 pub struct HealthCheck {
     /// When: a cron expression of six fields, seconds first. Default `*/10 * * * * *`.
+    #[schemars(extend("format" = "cron"))]
     pub schedule: String,
     /// Method of the request. Default `GET`.
+    #[schemars(extend("format" = "token"), length(min = 1))]
     pub method: String,
     /// Path or URL that is asked for. Default `/`.
     pub target: String,
@@ -173,8 +176,10 @@ impl Default for HealthCheck {
 #[schemars(deny_unknown_fields)]
 pub struct Header {
     /// Its name.
+    #[schemars(extend("format" = "token"), length(min = 1))]
     pub name: String,
     /// Its value.
     #[serde(default)]
+    #[schemars(extend("format" = "field-value"))]
     pub value: String,
 }

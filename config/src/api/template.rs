@@ -91,6 +91,10 @@ impl JsonSchema for Fields {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "object", "additionalProperties": { "type": "string" } })
+        json_schema!({
+            "type": "object",
+            "propertyNames": { "format": "token", "minLength": 1 },
+            "additionalProperties": { "type": "string", "format": "field-value" },
+        })
     }
 }

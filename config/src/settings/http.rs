@@ -22,6 +22,7 @@ pub struct Http {
     #[schemars(extend("format" = "token"))]
     pub via: String,
     /// `Server` of responses that have none; empty for none.
+    #[schemars(extend("format" = "field-value"))]
     pub server_header: String,
     /// The id of each request.
     pub request_id: RequestId,

@@ -84,7 +84,8 @@ pub struct Timeouts {
     #[serde(rename = "request")]
     #[schemars(range(max = 86_400_000))]
     pub request_ms: u64,
-    /// The longest wait for a backend connection when all are busy, in milliseconds, at most 3,600,000; 0: no wait. Longer is answered 503.
+    /// The longest wait for a backend connection when all are busy, in milliseconds, at most 3,600,000; 0: no limit. Longer is answered
+    /// 503.
     #[serde(rename = "pending")]
     #[schemars(range(max = 3_600_000))]
     pub pending_ms: u64,
