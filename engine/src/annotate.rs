@@ -111,7 +111,7 @@ impl<const N: usize> Write for Text<N> {
 /// Most bytes of a forwarding chain that is passed on; a longer one is replaced by the gateway's own link.
 const CHAIN_BYTES_MAX: usize = 1024;
 
-/// On the way to the endpoint: hop-by-hop fields go, the gateway's come.
+/// On the way to the endpoint. Hop-by-hop fields stay readable (`Upgrade` is needed); encoding a head never writes them.
 pub fn request(stage: &mut Stage<'_>) {
     let annotations = &stage.site.annotations;
     let local = stage.local;
@@ -119,7 +119,6 @@ pub fn request(stage: &mut Stage<'_>) {
     let client = exchange.client.clone();
     let Some(request) = exchange.request.as_deref_mut() else { return };
     let head = &mut request.head;
-    head.strip_hop_by_hop();
 
     let trusted = client.address.is_some_and(|peer| annotations.trusted.iter().any(|net| net.contains(peer.ip())));
     let mut address = Text::<48>::new();

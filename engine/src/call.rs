@@ -371,7 +371,8 @@ impl Delivery {
         };
         // The body of an early response's request may or may not come: no further request can be told apart from it.
         let expecting = request.expect_continue && !received;
-        let keep_alive = stage.keep_alive && framing != Framing::UntilClose && !expecting;
+        let keep_alive =
+            stage.keep_alive && !stage.local.draining() && framing != Framing::UntilClose && !expecting;
         let closing = match (keep_alive, old) {
             (true, false) => Closing::Keep,
             (true, true) => Closing::KeepAlive,

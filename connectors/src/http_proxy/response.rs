@@ -9,7 +9,7 @@ use ringway_contract::lane::send;
 use ringway_contract::{Cause, Chunk, Fault, Frame, Request};
 use ringway_ring::Sender;
 use ringway_wire::chunk::{Decoded, Decoder};
-use ringway_wire::{Fields, Framing, Parsed};
+use ringway_wire::{Fields, Framing, Known, Parsed};
 
 use super::lane::Exchange;
 
@@ -62,8 +62,8 @@ pub async fn receive(
             match head.parse(&mut input, &endpoint.limits, &request.head.method) {
                 Ok(Parsed::Partial) => break,
                 Ok(Parsed::Complete) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
-                    if !request.head.upgrade {
-                        let fault = Fault::new(Cause::BackendInvalid).detail("101 without an upgrade");
+                    if !request.head.upgrade || !offered(&request.head.fields, &head.fields) {
+                        let fault = Fault::new(Cause::BackendInvalid).detail("101 to a protocol that was not asked for");
                         return fail(outbox, request, fault).await;
                     }
                     send(outbox, Frame::Reply(request, head)).await;
@@ -92,6 +92,16 @@ pub async fn receive(
             }
         }
     }
+}
+
+/// Whether the protocols that a 101 switches to are among those that were asked for (RFC 9110 section 7.8).
+fn offered(asked: &Fields, chosen: &Fields) -> bool {
+    let protocols = |value: &'_ [u8]| -> Vec<Vec<u8>> {
+        value.split(|byte| *byte == b',').map(|item| item.trim_ascii().to_ascii_lowercase()).collect()
+    };
+    let asked = asked.known(Known::Upgrade).map(protocols).unwrap_or_default();
+    let chosen = chosen.known(Known::Upgrade).map(protocols).unwrap_or_default();
+    !chosen.is_empty() && chosen.iter().all(|protocol| asked.contains(protocol))
 }
 
 async fn fail(outbox: &mut Sender<Frame>, request: Box<Request>, fault: Fault) -> Received {
