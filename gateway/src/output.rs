@@ -20,8 +20,6 @@ pub struct Output {
 pub enum Paint {
     /// An error.
     Error,
-    /// A warning.
-    Warning,
     /// Something to type or a name.
     Name,
     /// What is less important than the rest.
@@ -34,7 +32,6 @@ impl Paint {
     fn style(self) -> Style {
         match self {
             Self::Error => AnsiColor::Red.on_default().bold(),
-            Self::Warning => AnsiColor::Yellow.on_default().bold(),
             Self::Name => AnsiColor::Cyan.on_default(),
             Self::Aside => Style::new().dimmed(),
             Self::Strong => Style::new().bold(),

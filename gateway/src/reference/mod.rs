@@ -47,7 +47,7 @@ fn page(name: &str, title: &str, text: String) -> Page {
 fn settings() -> Page {
     let schema = schema(ringway_config::schema_of_ringway());
     let text = format!(
-        "# Settings: `ringway.yaml`\n\n{}\n\nA value may be `${{NAME}}` or `${{NAME:-default}}` (an environment variable) or `file:PATH` (the file's text). \
+        "# Settings: `ringway.yaml`\n\n{}\n\nValues may come from the environment and from files: see [configuration](../guide/configuration.md#values-from-elsewhere). \
          The annotated default is [config/ringway.yaml](../../config/ringway.yaml); the JSON Schema is `ringway schema ringway`.\n\n{}",
         options::about(&schema),
         table(&schema)

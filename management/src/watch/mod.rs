@@ -10,15 +10,18 @@
 
 mod stamp;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use self::stamp::{FOLDER_DEPTH_MAX, Stamp, entries, is_definition};
@@ -78,10 +81,15 @@ impl Drop for FileWatch {
     }
 }
 
+/// Names of the listed files and of what they link to, for the watcher's thread.
+type Names = Arc<Mutex<HashSet<OsString>>>;
+
 /// What the thread knows.
 struct Watch {
     /// `None` when the kernel gives no inotify instance (`fs.inotify.max_user_instances`).
     watcher: Option<RecommendedWatcher>,
+    /// What the listed files are called.
+    names: Names,
     /// How each listed path looked last.
     stamps: BTreeMap<PathBuf, Stamp>,
     /// The directories that are watched, with the inode that the kernel's watch is on.
@@ -92,12 +100,10 @@ struct Watch {
 
 impl Watch {
     fn new(events: SyncSender<Message>) -> Self {
+        let names = Names::default();
+        let known = Arc::clone(&names);
         let handler = move |event: notify::Result<notify::Event>| {
-            // Reading a file is an event as well; only what may have changed something counts.
-            let opened = event.as_ref().is_ok_and(|event| {
-                matches!(event.kind, EventKind::Access(kind) if kind != notify::event::AccessKind::Close(notify::event::AccessMode::Write))
-            });
-            if !opened {
+            if event.map_or(true, |event| concerns(&event, &known)) {
                 let _ = events.try_send(Message::Event);
             }
         };
@@ -106,7 +112,7 @@ impl Watch {
                 |error| tracing::warn!(%error, "files are compared every few seconds: the kernel does not watch them"),
             )
             .ok();
-        Self { watcher, stamps: BTreeMap::new(), watched: BTreeMap::new(), blind: false }
+        Self { watcher, names, stamps: BTreeMap::new(), watched: BTreeMap::new(), blind: false }
     }
 
     fn run(mut self, inbox: &Receiver<Message>, changed: &impl Fn()) {
@@ -145,6 +151,7 @@ impl Watch {
     /// Takes over a new list. Answers whether something changed after it was read.
     fn replace(&mut self, paths: Vec<PathBuf>, since: SystemTime) -> bool {
         let now = SystemTime::now();
+        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = names(&paths);
         let before = std::mem::take(&mut self.stamps);
         let mut late = false;
         for path in distinct(paths) {
@@ -212,6 +219,27 @@ impl Watch {
     }
 }
 
+fn names(paths: &[PathBuf]) -> HashSet<OsString> {
+    let targets = paths.iter().filter_map(|path| fs::canonicalize(path).ok());
+    paths.iter().cloned().chain(targets).filter_map(|path| path.file_name().map(OsString::from)).collect()
+}
+
+/// Whether an event may come of a change. Reading a file is an event too, and a log that grows beside `ringway.yaml` is thousands: what
+/// is written into a file counts only when the file is called like a listed one or like a definition.
+fn concerns(event: &notify::Event, known: &Names) -> bool {
+    match event.kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write))
+        | EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)) => {
+            let known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            let listed =
+                |path: &PathBuf| path.file_name().is_some_and(|name| known.contains(name)) || is_definition(path);
+            event.paths.is_empty() || event.paths.iter().any(listed)
+        }
+        EventKind::Access(_) => false,
+        _ => true,
+    }
+}
+
 /// The paths without those that a listed folder stands for already: with a folder of many definitions, each would be looked at twice.
 fn distinct(paths: Vec<PathBuf>) -> Vec<PathBuf> {
     let folders: BTreeSet<PathBuf> = paths.iter().filter(|path| path.is_dir()).cloned().collect();
@@ -264,5 +292,35 @@ fn receive(inbox: &Receiver<Message>, wait: Duration) -> Result<Message, RecvTim
         inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
     } else {
         inbox.recv_timeout(wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::Event;
+    use notify::event::{CreateKind, DataChange};
+
+    use super::*;
+
+    #[test]
+    fn writes_count_only_in_files_that_matter() {
+        let known = Names::default();
+        *known.lock().unwrap() = names(&[PathBuf::from("tls/server.key"), PathBuf::from("ringway.conf")]);
+        let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+        let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
+        let opened = EventKind::Access(AccessKind::Open(AccessMode::Any));
+        let made = EventKind::Create(CreateKind::File);
+        for (kind, path, counts) in [
+            (written, "./access.log", false),
+            (closed, "./access.log", false),
+            (written, "./ringway.conf", true),
+            (closed, "tls/server.key", true),
+            (closed, "apis/new.yaml", true),
+            (opened, "./ringway.conf", false),
+            (made, "./access.log", true),
+        ] {
+            let event = Event::new(kind).add_path(path.into());
+            assert_eq!(concerns(&event, &known), counts, "{kind:?} {path}");
+        }
     }
 }
