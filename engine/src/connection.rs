@@ -37,12 +37,14 @@ pub async fn run(local: Rc<Local>, mut connection: Connection) {
         let wait = if connection.requests == 0 { site.timeouts.client_header } else { site.timeouts.keep_alive };
         drop(site);
         connection.timer.arm(wait);
+        let served = connection.requests > 0;
         let ready = connection.early.is_some() || {
             let mut readable = pin!(connection.timer.guard(connection.stream.readable()));
             poll_fn(|cx| match readable.as_mut().poll(cx) {
                 Poll::Ready(outcome) => Poll::Ready(matches!(outcome, Ok(Ok(())))),
-                // A process that is ending closes what is idle.
-                Poll::Pending => drained.as_mut().poll(cx).map(|()| false),
+                // A process that is ending closes what is idle; a new client's first request is on its way.
+                Poll::Pending if served => drained.as_mut().poll(cx).map(|()| false),
+                Poll::Pending => Poll::Pending,
             })
             .await
         };
