@@ -51,10 +51,19 @@ struct Checker<'s> {
 }
 
 impl<'s> Checker<'s> {
-    fn report(&mut self, problem: Problem) {
-        if self.problems.len() < PROBLEMS_MAX {
-            self.problems.push(problem);
+    fn report(&mut self, mut problem: Problem) {
+        if self.is_full() {
+            return;
         }
+        if self.problems.len() + 1 == PROBLEMS_MAX {
+            problem.message = format!("here the check stopped: there are {PROBLEMS_MAX} problems or more");
+            problem.hint = None;
+        }
+        self.problems.push(problem);
+    }
+
+    fn is_full(&self) -> bool {
+        self.problems.len() >= PROBLEMS_MAX
     }
 
     fn error(&mut self, node: &Node, message: impl Into<String>, hint: Option<String>) {
@@ -312,6 +321,9 @@ impl<'s> Checker<'s> {
         }
         let names = schema.get("propertyNames");
         for entry in node.entries() {
+            if self.is_full() {
+                break;
+            }
             if let Some(wanted) = names {
                 let key = Node::new(Value::String(entry.key.clone()), entry.span.clone());
                 self.below(&entry.key, |below| below.node(&key, wanted, 0));
@@ -354,6 +366,10 @@ impl<'s> Checker<'s> {
     }
 
     fn unknown(&mut self, entry: &crate::node::Entry, known: &[&str]) {
+        // Finding the nearest name is the only costly part of the check.
+        if self.is_full() {
+            return;
+        }
         let hint = match names::nearest(&entry.key, known.iter().copied()) {
             Some(near) => Some(format!("did you mean `{near}`?")),
             None if known.is_empty() => Some("no fields are allowed here".to_owned()),

@@ -2,6 +2,7 @@
 //!
 //! It runs before the check, on the tree, so that the check and the types know only one spelling.
 
+use crate::check::PROBLEMS_MAX;
 use crate::names;
 use crate::node::{Entry, Node, Value};
 use crate::problem::Problem;
@@ -129,7 +130,7 @@ fn unwrap(document: Node, problems: &mut Vec<Problem>) -> Node {
             api = Some(entry.value);
         } else if WRAPPING.contains(&entry.key.as_str()) {
             beside.push(entry);
-        } else {
+        } else if problems.len() < PROBLEMS_MAX {
             let hint = names::nearest(&entry.key, WRAPPING).map(|near| format!("did you mean `{near}`?"));
             problems
                 .push(Problem::error(&entry.span, entry.key.as_str(), "unknown field beside `api`").maybe_hint(hint));

@@ -316,3 +316,11 @@ fn a_secret_is_never_shown() {
         assert!(!shown.contains(&std::env::var("HOME").unwrap_or("no home".into())), "{shown}");
     }
 }
+
+#[test]
+fn a_hopeless_file_is_given_up() {
+    let fields: String = (0..100_000).map(|number| format!("k{number}: 1\n")).collect();
+    let found = problems(&fields);
+    assert_eq!(found.len(), ringway_config::PROBLEMS_MAX);
+    assert!(found.iter().any(|problem| problem.message == "here the check stopped: there are 500 problems or more"));
+}
