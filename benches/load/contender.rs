@@ -2,11 +2,13 @@
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use ringway_tests::{Port, Process};
 
 use crate::case::{ROUTES, Setup};
+use crate::cost;
 use crate::stage::{Stage, start, temporary};
 
 /// Who is measured.
@@ -53,7 +55,23 @@ impl Contender {
             (ended || TcpStream::connect(contender.address()).is_ok()).then_some(!ended)
         });
         ensure!(ready, "{} ended: {}", kind.label(), log());
+        contender.settle()?;
         Ok(contender)
+    }
+
+    /// Waits until it rests: what a start leaves behind (10,000 routes looked at once more) is not the cost of a request.
+    fn settle(&self) -> Result<()> {
+        const SPELL: Duration = Duration::from_millis(500);
+        const BUSY_MAX: Duration = Duration::from_millis(5);
+        let mut since = (Instant::now(), cost::cpu(self.id())?);
+        ringway_tests::wait_until("the proxy to rest", || {
+            let Ok(cpu) = cost::cpu(self.id()) else { return true };
+            if cpu.saturating_sub(since.1) > BUSY_MAX {
+                since = (Instant::now(), cpu);
+            }
+            since.0.elapsed() >= SPELL
+        });
+        Ok(())
     }
 
     pub(crate) fn id(&self) -> u32 {

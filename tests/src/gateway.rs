@@ -244,21 +244,27 @@ fn launch(scratch: &Scratch, log: &str, variables: &[(&str, &str)]) -> Process {
 
 /// The binary: `RINGWAY_BIN` when set, else built beside the test, once per test process.
 pub fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        if let Some(path) = std::env::var_os("RINGWAY_BIN") {
-            return PathBuf::from(path);
-        }
-        // target/PROFILE/deps/TEST: the binary of the same profile is two folders up.
-        let test = std::env::current_exe().expect("a test has a path");
-        let folder = test.parent().and_then(Path::parent).expect("a test lies in target/PROFILE/deps");
-        let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        build.args(["build", "--quiet", "-p", "ringway"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-        build.env("CARGO_TARGET_DIR", folder.parent().expect("a target folder"));
-        if folder.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().expect("cargo runs").success(), "the gateway does not build");
-        folder.join("ringway")
-    })
+    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    match BINARY.get_or_init(build) {
+        Ok(path) => path,
+        Err(errors) => panic!("the gateway does not build: {errors}"),
+    }
+}
+
+fn build() -> Result<PathBuf, String> {
+    if let Some(path) = std::env::var_os("RINGWAY_BIN") {
+        return Ok(PathBuf::from(path));
+    }
+    // target/PROFILE/deps/TEST: the binary of the same profile is two folders up.
+    let test = std::env::current_exe().expect("a test has a path");
+    let folder = test.parent().and_then(Path::parent).expect("a test lies in target/PROFILE/deps");
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build.args(["build", "--quiet", "-p", "ringway"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    build.env("CARGO_TARGET_DIR", folder.parent().expect("a target folder"));
+    if folder.ends_with("release") {
+        build.arg("--release");
+    }
+    let output = build.output().expect("cargo runs");
+    let built = output.status.success().then(|| folder.join("ringway"));
+    built.ok_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned())
 }
