@@ -54,8 +54,14 @@ pub struct Error {
 }
 
 impl Error {
+    /// Keeps the innermost place. Serde's messages quote values, and one that was substituted may be a secret.
     fn at(mut self, node: &Node) -> Self {
-        self.span.get_or_insert_with(|| node.span.clone());
+        if self.span.is_none() {
+            self.span = Some(node.span.clone());
+            if node.substituted {
+                self.message = "the substituted value does not fit here".to_owned();
+            }
+        }
         self
     }
 }

@@ -3,8 +3,11 @@
 use std::io;
 use std::path::Path;
 
-use crate::load::Loader;
+use crate::definition::Format;
+use crate::load::{Loaded, Loader};
+use crate::node::Source;
 use crate::settings::Settings;
+use crate::settings_file;
 use crate::substitute::Environment;
 
 /// An environment without anything: a fuzzer must not read files.
@@ -20,10 +23,16 @@ impl Environment for Nothing {
     }
 }
 
-/// Reads bytes as definitions; whatever is wrong has a place, and can be shown.
+/// Reads bytes as definitions and as settings; whatever is wrong has a place, and can be shown.
 pub fn definition(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let (apis, problems) = Loader::default().environment(&Nothing).definition("fuzz", text, &Settings::default());
+    let mut loaded = Loaded::default();
+    let source = Source::new("fuzz", text);
+    let settings = settings_file::parse(&source, Format::sniff(text), Path::new(""), &Nothing, &mut loaded);
+    assert!(settings.is_sound() || !loaded.problems.is_empty(), "settings are refused without a reason");
+
+    let (apis, mut problems) = Loader::default().environment(&Nothing).definition("fuzz", text, &Settings::default());
+    problems.append(&mut loaded.problems);
     for problem in &problems {
         assert!(problem.line > 0 && problem.column > 0, "no place: {problem}");
         assert!(!format!("{problem:#}").is_empty() && !problem.coloured().to_string().is_empty());

@@ -163,10 +163,12 @@ pub(crate) fn settle(definition: &mut Node, problems: &mut Vec<Problem>) {
     }
     each_map(definition, "", &mut |entries| {
         respell(entries, "definitionVersion", "4.0.0", "V4");
-        respell(entries, "type", "sync", "PROXY")
-            .into_iter()
-            .chain(respell(entries, "type", "async", "MESSAGE"))
-            .for_each(|problem| problems.push(problem));
+        problems.extend(respell(entries, "type", "sync", "PROXY"));
+        problems.extend(respell(entries, "type", "async", "MESSAGE"));
+    });
+    each_map(definition, "listeners[*].entrypoints[*]", &mut |entries| {
+        problems.extend(respell(entries, "qos", "balanced", "AUTO"));
+        problems.extend(respell(entries, "qos", "at-best", "AUTO"));
     });
     each_map(definition, "plans[*]", &mut |entries| {
         respell(entries, "definitionVersion", "4.0.0", "V4");

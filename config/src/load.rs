@@ -69,18 +69,15 @@ impl<'a> Loader<'a> {
     pub fn load(&self, path: Option<&Path>) -> Loaded {
         let mut loaded = Loaded::default();
         let file = match path {
-            None => Some(SettingsFile::default()),
+            None => SettingsFile::default(),
             Some(path) => {
                 loaded.files.push(path.to_owned());
                 settings_file::read(path, self.environment, &mut loaded)
             }
         };
-        // Definitions are read even if the settings are wrong, so that all problems show at once; only then they are not the ones
-        // that the settings name.
-        if let Some(file) = file {
-            let definitions = self.definitions(&file, &mut loaded);
-            loaded.finish(file.settings, definitions);
-        }
+        // Definitions are read even if the settings are wrong, so that all problems show at once.
+        let definitions = self.definitions(&file, &mut loaded);
+        loaded.finish(file.settings, definitions);
         problem::sort(&mut loaded.problems);
         loaded.files.sort();
         loaded.files.dedup();

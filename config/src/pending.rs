@@ -4,7 +4,7 @@
 //! call, is never left out either: then the API is loaded but not served.
 
 use crate::names;
-use crate::node::Node;
+use crate::node::{Node, Value};
 use crate::problem::Problem;
 use crate::walk::{self, Place};
 
@@ -157,11 +157,22 @@ fn portal(definition: &Node) -> Option<Problem> {
     Some(Problem::warning(first.span, first.pointer.clone(), message))
 }
 
-/// Where a pattern is said with an effect: `false`, an empty text, list or map asks for nothing, nor does what is disabled.
+/// Where a pattern is said with an effect.
 fn said<'n>(definition: &'n Node, pattern: &str) -> Vec<Place<'n>> {
-    let asks = |node: &Node| {
-        let disabled = node.field("enabled").and_then(Node::as_bool) == Some(false);
-        !(disabled || node.is_empty() || node.as_bool() == Some(false) || node.as_str() == Some(""))
-    };
     walk::places(definition, pattern).into_iter().filter(|place| asks(place.node)).collect()
+}
+
+/// Whether a value asks for something: `false`, an empty text, list or map does not, nor does what is disabled.
+fn asks(node: &Node) -> bool {
+    match &node.value {
+        Value::Map(entries) => {
+            node.field("enabled").and_then(Node::as_bool) != Some(false)
+                && entries.iter().any(|entry| asks(&entry.value))
+        }
+        Value::Seq(items) => items.iter().any(asks),
+        Value::String(text) => !text.is_empty() && node.as_bool() != Some(false),
+        Value::Bool(value) => *value,
+        Value::Null => false,
+        Value::Number(_) => true,
+    }
 }

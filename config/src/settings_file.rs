@@ -15,18 +15,32 @@ use crate::{check, decode, schema};
 /// Settings and the tree that they were read from.
 #[derive(Debug, Default)]
 pub(crate) struct SettingsFile {
+    /// The settings. If the file has errors, only its `apis` are as it says, so that the definitions can be checked all the same.
     pub(crate) settings: Settings,
     pub(crate) node: Option<Node>,
+    wrong: bool,
 }
 
-/// Reads a settings file; `None` if it has errors. Paths become relative to its folder.
-pub(crate) fn read(path: &Path, environment: &dyn Environment, loaded: &mut Loaded) -> Option<SettingsFile> {
+impl SettingsFile {
+    /// Whether the settings are what the file says.
+    pub(crate) fn is_sound(&self) -> bool {
+        !self.wrong
+    }
+
+    fn wrong(apis: Vec<PathBuf>, node: Option<Node>) -> Self {
+        // No server is known, so that none can be missing.
+        Self { settings: Settings { apis, servers: Vec::new(), ..Settings::default() }, node, wrong: true }
+    }
+}
+
+/// Reads a settings file. Paths become relative to its folder.
+pub(crate) fn read(path: &Path, environment: &dyn Environment, loaded: &mut Loaded) -> SettingsFile {
     let name = path.display().to_string();
     let text = match files::read(path) {
         Ok(text) => text,
         Err(error) => {
             loaded.problems.push(Problem::of_file(name, format!("cannot be read: {error}")));
-            return None;
+            return SettingsFile::wrong(Vec::new(), None);
         }
     };
     let format = Format::of(path).unwrap_or_else(|| Format::sniff(&text));
@@ -41,15 +55,21 @@ pub(crate) fn parse(
     folder: &Path,
     environment: &dyn Environment,
     loaded: &mut Loaded,
-) -> Option<SettingsFile> {
-    let mut documents = documents(source, format).map_err(|problem| loaded.problems.push(problem)).ok()?;
+) -> SettingsFile {
+    let mut documents = match documents(source, format) {
+        Ok(documents) => documents,
+        Err(problem) => {
+            loaded.problems.push(problem);
+            return SettingsFile::wrong(Vec::new(), None);
+        }
+    };
     let mut node = match (documents.pop(), documents.is_empty()) {
-        (None, _) => return Some(SettingsFile::default()),
+        (None, _) => return SettingsFile::default(),
         (Some(node), true) => node,
         (Some(second), false) => {
             let message = "settings are one document: here begins another";
             loaded.problems.push(Problem::error(&second.span, "", message));
-            return None;
+            return SettingsFile::wrong(Vec::new(), None);
         }
     };
     let mut problems = Vec::new();
@@ -70,7 +90,14 @@ pub(crate) fn parse(
     }
     let wrong = problems.iter().any(Problem::is_error);
     loaded.problems.extend(problems);
-    settings.filter(|_| !wrong).map(|settings| SettingsFile { settings, node: Some(node) })
+    match settings.filter(|_| !wrong) {
+        Some(settings) => SettingsFile { settings, node: Some(node), wrong: false },
+        None => {
+            let apis =
+                node.field("apis").map_or(&[][..], Node::items).iter().map(|path| path.as_text().unwrap_or_default());
+            SettingsFile::wrong(apis.map(|path| relocated(Path::new(path), folder)).collect(), Some(node))
+        }
+    }
 }
 
 /// Whether a file holds settings rather than definitions: by its first keys. A file that cannot be read is neither.
@@ -147,9 +174,19 @@ fn incomplete(certificate: &Certificate) -> Option<&'static str> {
     }
 }
 
+/// A path of a file in `folder`.
+fn relocated(path: &Path, folder: &Path) -> PathBuf {
+    let path = path.strip_prefix(".").unwrap_or(path);
+    match (folder.as_os_str().is_empty(), path.as_os_str().is_empty()) {
+        (true, true) => PathBuf::from("."),
+        (false, true) => folder.to_owned(),
+        _ => folder.join(path),
+    }
+}
+
 /// Makes the paths of files relative to the folder of the settings.
 fn relocate(settings: &mut Settings, folder: &Path) {
-    let relocate = |path: &mut PathBuf| *path = folder.join(&*path);
+    let relocate = |path: &mut PathBuf| *path = relocated(path, folder);
     settings.apis.iter_mut().for_each(relocate);
     for tls in settings.servers.iter_mut().filter_map(|server| server.tls.as_mut()) {
         tls.client_ca.iter_mut().for_each(relocate);
@@ -161,6 +198,7 @@ fn relocate(settings: &mut Settings, folder: &Path) {
         }
     }
     if settings.logging.access.file().is_some() {
-        settings.logging.access.path = folder.join(&settings.logging.access.path).display().to_string();
+        settings.logging.access.path =
+            relocated(Path::new(&settings.logging.access.path), folder).display().to_string();
     }
 }

@@ -70,6 +70,19 @@ fn anything_wrong_gives_no_snapshot() {
 }
 
 #[test]
+fn definitions_are_checked_although_the_settings_are_wrong() {
+    let folder = folder("shrads: 1", &[("a.yaml", api("A", "a"))]);
+    let loaded = load(&folder);
+    assert!(loaded.snapshot.is_none());
+    let found = lines(&folder, &loaded.problems);
+    assert!(found.iter().any(|line| line.starts_with("ringway.yaml:2:1: error: shrads")), "{found:?}");
+    assert!(
+        found.iter().any(|line| line.starts_with("apis/a.yaml:3:43: error: listeners[0].paths[0].path")),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn files_that_are_not_there_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let settings = folder.path().join("ringway.yaml");
@@ -243,5 +256,7 @@ fn the_examples_have_no_problem() {
         let paths: [PathBuf; 1] = [examples.join(example)];
         assert!(paths[0].is_dir());
         assert_eq!(check_paths(&paths), [], "{example}");
+        let snapshot = Loader::default().load(Some(&paths[0].join("ringway.yaml"))).snapshot.unwrap();
+        assert!(snapshot.apis[0].is_served() && snapshot.apis[0].offered_plans().count() == 1, "{example}");
     }
 }

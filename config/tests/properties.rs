@@ -45,6 +45,8 @@ fn stands_right(node: &Node, text: &str) {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn json_comes_back_as_it_was_and_every_node_stands_where_it_says(value in json(), pretty in any::<bool>()) {
         let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.expect("JSON");
@@ -67,6 +69,22 @@ proptest! {
 
     #[test]
     fn nothing_makes_a_panic(text in "[-a-z0-9:{}\\[\\]\",'&*!|>#%@`$?\\\\ \n\t\u{e9}]{0,200}") {
+        ringway_config::fuzz::definition(text.as_bytes());
+    }
+
+    #[test]
+    fn no_damage_makes_a_panic(
+        yaml in any::<bool>(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), "[-a-z0-9:{}\\[\\]\",'&*$ \n]{0,3}"), 1..4),
+    ) {
+        let whole = if yaml { include_str!("fixtures/orders-gateway.yaml") } else { include_str!("fixtures/export.json") };
+        let mut text = whole.to_owned();
+        for (place, with) in damage {
+            let at = place.index(text.len());
+            if text.is_char_boundary(at) && text.is_char_boundary(at + 1) {
+                text.replace_range(at..=at, &with);
+            }
+        }
         ringway_config::fuzz::definition(text.as_bytes());
     }
 

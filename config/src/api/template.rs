@@ -16,8 +16,7 @@ pub struct MediaTemplates(pub Vec<(String, ResponseTemplate)>);
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub struct ResponseTemplate {
-    /// Its status; without one the refusal's own stays. Exports may write it as text.
-    #[serde(default, rename = "status", alias = "statusCode")]
+    /// Its status, 200 to 599; without one the refusal's own stays.
     #[schemars(range(min = 200, max = 599))]
     pub status: Option<u16>,
     /// Its fields.
