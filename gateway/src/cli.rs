@@ -102,7 +102,7 @@ pub enum Format {
 #[derive(Debug, Args)]
 pub struct RunOptions {
     /// The settings. Without it: ringway.yaml of the working directory if there is one, else built-in defaults.
-    #[arg(short, long, value_name = "FILE", env = "RINGWAY_CONFIG")]
+    #[arg(short, long, value_name = "FILE", env = "RINGWAY_CONFIG", hide_env_values = true)]
     pub config: Option<PathBuf>,
 }
 

@@ -3,7 +3,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -62,8 +63,13 @@ impl Lines {
 
 impl Running {
     fn start(folder: &Path, arguments: &[&str]) -> Self {
+        Self::start_with(folder, arguments, &[])
+    }
+
+    fn start_with(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
         command.args(arguments).current_dir(folder).env_remove("RINGWAY_CONFIG").env_remove("NOTIFY_SOCKET");
+        command.envs(environment.iter().copied());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (out, err): (ChildStdout, ChildStderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         Self { child, out: Lines::of(out), err: Lines::of(err) }
@@ -255,4 +261,50 @@ fn a_signal_drains_and_ends_well() {
     assert_eq!(served.ringway.end(), Some(0));
     assert!(TcpStream::connect(&served.gateway).is_err());
     assert!(TcpStream::connect(&served.admin).is_err());
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_what_runs() {
+    // A backend that takes the request and never answers.
+    let backend = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut served = serve();
+    let stuck = answering("").replace("127.0.0.1:9/", &format!("{}/", backend.local_addr().unwrap()));
+    let (before, after) = stuck.split_once("flows:").unwrap();
+    let plans = after.split_once("plans:").unwrap().1;
+    fs::write(served.folder.path().join("apis/hello.yaml"), format!("{before}plans:{plans}")).unwrap();
+    served.ringway.err.wait("reloaded");
+    let mut client = TcpStream::connect(&served.gateway).unwrap();
+    client.write_all(b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let (_kept, _) = backend.accept().unwrap();
+
+    served.ringway.signal(Signal::TERM);
+    served.ringway.err.wait("draining");
+    served.ringway.signal(Signal::INT);
+    served.ringway.err.wait("second signal");
+    assert_eq!(served.ringway.end(), Some(1));
+}
+
+#[test]
+fn a_service_manager_is_told_how_it_stands() {
+    let folder = TempDir::new().unwrap();
+    let name = folder.path().join("notify");
+    let notices = UnixDatagram::bind(&name).unwrap();
+    notices.set_read_timeout(Some(DEADLINE)).unwrap();
+    let notice = || {
+        let mut buffer = [0; 256];
+        let count = notices.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..count]).into_owned()
+    };
+    let mut ringway = Running::start_with(
+        folder.path(),
+        &["demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"],
+        &[("NOTIFY_SOCKET", name.to_str().unwrap())],
+    );
+    assert_eq!(notice(), "READY=1");
+    ringway.signal(Signal::HUP);
+    assert!(notice().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert_eq!(notice(), "READY=1");
+    ringway.signal(Signal::TERM);
+    assert_eq!(notice(), "STOPPING=1");
+    assert_eq!(ringway.end(), Some(0));
 }

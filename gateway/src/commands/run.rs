@@ -101,6 +101,9 @@ fn announce(serving: &Serving, snapshot: &Snapshot) {
     if let Some(address) = &serving.admin {
         tracing::info!(%address, "admin port");
     }
+    if snapshot.apis.is_empty() {
+        tracing::warn!("there is no API: name definitions in `apis` of ringway.yaml");
+    }
     let idle = snapshot.apis.iter().filter(|api| !api.is_served()).count();
     tracing::info!(apis = snapshot.apis.len() - idle, idle, revision = snapshot.revision, "ready");
 }

@@ -11,7 +11,8 @@
 //! | POST | `/reload` | 200 with the new revision, 422 with every problem |
 //! | GET, PUT | `/log-level` | `{"level": "info"}` |
 //!
-//! Every error is a problem document (RFC 9457). Who may call is decided in [`guard`].
+//! Every error of a handler is a problem document (RFC 9457); what is no HTTP request at all is answered 400 or 431 without a body. Who may
+//! call is decided in [`guard`].
 
 mod api;
 mod guard;

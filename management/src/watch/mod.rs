@@ -32,8 +32,6 @@ const QUIET: Duration = Duration::from_millis(200);
 const QUIET_MAX: Duration = Duration::from_secs(2);
 /// How often the stamps are compared while some directory cannot be watched.
 const POLL: Duration = Duration::from_secs(5);
-/// The kernel stamps inodes with a clock that moves once a tick (`CONFIG_HZ` is at least 100).
-const CLOCK_TICK: Duration = Duration::from_millis(10);
 /// Messages that may wait for the thread. An event that finds no room is dropped: one that waits already says *look*.
 const MESSAGES_MAX: usize = 16;
 
@@ -158,8 +156,10 @@ impl Watch {
             // A path that was listed before keeps its stamp, which is older than the read: `look` compares it.
             let stamp = before.get(&path).copied().unwrap_or_else(|| {
                 let stamp = Stamp::of(&path);
-                // A time in the future (a clock that was set back) must not reload again and again.
-                late |= stamp.changed.is_some_and(|changed| changed + CLOCK_TICK > since && changed <= now);
+                // A time in the future (a clock that was set back) must not reload again and again. The kernel stamps inodes with a clock
+                // that lags by up to a tick, so a change in the first milliseconds of a read goes unseen here; allowing for the lag would
+                // reload whenever a gateway starts right after its files were written.
+                late |= stamp.changed.is_some_and(|changed| changed > since && changed <= now);
                 stamp
             });
             self.stamps.insert(path, stamp);
