@@ -289,7 +289,7 @@ fn build_plans(api: &Api, registry: Registry, services: &Services) -> Result<Vec
     for plan in api.offered_plans() {
         let Some(security) = plan.guard() else { continue };
         // A plan whose security is not known is not open: it is not there.
-        let Some(kind) = kind::find(registry.guards, &security) else { continue };
+        let Some(kind) = kind::find(registry.guards, security) else { continue };
         let configuration = plan.security.as_ref().and_then(|security| security.configuration.as_ref());
         let source = Source { configuration, shared: None };
         let guard = (kind.build)(source, services).map_err(|refusal| format!("plan `{}`: {refusal}", plan.name))?;
