@@ -1,6 +1,5 @@
 //! What fuzzers call: any bytes give a definition or problems, in bounded time and memory, and never a panic.
 
-use std::io;
 use std::path::Path;
 
 use crate::definition::Format;
@@ -8,30 +7,18 @@ use crate::load::{Loaded, Loader};
 use crate::node::Source;
 use crate::settings::Settings;
 use crate::settings_file;
-use crate::substitute::Environment;
-
-/// An environment without anything: a fuzzer must not read files.
-struct Nothing;
-
-impl Environment for Nothing {
-    fn variable(&self, _name: &str) -> Option<String> {
-        None
-    }
-
-    fn file(&self, _path: &Path) -> io::Result<String> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-}
+use crate::substitute::NoEnvironment;
 
 /// Reads bytes as definitions and as settings; whatever is wrong has a place, and can be shown.
 pub fn definition(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut loaded = Loaded::default();
     let source = Source::new("fuzz", text);
-    let settings = settings_file::parse(&source, Format::sniff(text), Path::new(""), &Nothing, &mut loaded);
+    let settings = settings_file::parse(&source, Format::sniff(text), Path::new(""), &NoEnvironment, &mut loaded);
     assert!(settings.is_sound() || !loaded.problems.is_empty(), "settings are refused without a reason");
 
-    let (apis, mut problems) = Loader::default().environment(&Nothing).definition("fuzz", text, &Settings::default());
+    let (apis, mut problems) =
+        Loader::default().environment(&NoEnvironment).definition("fuzz", text, &Settings::default());
     problems.append(&mut loaded.problems);
     for problem in &problems {
         assert!(problem.line > 0 && problem.column > 0, "no place: {problem}");

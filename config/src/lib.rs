@@ -50,4 +50,4 @@ pub use problem::{Problem, Severity};
 pub use schema::{schema_of_api, schema_of_ringway};
 pub use settings::Settings;
 pub use snapshot::Snapshot;
-pub use substitute::{Environment, ProcessEnvironment, VALUE_FILE_BYTES_MAX};
+pub use substitute::{Environment, NoEnvironment, ProcessEnvironment, VALUE_FILE_BYTES_MAX};

@@ -96,7 +96,8 @@ impl<'a> Loader<'a> {
         loaded
     }
 
-    /// Reads a definition from a text, as one that was sent rather than found in a file. `name` stands for it in problems.
+    /// Reads the definitions of a text that is no file; `name` stands for it in problems. A text that somebody sent is read with
+    /// [`NoEnvironment`](crate::NoEnvironment): its author must not read what this process may read.
     pub fn definition(&self, name: &str, text: &str, settings: &Settings) -> (Vec<Api>, Vec<Problem>) {
         let source = Source::new(name, text);
         let around = self.around(settings);

@@ -43,6 +43,20 @@ impl Environment for ProcessEnvironment {
     }
 }
 
+/// No variable and no file: for text that somebody sent, who must not read what this process may read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoEnvironment;
+
+impl Environment for NoEnvironment {
+    fn variable(&self, _name: &str) -> Option<String> {
+        None
+    }
+
+    fn file(&self, _path: &Path) -> io::Result<String> {
+        Err(io::Error::other("files cannot be named here"))
+    }
+}
+
 /// What a `${` may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
