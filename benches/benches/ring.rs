@@ -55,7 +55,7 @@ fn cross(count: u64, batch: usize) -> Duration {
     let consuming = thread::spawn(move || {
         let (mut received, mut misses) = (0, 0);
         while received < count {
-            match consumer.pop_batch(batch).map(|payload| black_box(payload[2])).count() {
+            match consumer.pop_batch(batch).inspect(|payload| _ = black_box(payload[2])).count() {
                 0 => relax(&mut misses),
                 popped => received += popped as u64,
             }
