@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// Connections that may wait to be accepted.
-const BACKLOG: i32 = 64;
+pub(super) const BACKLOG: i32 = 64;
 
 /// A bound admin port.
 #[derive(Debug)]

@@ -13,11 +13,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use ringway_config::settings::Listen;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::guard::{Guard, guard};
-use super::listener::{Bound, Listener};
+use super::listener::{BACKLOG, Bound, Listener};
 use super::problem::ProblemDetails;
 use super::{Admin, api};
 
@@ -87,7 +88,7 @@ fn router(admin: Arc<Admin>, address: &Listen) -> Router {
 }
 
 async fn limit_time(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(HANDLER_TIMEOUT, next.run(request)).await {
+    match timeout(HANDLER_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
         Err(_) => ProblemDetails::new(StatusCode::SERVICE_UNAVAILABLE, "this took too long").into_response(),
     }
@@ -108,13 +109,13 @@ async fn problems_only(request: Request, next: Next) -> Response {
     ProblemDetails::new(status, detail).into_response()
 }
 
-async fn accept(listener: Listener, router: Router, mut stopped: watch::Receiver<bool>) {
+async fn accept(listener: Listener, router: Router, stopped: watch::Receiver<bool>) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             biased;
-            () = closing(&mut stopped) => break,
+            () = closing(Some(stopped.clone())) => break,
             // Finished connections are collected as they end, so that the set stays as small as the number that runs.
             Some(_) = connections.join_next() => continue,
             accepted = async {
@@ -124,11 +125,7 @@ async fn accept(listener: Listener, router: Router, mut stopped: watch::Receiver
         };
         match accepted {
             Ok((stream, slot)) => {
-                let connection = connection(stream, router.clone(), stopped.clone());
-                connections.spawn(async move {
-                    connection.await;
-                    drop(slot);
-                });
+                connections.spawn(connection(stream, router.clone(), Some(stopped.clone()), slot.ok()));
             }
             // A client that gave up while it waited (ECONNABORTED) costs no pause, want of descriptors does.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -138,26 +135,36 @@ async fn accept(listener: Listener, router: Router, mut stopped: watch::Receiver
             }
         }
     }
+    // Who has connected already is served once: to close the listener resets what waits in its queue.
+    for _ in 0..BACKLOG {
+        let Ok(Ok(stream)) = timeout(Duration::ZERO, listener.accept()).await else { break };
+        if let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {
+            connections.spawn(connection(stream, router.clone(), None, Some(slot)));
+        }
+    }
     drop(listener);
     while connections.join_next().await.is_some() {}
 }
 
+/// Serves a connection until it ends or the server closes; without `stopped`, one request. Holds its slot for as long.
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
-    mut stopped: watch::Receiver<bool>,
+    stopped: Option<watch::Receiver<bool>>,
+    _slot: Option<OwnedSemaphorePermit>,
 ) {
     let router = router.into_service::<hyper::body::Incoming>();
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES_MAX)
+        .keep_alive(stopped.is_some())
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     tokio::pin!(served);
-    let limited = tokio::time::timeout(CONNECTION_TIMEOUT, async {
+    let limited = timeout(CONNECTION_TIMEOUT, async {
         tokio::select! {
             ended = served.as_mut() => ended,
-            () = closing(&mut stopped) => {
+            () = closing(stopped) => {
                 served.as_mut().graceful_shutdown();
                 served.await
             }
@@ -170,8 +177,11 @@ async fn connection(
     }
 }
 
-/// Waits until the server closes.
-async fn closing(stopped: &mut watch::Receiver<bool>) {
-    // An error says that the server is gone, which comes to the same.
-    let _ = stopped.wait_for(|stopped| *stopped).await;
+/// Waits until the server closes; for ever, if that is nothing to wait for.
+async fn closing(stopped: Option<watch::Receiver<bool>>) {
+    match stopped {
+        // An error says that the server is gone, which comes to the same.
+        Some(mut stopped) => drop(stopped.wait_for(|stopped| *stopped).await),
+        None => std::future::pending().await,
+    }
 }
