@@ -58,9 +58,10 @@ pub async fn call(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched
     let mut stale = false;
     loop {
         let now = stage.local.shard.now();
-        if api.failover.as_ref().is_some_and(|failover| !failover.breaker.admit(now)) {
-            return Err(Fault::new(Cause::CircuitOpen).into());
-        }
+        let leave = match &api.failover {
+            Some(failover) => Some(failover.breaker.admit(now).ok_or(Fault::new(Cause::CircuitOpen))?),
+            None => None,
+        };
         let fresh = attempts > 0 && api.failover.as_ref().is_some_and(|failover| failover.force_next);
         let Some((index, member)) = group.choose(tried, fresh) else {
             return Err(Fault::new(Cause::NoEndpoint).into());
@@ -72,12 +73,14 @@ pub async fn call(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched
 
         let attempt = attempt(stage, desk, chain, matched, &mut held).await;
         let took = stage.local.shard.now().saturating_duration_since(now);
-        if let Some(failover) = &api.failover {
-            match &attempt {
-                Attempt::Served(served) => failover.breaker.ended(is_backends(served.fault), took, now),
-                Attempt::Failed(_, fault) => failover.breaker.ended(is_backends(Some(*fault)), took, now),
-                Attempt::Lost(_) => failover.breaker.abandoned(),
-            }
+        let verdict = match &attempt {
+            Attempt::Served(served) => Some(is_backends(served.fault)),
+            Attempt::Failed(_, fault) => Some(is_backends(Some(*fault))),
+            Attempt::Lost(Stop::Fault(fault)) if is_backends(Some(*fault)) => Some(true),
+            Attempt::Lost(_) => None,
+        };
+        if let (Some(leave), Some(failed)) = (leave, verdict) {
+            leave.ended(failed, took, stage.local.shard.now());
         }
         match attempt {
             Attempt::Served(served) => {
@@ -371,8 +374,7 @@ impl Delivery {
         };
         // The body of an early response's request may or may not come: no further request can be told apart from it.
         let expecting = request.expect_continue && !received;
-        let keep_alive =
-            stage.keep_alive && !stage.local.draining() && framing != Framing::UntilClose && !expecting;
+        let keep_alive = stage.keep_alive && !stage.local.draining() && framing != Framing::UntilClose && !expecting;
         let closing = match (keep_alive, old) {
             (true, false) => Closing::Keep,
             (true, true) => Closing::KeepAlive,

@@ -138,6 +138,7 @@ pub fn warn_of_changes(before: &Settings, after: &Settings) {
         ("servers", bound(before) != bound(after)),
         ("shards", before.shards != after.shards),
         ("driver", before.driver != after.driver),
+        ("admin", before.admin != after.admin),
         ("logging.access", before.logging.access != after.logging.access),
     ];
     for (key, changed) in changes {

@@ -208,6 +208,10 @@ impl ApiSite {
         shard: usize,
     ) -> Result<Self, String> {
         let api = &*shared.api;
+        if !api.is_served() {
+            // Nothing routes to it, and what it names may not exist here.
+            return Ok(Self::idle(shared, shard));
+        }
         let group = build_group(shared, registry, settings, services, shard)?;
         Ok(Self {
             info: Rc::new(ApiInfo { id: api.id.clone(), name: api.name.clone(), version: api.api_version.clone() }),
@@ -220,6 +224,21 @@ impl ApiSite {
             templates: templates(api)?,
             shared: shared.clone(),
         })
+    }
+
+    fn idle(shared: &Arc<ApiShared>, shard: usize) -> Self {
+        let api = &*shared.api;
+        Self {
+            info: Rc::new(ApiInfo { id: api.id.clone(), name: api.name.clone(), version: api.api_version.clone() }),
+            counters: shared.counters.get(shard).cloned().unwrap_or_default(),
+            plans: Vec::new(),
+            entrypoints: Vec::new(),
+            group: None,
+            failover: None,
+            cors: Cors::default(),
+            templates: Templates::default(),
+            shared: shared.clone(),
+        }
     }
 }
 
@@ -307,9 +326,8 @@ fn build_plans(api: &Api, registry: Registry, services: &Services) -> Result<Vec
 }
 
 fn build_flow(scope: Scope, flow: &api::Flow, registry: Registry, services: &Services) -> Result<Option<Flow>, String> {
-    // A condition that cannot be evaluated yet holds for nobody; the check of the definition has warned of it.
-    let conditional = flow.selectors.iter().any(|selector| matches!(selector, api::Selector::Condition(_)));
-    if !flow.enabled || conditional {
+    // Conditions cannot be evaluated yet: an API that has some is not served, so none comes here.
+    if !flow.enabled {
         return Ok(None);
     }
     let selector = match flow.http_selector() {
@@ -328,7 +346,7 @@ fn build_steps(
     takes_part: impl Fn(ringway_contract::Phases) -> bool,
 ) -> Result<Box<[Rc<dyn Policy>]>, String> {
     let mut built = Vec::new();
-    for step in steps.iter().filter(|step| step.enabled && step.condition.is_none()) {
+    for step in steps.iter().filter(|step| step.enabled) {
         let Some(kind) = kind::find(registry.policies, &step.policy) else {
             return Err(format!("policy `{}` is not known", step.policy));
         };

@@ -33,9 +33,9 @@ impl Breaker {
         Self { failures_max, open_for, slow_after, failures: Cell::new(0), state: Cell::new(State::Closed) }
     }
 
-    /// Whether a call may go out now. A caller that gets `true` reports its end by [`Breaker::ended`].
-    pub fn admit(&self, now: Instant) -> bool {
-        match self.state.get() {
+    /// Leave for a call to go out now; `None` while calls are suspended.
+    pub fn admit(&self, now: Instant) -> Option<Leave<'_>> {
+        let admitted = match self.state.get() {
             State::Closed => true,
             State::Open { until } if now < until => false,
             State::Open { .. } | State::HalfOpen { trial: false } => {
@@ -43,11 +43,11 @@ impl Breaker {
                 true
             }
             State::HalfOpen { trial: true } => false,
-        }
+        };
+        admitted.then_some(Leave { breaker: Some(self) })
     }
 
-    /// A call ended after `took`; `failed` tells how.
-    pub fn ended(&self, failed: bool, took: Duration, now: Instant) {
+    fn ended(&self, failed: bool, took: Duration, now: Instant) {
         if !failed && took <= self.slow_after {
             self.failures.set(0);
             self.state.set(State::Closed);
@@ -59,11 +59,29 @@ impl Breaker {
             self.state.set(State::Open { until: now + self.open_for });
         }
     }
+}
 
-    /// A call was given up by its client: it says nothing of the backend, but a trial's place is free again.
-    pub fn abandoned(&self) {
-        if let State::HalfOpen { trial: true } = self.state.get() {
-            self.state.set(State::HalfOpen { trial: false });
+/// Leave for one call. Dropped without a verdict (the client went away, no connection was free), it says nothing of the backend, but a
+/// trial's place is free again.
+pub struct Leave<'a> {
+    breaker: Option<&'a Breaker>,
+}
+
+impl Leave<'_> {
+    /// The call ended after `took`; `failed` tells how.
+    pub fn ended(mut self, failed: bool, took: Duration, now: Instant) {
+        if let Some(breaker) = self.breaker.take() {
+            breaker.ended(failed, took, now);
+        }
+    }
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        if let Some(breaker) = self.breaker
+            && breaker.state.get() == (State::HalfOpen { trial: true })
+        {
+            breaker.state.set(State::HalfOpen { trial: false });
         }
     }
 }
@@ -79,23 +97,27 @@ mod tests {
     fn it_opens_after_failures_in_a_row_and_closes_after_a_good_trial() {
         let start = Instant::now();
         let breaker = Breaker::new(2, Duration::from_secs(10), Duration::from_secs(2));
-        assert!(breaker.admit(start));
-        breaker.ended(true, QUICK, start);
-        breaker.ended(false, QUICK, start);
-        breaker.ended(true, QUICK, start);
-        assert!(breaker.admit(start), "a success in between starts the count anew");
-        breaker.ended(false, SLOW, start);
-        assert!(!breaker.admit(start), "a slow call is a failure");
+        let call = |at, failed, took| match breaker.admit(at) {
+            Some(leave) => {
+                leave.ended(failed, took, at);
+                true
+            }
+            None => false,
+        };
+        assert!(call(start, true, QUICK));
+        assert!(call(start, false, QUICK));
+        assert!(call(start, true, QUICK), "a success in between starts the count anew");
+        assert!(call(start, false, SLOW), "a slow call is a failure");
+        assert!(!call(start, false, QUICK), "two failures in a row open it");
         let later = start + Duration::from_secs(10);
-        assert!(breaker.admit(later));
-        assert!(!breaker.admit(later), "one trial at a time");
-        breaker.ended(true, QUICK, later);
-        assert!(!breaker.admit(later), "a failed trial opens it again");
+        let trial = breaker.admit(later);
+        assert!(trial.is_some());
+        assert!(breaker.admit(later).is_none(), "one trial at a time");
+        drop(trial);
+        assert!(call(later, true, QUICK), "an abandoned trial frees its place");
+        assert!(!call(later, false, QUICK), "a failed trial opens it again");
         let latest = later + Duration::from_secs(10);
-        assert!(breaker.admit(latest));
-        breaker.abandoned();
-        assert!(breaker.admit(latest), "an abandoned trial frees its place");
-        breaker.ended(false, QUICK, latest);
-        assert!(breaker.admit(latest) && breaker.admit(latest));
+        assert!(call(latest, false, QUICK));
+        assert!(breaker.admit(latest).is_some() && breaker.admit(latest).is_some());
     }
 }
