@@ -19,7 +19,9 @@ impl Api {
         let endpoints: Vec<Value> = targets
             .iter()
             .enumerate()
-            .map(|(at, target)| json!({ "name": format!("e{at}"), "type": "http-proxy", "configuration": { "target": target } }))
+            .map(|(at, target)| {
+                json!({ "name": format!("e{at}"), "type": "http-proxy", "inheritConfiguration": true, "configuration": { "target": target } })
+            })
             .collect();
         let name = format!("test{}", path.replace('/', "-"));
         Api {

@@ -57,7 +57,12 @@ impl Gateway {
         let files: Vec<(&str, &str)> = files.iter().map(|(name, api)| (name.as_str(), api.as_str())).collect();
         let servers = if yaml.contains("servers:") { "" } else { "servers: [{ id: http, listen: '{http}' }]\n" };
         let shards = if yaml.contains("shards:") { "" } else { "shards: 1\n" };
-        Gateway::start(&format!("{shards}{servers}{REST}{yaml}"), &files)
+        // The whole suite once more over another driver: `RINGWAY_DRIVER=epoll cargo test ...`.
+        let driver = match std::env::var("RINGWAY_DRIVER") {
+            Ok(driver) if !yaml.contains("driver:") => format!("driver: {driver}\n"),
+            _ => String::new(),
+        };
+        Gateway::start(&format!("{shards}{driver}{servers}{REST}{yaml}"), &files)
     }
 
     /// Starts a gateway in front of one backend, at `/`.

@@ -60,6 +60,11 @@ impl Nginx {
         format!("http://{}", self.address())
     }
 
+    /// Its root: a folder of its own.
+    pub fn folder(&self) -> &Path {
+        self.scratch.path()
+    }
+
     /// Puts a file under its root.
     pub fn file(&self, name: &str, content: &[u8]) {
         std::fs::write(self.scratch.join(name), content).expect("a file in the scratch folder");

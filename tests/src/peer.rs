@@ -117,35 +117,46 @@ impl Peer {
     /// The body that `head` announces, by length, in chunks, or up to the end of the connection for a response.
     #[track_caller]
     pub fn body(&mut self, head: &Head) -> Vec<u8> {
+        self.try_body(head).unwrap_or_else(|| self.fail("the connection ended in the middle of a body"))
+    }
+
+    /// The body that `head` announces; nothing when the connection ends before it is whole.
+    #[track_caller]
+    pub fn try_body(&mut self, head: &Head) -> Option<Vec<u8>> {
         if head.has("transfer-encoding", "chunked") {
-            return self.chunks().0;
+            return self.try_chunks().map(|(body, _)| body);
         }
         if let Some(length) = head.field("content-length") {
-            return self.exactly(length.parse().expect("a length"));
+            return self.try_exactly(length.parse().expect("a length"));
         }
         let bodiless = !head.start.starts_with("HTTP/") || matches!(head.status(), 100..=199 | 204 | 304);
-        if bodiless { Vec::new() } else { self.rest() }
+        Some(if bodiless { Vec::new() } else { self.rest() })
     }
 
     /// A chunked body and its trailers.
     #[track_caller]
     pub fn chunks(&mut self) -> (Vec<u8>, Head) {
+        self.try_chunks().unwrap_or_else(|| self.fail("the connection ended in the middle of a chunked body"))
+    }
+
+    #[track_caller]
+    fn try_chunks(&mut self) -> Option<(Vec<u8>, Head)> {
         let mut body = Vec::new();
         loop {
-            let line = self.until(b"\r\n");
+            let line = self.try_until(b"\r\n")?;
             let size = std::str::from_utf8(&line[..line.len() - 2]).unwrap_or("?").split(';').next().unwrap_or("?");
             let Ok(size) = usize::from_str_radix(size, 16) else { self.fail(&format!("no chunk size: {line:?}")) };
             if size == 0 {
                 break;
             }
-            body.extend_from_slice(&self.exactly(size));
+            body.extend_from_slice(&self.try_exactly(size)?);
             self.expect(b"\r\n");
         }
         let mut trailers = Vec::new();
         loop {
-            let line = self.until(b"\r\n");
+            let line = self.try_until(b"\r\n")?;
             if line == b"\r\n" {
-                return (body, Head::parse(&[b"\r\n", trailers.as_slice()].concat()));
+                return Some((body, Head::parse(&[b"\r\n", trailers.as_slice()].concat())));
             }
             trailers.extend_from_slice(&line);
         }
@@ -162,15 +173,21 @@ impl Peer {
     /// Everything up to and with `mark`.
     #[track_caller]
     pub fn until(&mut self, mark: &[u8]) -> Vec<u8> {
+        let found = self.try_until(mark);
+        found.unwrap_or_else(|| self.fail(&format!("the connection ended before {:?}", String::from_utf8_lossy(mark))))
+    }
+
+    #[track_caller]
+    fn try_until(&mut self, mark: &[u8]) -> Option<Vec<u8>> {
         let mut seen = 0;
         loop {
             let found = self.pending[seen..].windows(mark.len()).position(|window| window == mark);
             if let Some(at) = found {
-                return self.take(seen + at + mark.len());
+                return Some(self.take(seen + at + mark.len()));
             }
             seen = (self.pending.len() + 1).saturating_sub(mark.len());
             if !self.fill() {
-                self.fail(&format!("the connection ended before {:?}", String::from_utf8_lossy(mark)));
+                return None;
             }
         }
     }
@@ -178,12 +195,18 @@ impl Peer {
     /// The next `count` bytes.
     #[track_caller]
     pub fn exactly(&mut self, count: usize) -> Vec<u8> {
+        let taken = self.try_exactly(count);
+        taken.unwrap_or_else(|| self.fail(&format!("the connection ended {} bytes early", count - self.pending.len())))
+    }
+
+    #[track_caller]
+    fn try_exactly(&mut self, count: usize) -> Option<Vec<u8>> {
         while self.pending.len() < count {
             if !self.fill() {
-                self.fail(&format!("the connection ended {} bytes early", count - self.pending.len()));
+                return None;
             }
         }
-        self.take(count)
+        Some(self.take(count))
     }
 
     /// Fails unless exactly `bytes` come next.

@@ -5,10 +5,12 @@
 
 mod admin;
 mod balance;
+mod endpoint;
 mod faults;
 mod forwarding;
 mod framing;
 mod health;
+mod limits;
 mod nginx;
 mod proxy_protocol;
 mod reload;
