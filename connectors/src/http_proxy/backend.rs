@@ -1,8 +1,9 @@
 //! Connecting to a backend: directly or through a proxy, in clear or by TLS.
 
 use std::env;
+use std::fmt::Display;
 use std::io;
-use std::time::Duration;
+use std::net::IpAddr;
 
 use ringway_contract::{Cause, Fault, Refusal, Retry};
 use ringway_net::{Address, DialOptions, HandshakeLimits, Proxy, ProxyKind as Protocol, Stream, dial, tunnel};
@@ -55,36 +56,60 @@ impl Way {
     }
 }
 
-/// A fresh connection.
+/// A fresh connection, within the time that connecting may take: resolving, every address and proxy, and the TLS handshake.
 ///
 /// # Errors
 /// A fault of the backend's side; no byte of a request was sent, so trying elsewhere is safe.
 pub async fn connect(endpoint: &HttpProxy, target: &Target) -> Result<Stream, Fault> {
-    let timeout = Duration::from_millis(endpoint.shared.http.connect_timeout.max(1));
-    let stream = match (&endpoint.way, &target.place) {
+    let slot = endpoint.shard.timers.slot();
+    slot.arm(endpoint.connect_timeout());
+    let connected = slot.guard(establish(endpoint, target)).await;
+    connected.unwrap_or(Err(Fault::new(Cause::BackendConnectTimeout))).map_err(|fault| fault.retry(Retry::Safe))
+}
+
+async fn establish(endpoint: &HttpProxy, target: &Target) -> Result<Stream, Fault> {
+    let timeout = endpoint.connect_timeout();
+    let stream = match (endpoint.way(target), &target.place) {
         (Some(way), Place::Host { name, port }) => {
-            let stream = reach(endpoint, &way.place, timeout).await?;
-            tunnel(stream, &way.proxy, ringway_net::Target::Name(name, *port), timeout).await.map_err(unreachable)?
+            let stream = reach(endpoint, &way.place).await?;
+            let beyond = match name.parse::<IpAddr>() {
+                Ok(address) => ringway_net::Target::Address((address, *port).into()),
+                Err(_) => ringway_net::Target::Name(name, *port),
+            };
+            tunnel(stream, &way.proxy, beyond, timeout).await.map_err(unreachable)?
         }
-        (_, place) => reach(endpoint, place, timeout).await?,
+        (_, place) => reach(endpoint, place).await?,
     };
-    let Some(tls) = endpoint.tls.as_ref().filter(|_| target.tls) else { return Ok(stream) };
+    if !target.tls {
+        return Ok(stream);
+    }
+    let refused = |error: &dyn Display| {
+        tracing::debug!(target = target.authority, %error, "TLS with the backend failed");
+        Fault::new(Cause::BackendTls)
+    };
+    let tls = endpoint.tls().map_err(|error| refused(&error))?;
     let limits = HandshakeLimits { timeout, ..HandshakeLimits::default() };
-    stream.connect_tls(tls, target.server_name(), limits).await.map_err(|error| {
-        tracing::debug!(target = target.authority, %error, "TLS handshake with the backend failed");
-        Fault::new(Cause::BackendTls).retry(Retry::Safe)
+    stream.connect_tls(tls, target.server_name(), limits).await.map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => Fault::new(Cause::BackendConnectTimeout),
+        _ => refused(&error),
     })
 }
 
-async fn reach(endpoint: &HttpProxy, place: &Place, timeout: Duration) -> Result<Stream, Fault> {
-    let options = DialOptions { timeout, ..DialOptions::default() };
+async fn reach(endpoint: &HttpProxy, place: &Place) -> Result<Stream, Fault> {
+    let timeout = endpoint.connect_timeout();
     match place {
-        Place::Unix(path) => dial(&Address::Unix(path.clone()), &options).await.map_err(unreachable),
+        Place::Unix(path) => {
+            let options = DialOptions { timeout, ..DialOptions::default() };
+            dial(&Address::Unix(path.clone()), &options).await.map_err(unreachable)
+        }
         Place::Host { name, port } => {
             let addresses = endpoint.shard.resolver.resolve(name).await.map_err(|error| {
                 tracing::debug!(name, %error, "the backend's name does not resolve");
-                Fault::new(Cause::BackendUnresolved).retry(Retry::Safe)
+                Fault::new(Cause::BackendUnresolved)
             })?;
+            // An address that does not answer leaves the others their share of the time.
+            let share = timeout / u32::try_from(addresses.iter().count()).unwrap_or(u32::MAX).max(1);
+            let options = DialOptions { timeout: share, ..DialOptions::default() };
             let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
             for address in addresses.iter() {
                 match dial(&Address::Tcp((*address, *port).into()), &options).await {
@@ -102,5 +127,6 @@ fn unreachable(error: io::Error) -> Fault {
         io::ErrorKind::TimedOut => Cause::BackendConnectTimeout,
         _ => Cause::BackendUnreachable,
     };
-    Fault::new(cause).retry(Retry::Safe)
+    tracing::debug!(%error, "the backend cannot be reached");
+    Fault::new(cause)
 }

@@ -107,12 +107,7 @@ pub struct SslConfig {
 
 impl Default for SslConfig {
     fn default() -> Self {
-        Self {
-            hostname_verifier: true,
-            trust_all: false,
-            trust_store: Store::default(),
-            key_store: Store::default(),
-        }
+        Self { hostname_verifier: true, trust_all: false, trust_store: Store::default(), key_store: Store::default() }
     }
 }
 

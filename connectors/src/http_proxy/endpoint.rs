@@ -1,34 +1,41 @@
 //! The endpoint, once per shard: what all its lanes share.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use ringway_contract::{Endpoint, HealthRequest, Lane, Pool, Probe, Refusal, Services};
 use ringway_net::{ClientTls, Shard};
-use ringway_wire::{Fields, Limits, ResponseHead};
+use ringway_wire::{Authority, Fields, Known, Limits, ResponseHead};
 
 use super::backend::Way;
-use super::config::{EndpointConfig, SharedConfig};
+use super::config::{EndpointConfig, Header, SharedConfig};
 use super::lane;
-use super::tls;
 use super::target::Target;
+use super::tls;
+
+/// Where the configuration says "for ever", connecting still ends: the kernel itself gives up after about this long.
+const CONNECT_MAX: Duration = Duration::from_secs(120);
 
 /// An HTTP/1.1 backend.
 pub struct HttpProxy {
     /// Where it is.
     pub target: Target,
-    /// TLS, for targets that speak it.
-    pub tls: Option<ClientTls>,
-    /// The proxy on the way to it.
-    pub way: Option<Way>,
     /// Its configuration.
     pub shared: SharedConfig,
+    /// Fields of every request to it.
+    pub headers: Headers,
     /// Heads of responses, used again and again.
     pub responses: Pool<ResponseHead>,
     /// What is asked of a response's head.
     pub limits: Limits,
     /// The shard that this one serves.
     pub shard: Rc<Shard>,
+    /// TLS, once something speaks it.
+    tls: OnceCell<ClientTls>,
+    /// The proxy on the way to targets in clear, and to those by TLS.
+    ways: [Option<Way>; 2],
     /// Shards among which the connections are divided.
     shards: usize,
 }
@@ -38,24 +45,40 @@ impl HttpProxy {
     pub fn new(configuration: EndpointConfig, shared: SharedConfig, services: &Services) -> Result<Self, Refusal> {
         let target = Target::parse(&configuration.target)
             .map_err(|error| Refusal(format!("target `{}`: {error}", configuration.target)))?;
-        let mut probe = Fields::default();
-        for header in &shared.headers {
-            probe
-                .append(&header.name, header.value.as_bytes())
-                .map_err(|error| Refusal(format!("header `{}`: {error}", header.name)))?;
-        }
-        let tls = if target.tls { Some(tls::client(&shared.ssl)?) } else { None };
-        let way = Way::new(&shared.proxy, target.tls)?;
-        Ok(Self {
+        let endpoint = Self {
+            headers: Headers::new(&shared.headers)?,
+            ways: [Way::new(&shared.proxy, false)?, Way::new(&shared.proxy, true)?],
             target,
-            tls,
-            way,
             shared,
             responses: services.responses.clone(),
             limits: services.response_limits.clone(),
             shard: Shard::current(),
+            tls: OnceCell::new(),
             shards: services.shards.max(1),
-        })
+        };
+        if endpoint.target.tls || endpoint.shared.http.follow_redirects {
+            endpoint.tls()?;
+        }
+        Ok(endpoint)
+    }
+
+    /// TLS, as `ssl` has it. Made when the endpoint is built if its target or a redirect may need it; otherwise a health check of
+    /// another URL is what asks first.
+    pub fn tls(&self) -> Result<&ClientTls, Refusal> {
+        match self.tls.get() {
+            Some(tls) => Ok(tls),
+            None => tls::client(&self.shared.ssl).map(|tls| self.tls.get_or_init(|| tls)),
+        }
+    }
+
+    /// The proxy on the way to `target`.
+    pub fn way(&self, target: &Target) -> Option<&Way> {
+        self.ways[usize::from(target.tls)].as_ref()
+    }
+
+    /// The longest that connecting may take, with everything that belongs to it.
+    pub fn connect_timeout(&self) -> Duration {
+        bounded(self.shared.http.connect_timeout).unwrap_or(CONNECT_MAX)
     }
 
     /// The longest silence of the backend; `None` for ever.
@@ -63,7 +86,7 @@ impl HttpProxy {
         bounded(self.shared.http.read_timeout)
     }
 
-    /// The longest silence of a tunnel; `None` for ever.
+    /// The longest silence of a connection whose silence is no failure as such; `None` for ever.
     pub fn idle_timeout(&self) -> Option<Duration> {
         bounded(self.shared.http.idle_timeout)
     }
@@ -88,5 +111,45 @@ impl Endpoint for HttpProxy {
 
     fn probe(self: Rc<Self>, check: Rc<HealthRequest>) -> Probe {
         Box::pin(async move { super::probe::probe(&self, &check).await })
+    }
+}
+
+/// The fields that a definition sets on every request, as bytes. They are written behind the client's, and never put into the
+/// client's head: that one may go to another endpoint afterwards.
+pub struct Headers {
+    /// Names whose lines from the client are removed.
+    pub names: Vec<String>,
+    /// What `Host` says instead of the target's authority.
+    pub host: Option<String>,
+    lines: Vec<u8>,
+}
+
+impl Headers {
+    fn new(headers: &[Header]) -> Result<Self, Refusal> {
+        let mut fields = Fields::new();
+        for Header { name, value } in headers {
+            fields.set(name, value).map_err(|error| Refusal(format!("header `{name}`: {error}")))?;
+        }
+        let host = fields.known(Known::Host).map(|host| String::from_utf8_lossy(host).into_owned());
+        if let Some(host) = &host
+            && Authority::parse(host.as_bytes(), &mut String::new()).is_none()
+        {
+            return Err(Refusal(format!("header `Host`: `{host}` is no host")));
+        }
+        fields.remove_known(Known::Host);
+        let mut lines = BytesMut::new();
+        fields.encode(&mut lines);
+        let names = fields.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
+        Ok(Self { names, host, lines: lines.to_vec() })
+    }
+
+    /// Adds the lines to a head that was encoded to its end.
+    pub fn append_to(&self, out: &mut BytesMut) {
+        const END: &[u8] = b"\r\n";
+        if !self.lines.is_empty() && out.ends_with(END) {
+            out.truncate(out.len() - END.len());
+            out.extend_from_slice(&self.lines);
+            out.extend_from_slice(END);
+        }
     }
 }

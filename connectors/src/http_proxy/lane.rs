@@ -11,21 +11,24 @@
 //! The wait for readability that is armed while the lane idles is the one that the next response ends: an idle connection is
 //! watched at no cost per exchange.
 
-use std::fmt::Write;
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::BytesMut;
-use ringway_contract::{Cause, Chunk, Fault, Frame, LaneEnd, Request, Retry};
-use ringway_net::{Slot, Stream};
-use ringway_ring::Receiver;
-use ringway_wire::{Connection, Framing, Known, RequestHead, TargetParts, chunk};
+use http::Method;
+use ringway_contract::{Cause, Fault, Frame, LaneEnd, Request, Retry};
+use ringway_net::{Peek, Shard, Slot, Stream};
+use ringway_wire::Fields;
 
 use super::backend;
 use super::endpoint::HttpProxy;
-use super::response;
+use super::redirect::{self, Hop};
+use super::request;
+use super::response::{self, Received};
 
 /// Serves exchanges until the connection cannot be used again.
 pub async fn serve(endpoint: Rc<HttpProxy>, mut end: LaneEnd) {
@@ -37,35 +40,57 @@ pub async fn serve(endpoint: Rc<HttpProxy>, mut end: LaneEnd) {
             return;
         }
     };
-    let slots = Slots { read: endpoint.shard.timers.slot(), write: endpoint.shard.timers.slot() };
-    let mut exchange = Exchange { endpoint: &endpoint, stream: &stream, slots: &slots, reused: false, authority: String::new() };
+    let kept = Kept::new(&endpoint.shard);
     let mut first = Some(request);
     loop {
-        let mut readable = pin!(stream.readable());
-        let request = match first.take() {
-            Some(request) => request,
+        kept.idle.set(first.is_none());
+        let mut readable = pin!(stirred(&stream, &kept.idle));
+        let (request, reused) = match first.take() {
+            Some(request) => (request, false),
             None => match next(&mut end, readable.as_mut()).await {
-                Some(request) => request,
+                Some(request) => (request, true),
                 None => break,
             },
         };
+        kept.idle.set(false);
+        let exchange = Exchange::new(&endpoint, &stream, &kept, reused);
         if !exchange.run(&mut end, readable, request).await {
             break;
         }
-        exchange.reused = true;
     }
     stream.abort();
 }
 
-/// What follows a chunk's data.
-const CHUNK_TAIL: &[u8] = b"\r\n";
-
-/// Deadlines of the lane.
-pub struct Slots {
-    /// Of the backend's silence.
+/// What a lane keeps from one exchange to the next.
+pub struct Kept {
+    /// Deadline of what is waited for from the backend.
     pub read: Slot,
-    /// Of its not taking anything.
+    /// Deadline of what the backend shall take.
     pub write: Slot,
+    /// Room for a response's trailers, empty.
+    pub trailers: Cell<Option<Box<Fields>>>,
+    /// Room for the client's `Host`, where it is passed on.
+    pub authority: Cell<String>,
+    /// Whether no exchange is under way.
+    idle: Cell<bool>,
+}
+
+impl Kept {
+    fn new(shard: &Shard) -> Self {
+        let (read, write) = (shard.timers.slot(), shard.timers.slot());
+        Self { read, write, trailers: Cell::default(), authority: Cell::default(), idle: Cell::new(false) }
+    }
+}
+
+/// Ready when the backend has something to say. To an idle lane, TLS records that carry no data say nothing: the session tickets
+/// of TLS 1.3 come when the handshake is over, often on a connection that has become idle meanwhile (RFC 8446 section 4.6.1).
+pub async fn stirred(stream: &Stream, idle: &Cell<bool>) {
+    loop {
+        let failed = stream.readable().await.is_err();
+        if failed || !idle.get() || stream.tls().is_none() || stream.peek() != Peek::Quiet {
+            return;
+        }
+    }
 }
 
 /// Waits for the next exchange; `None` when the backend closed or babbled first.
@@ -84,53 +109,86 @@ async fn next(end: &mut LaneEnd, mut readable: Pin<&mut impl Future>) -> Option<
     .await
 }
 
-/// What an exchange over this lane works with.
+/// Whose move it is: it decides which silence counts against the backend.
+///
+/// ```text
+///             Expect: 100-continue
+///   Continue ────── 100, or data of the body ──────▶ Client ── the whole request was sent ──▶ Backend ── 101 ──▶ Tunnel
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The backend's, to ask for the body.
+    Continue,
+    /// The client's: its body is still to come, and the backend may wait for it. The engine has a deadline of its own for that.
+    Client,
+    /// The backend's.
+    Backend,
+    /// Anybody's.
+    Tunnel,
+}
+
+/// What one request and its response work with.
 pub struct Exchange<'a> {
     /// The endpoint.
     pub endpoint: &'a HttpProxy,
     /// The connection.
     pub stream: &'a Stream,
-    /// The lane's deadlines.
-    pub slots: &'a Slots,
+    /// What the lane keeps.
+    pub kept: &'a Kept,
+    /// Where a redirect has led; `None` for the endpoint's own target.
+    pub hop: Option<&'a Hop>,
+    /// Whether a redirect may be followed.
+    pub follows: Cell<bool>,
+    /// Whose move it is.
+    pub turn: Cell<Turn>,
+    /// The longest silence of the backend.
+    pub silence: Cell<Option<Duration>>,
     /// Whether the connection has served an exchange before.
-    pub reused: bool,
-    /// Room for the client's `Host`, where it is passed on.
-    pub authority: String,
+    reused: bool,
+    /// Why the request was not sent to its end.
+    broken: Cell<Option<Fault>>,
 }
 
-impl Exchange<'_> {
+impl<'a> Exchange<'a> {
+    /// One that goes to the endpoint's own target.
+    pub fn new(endpoint: &'a HttpProxy, stream: &'a Stream, kept: &'a Kept, reused: bool) -> Self {
+        Self {
+            endpoint,
+            stream,
+            kept,
+            hop: None,
+            follows: Cell::new(false),
+            turn: Cell::new(Turn::Backend),
+            silence: Cell::new(endpoint.read_timeout()),
+            reused,
+            broken: Cell::new(None),
+        }
+    }
+
     /// Runs one exchange; `true` when the connection may serve another.
-    async fn run(&mut self, end: &mut LaneEnd, readable: Pin<&mut impl Future>, mut request: Box<Request>) -> bool {
+    async fn run(&self, end: &mut LaneEnd, readable: Pin<&mut impl Future>, mut request: Box<Request>) -> bool {
         let framing = request.head.framing;
         let upgrade = request.head.upgrade;
         let expects = request.head.expect_continue;
         let mut out = self.endpoint.shard.buffers.take();
-        self.encode(&mut request, framing, upgrade, &mut out);
+        request::encode(self, &mut request, &mut out);
         end.send(Frame::Ready).await;
-
-        if framing == Framing::None && !upgrade {
-            // The end of a request without a body is at hand: it was sent with its head.
-            let _ = end.inbox.recv();
-            match self.write(out).await {
-                Ok(out) => self.endpoint.shard.buffers.put(out),
-                Err(fault) => {
-                    end.send(Frame::Fail(request, self.verdict(fault))).await;
-                    return false;
-                }
-            }
-            let received = response::receive(self, &mut end.outbox, readable, request).await;
-            return received.reusable;
+        if !framing.has_content() && !upgrade {
+            return self.run_bodiless(end, readable, request, out).await;
         }
 
         let LaneEnd { inbox, outbox } = end;
-        let sent = std::cell::Cell::new(false);
+        let complete = Cell::new(false);
+        self.turn.set(if expects { Turn::Continue } else { Turn::Client });
         let mut sending = pin!(async {
             if !expects {
                 // A client that has its body at hand gets it into the same segment as the head.
                 pause().await;
             }
-            let done = self.send(inbox, out, framing, upgrade).await.is_ok();
-            sent.set(done);
+            match request::send(self, inbox, out, framing, upgrade).await {
+                Ok(()) => complete.set(true),
+                Err(fault) => self.give_up_sending(fault),
+            }
         });
         let mut receiving = pin!(response::receive(self, outbox, readable, request));
         let mut over = false;
@@ -140,170 +198,85 @@ impl Exchange<'_> {
         })
         .await;
         // After a tunnel, or a response that came before the whole request was sent, the connection is in no known state.
-        received.reusable && sent.get() && !upgrade
+        matches!(received, Received::Done { reusable: true }) && complete.get() && !upgrade
     }
 
-    fn encode(&mut self, request: &mut Request, framing: Framing, upgrade: bool, out: &mut BytesMut) {
-        for header in &self.endpoint.shared.headers {
-            // Refused names and values were refused when the endpoint was built.
-            let _ = request.head.fields.set(&header.name, header.value.as_bytes());
-        }
-        let head = &request.head;
-        let host = if self.endpoint.shared.http.propagate_client_host {
-            authority(head, &mut self.authority);
-            &self.authority
-        } else {
-            &self.endpoint.target.authority
-        };
-        let connection = match (upgrade, self.endpoint.shared.http.keep_alive) {
-            (true, _) => Connection::Upgrade(head.fields.known(Known::Upgrade).unwrap_or_default()),
-            (false, true) => Connection::Keep,
-            (false, false) => Connection::Close,
-        };
-        let target = TargetParts { prefix: &self.endpoint.target.base, path: request.rest(), query: head.query() };
-        head.encode(&target, host, framing, connection, out);
-    }
-
-    /// Writes the head and then what comes over the ring: the body, and after a 101 the tunnel's bytes.
-    async fn send(
+    async fn run_bodiless(
         &self,
-        inbox: &mut Receiver<Frame>,
-        mut out: BytesMut,
-        framing: Framing,
-        upgrade: bool,
-    ) -> Result<(), Fault> {
-        let chunked = framing == Framing::Chunked;
-        let mut body = true;
-        let mut ended = false;
-        let mut granted = 0;
-        loop {
-            let frame = match inbox.recv() {
-                Some(frame) => frame,
-                None => {
-                    if !out.is_empty() {
-                        out = self.write(out).await?;
-                    }
-                    inbox.grant(std::mem::take(&mut granted));
-                    poll_fn(|_| inbox.recv().map_or(Poll::Pending, Poll::Ready)).await
-                }
-            };
-            match frame {
-                Frame::Data(piece) => {
-                    let weight = piece.len();
-                    out = self.append(out, piece, chunked && body).await?;
-                    granted += weight;
-                }
-                Frame::Trailers(trailers) => {
-                    chunk::last(Some(&trailers), &mut out);
-                    ended = true;
-                },
-                Frame::End if body => {
-                    if chunked && !ended {
-                        chunk::last(None, &mut out);
-                    }
-                    if !upgrade {
-                        if !out.is_empty() {
-                            out = self.write(out).await?;
-                        }
-                        self.endpoint.shard.buffers.put(out);
-                        inbox.grant(granted);
-                        return Ok(());
-                    }
-                    body = false;
-                }
-                Frame::End => {
-                    if !out.is_empty() {
-                        out = self.write(out).await?;
-                    }
-                    self.endpoint.shard.buffers.put(out);
-                    inbox.grant(granted);
-                    let _ = self.stream.shutdown().await;
-                    return Ok(());
-                }
-                _ => return Err(Fault::new(Cause::Internal)),
-            }
+        end: &mut LaneEnd,
+        readable: Pin<&mut impl Future>,
+        request: Box<Request>,
+        out: BytesMut,
+    ) -> bool {
+        // As a rule it is at hand: the end of such a request comes together with its head.
+        if !matches!(end.recv().await, Frame::End) {
+            let fault = Fault::new(Cause::Internal).detail("a body that was not announced");
+            end.send(Frame::Fail(request, fault)).await;
+            return false;
+        }
+        self.follows.set(
+            self.endpoint.shared.http.follow_redirects && matches!(request.head.method, Method::GET | Method::HEAD),
+        );
+        request::send_head(self, out).await;
+        match response::receive(self, &mut end.outbox, readable, request).await {
+            Received::Done { reusable } => reusable,
+            // Boxed: a rare case must not make every lane larger.
+            Received::Moved(moved) => Box::pin(redirect::follow(self, &mut end.outbox, moved)).await,
         }
     }
 
-    /// Adds a piece behind `out`; a large one leaves uncopied.
-    async fn append(&self, mut out: BytesMut, piece: Chunk, chunked: bool) -> Result<BytesMut, Fault> {
-        if chunked {
-            chunk::head(piece.len() as u64, &mut out);
-        }
-        let small = out.len() + piece.len() + CHUNK_TAIL.len() <= out.capacity();
-        if small {
-            out.extend_from_slice(piece.as_slice());
-            if let Chunk::Pooled(buffer) = piece {
-                self.endpoint.shard.buffers.put(buffer);
-            }
-            if chunked {
-                out.extend_from_slice(CHUNK_TAIL);
-            }
-            return Ok(out);
-        }
-        let tail: &'static [u8] = if chunked { CHUNK_TAIL } else { b"" };
-        self.arm_write();
-        let written = match piece {
-            Chunk::Pooled(body) => {
-                let written = self.slots.write.guard(self.stream.write_three(out, body, tail)).await;
-                written.map(|(result, (out, body, _))| {
-                    self.endpoint.shard.buffers.put(body);
-                    (result, out)
-                })
-            }
-            Chunk::Shared(body) => {
-                let written = self.slots.write.guard(self.stream.write_three(out, body, tail)).await;
-                written.map(|(result, (out, _, _))| (result, out))
-            }
+    /// Sets the deadline of the wait that begins now.
+    pub fn arm_read(&self) {
+        let silence = match self.turn.get() {
+            Turn::Client => None,
+            Turn::Continue | Turn::Backend => self.silence.get(),
+            Turn::Tunnel => self.endpoint.idle_timeout(),
         };
-        self.written(written)
-    }
-
-    async fn write(&self, out: BytesMut) -> Result<BytesMut, Fault> {
-        self.arm_write();
-        let written = self.slots.write.guard(self.stream.write(out)).await;
-        self.written(written)
-    }
-
-    fn arm_write(&self) {
-        if let Some(timeout) = self.endpoint.idle_timeout() {
-            self.slots.write.arm(timeout);
+        match silence {
+            Some(silence) => self.kept.read.arm(silence),
+            None => self.kept.read.disarm(),
         }
     }
 
-    fn written<E>(&self, written: Result<(std::io::Result<()>, BytesMut), E>) -> Result<BytesMut, Fault> {
-        self.slots.write.disarm();
-        match written {
-            Ok((Ok(()), mut out)) => {
-                out.clear();
-                Ok(out)
-            }
-            Ok((Err(_), _)) => Err(Fault::new(Cause::BackendClosed)),
-            Err(_) => Err(Fault::new(Cause::BackendTimeout)),
+    /// The move passes, from one of those who had it.
+    pub fn pass_turn(&self, from: &[Turn], to: Turn) {
+        if from.contains(&self.turn.get()) {
+            self.turn.set(to);
+            self.arm_read();
         }
     }
 
-    /// A kept connection that fails before any byte of a response was most likely closing when it was used.
+    /// The rest of the request is not sent. That alone does not end the exchange: a backend may answer a request that it does
+    /// not want to read, and close (RFC 9112 section 9.5).
+    pub fn give_up_sending(&self, fault: Fault) {
+        self.broken.set(Some(fault));
+        if fault.cause == Cause::Internal || self.turn.get() == Turn::Tunnel {
+            self.stream.abort();
+        }
+        self.pass_turn(&[Turn::Continue, Turn::Client], Turn::Backend);
+    }
+
+    /// Whether the whole request may have been sent.
+    pub fn is_whole(&self) -> bool {
+        self.broken.get().is_none()
+    }
+
+    /// The fault of a connection that has ended too early.
+    pub fn closed(&self) -> Fault {
+        match self.broken.get() {
+            Some(fault) if fault.cause != Cause::BackendClosed => fault,
+            _ => Fault::new(Cause::BackendClosed),
+        }
+    }
+
+    /// The same before any byte of a response: a kept connection was most likely closing when it was used.
     pub fn verdict(&self, fault: Fault) -> Fault {
         if self.reused && fault.cause == Cause::BackendClosed { fault.retry(Retry::Idempotent) } else { fault }
-    }
-}
-
-/// The client's own name for the host, with the port that it named.
-fn authority(head: &RequestHead, out: &mut String) {
-    out.clear();
-    out.push_str(head.host());
-    if let Some(port) = head.port() {
-        // Writing to a string cannot fail.
-        let _ = write!(out, ":{port}");
     }
 }
 
 /// Lets the other half of the exchange run once.
 async fn pause() {
     let mut paused = false;
-    poll_fn(|_| {
-        if std::mem::replace(&mut paused, true) { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
+    poll_fn(|_| if std::mem::replace(&mut paused, true) { Poll::Ready(()) } else { Poll::Pending }).await;
 }

@@ -4,18 +4,22 @@
 use std::rc::Rc;
 
 use ringway_contract::kind::{Part, decode};
-use ringway_contract::{Coupling, Endpoint, Entrypoint, Kind, Request};
+use ringway_contract::{Coupling, Endpoint, Entrypoint, Kind, Refusal, Request, Services};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 mod backend;
+mod body;
 mod config;
 mod endpoint;
 mod lane;
 mod probe;
+mod redirect;
+mod request;
 mod response;
 mod target;
 mod tls;
+mod tunnel;
 
 pub use config::{EndpointConfig, SharedConfig};
 
@@ -39,9 +43,21 @@ pub static ENDPOINT: Kind<dyn Endpoint> = Kind {
     build: |source, services| {
         let configuration = decode(source.configuration)?;
         let shared = decode(source.shared)?;
-        Ok(Rc::new(endpoint::HttpProxy::new(configuration, shared, services)?))
+        endpoint(configuration, shared, services)
     },
 };
+
+/// The endpoint, from a configuration that was read already. Only on a shard.
+///
+/// # Errors
+/// The configuration says something that cannot be done.
+pub fn endpoint(
+    configuration: EndpointConfig,
+    shared: SharedConfig,
+    services: &Services,
+) -> Result<Rc<dyn Endpoint>, Refusal> {
+    Ok(Rc::new(endpoint::HttpProxy::new(configuration, shared, services)?))
+}
 
 /// The entrypoint has nothing to configure.
 #[derive(Debug, Deserialize, JsonSchema)]

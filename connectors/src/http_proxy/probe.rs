@@ -21,7 +21,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// A fault of the backend's side.
 pub async fn probe(endpoint: &HttpProxy, check: &HealthRequest) -> Result<StatusCode, Fault> {
     let elsewhere = check.target.contains("://").then(|| Target::parse(&check.target)).transpose();
-    let elsewhere = elsewhere.map_err(|_| Fault::new(Cause::BackendUnresolved).detail("the check's URL is not valid"))?;
+    let elsewhere =
+        elsewhere.map_err(|_| Fault::new(Cause::BackendUnresolved).detail("the check's URL is not valid"))?;
     let target = elsewhere.as_ref().unwrap_or(&endpoint.target);
     let path = match elsewhere {
         Some(_) => "",
@@ -49,12 +50,7 @@ pub async fn probe(endpoint: &HttpProxy, check: &HealthRequest) -> Result<Status
     answered.unwrap_or(Err(Fault::new(Cause::BackendTimeout)))
 }
 
-async fn ask(
-    endpoint: &HttpProxy,
-    stream: &Stream,
-    check: &HealthRequest,
-    out: BytesMut,
-) -> Result<StatusCode, Fault> {
+async fn ask(endpoint: &HttpProxy, stream: &Stream, check: &HealthRequest, out: BytesMut) -> Result<StatusCode, Fault> {
     stream.write(out).await.0.map_err(|_| Fault::new(Cause::BackendClosed))?;
     let mut head = ResponseHead::default();
     let mut input = BytesMut::with_capacity(endpoint.limits.head_bytes_max);

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use http::Uri;
+use ringway_wire::Authority;
 
 /// Where a backend is, and what its requests begin with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,27 +64,38 @@ impl Target {
         if uri.query().is_some() {
             return Err("a query in a target is not supported".into());
         }
-        let name = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-        if name.is_empty() {
-            return Err("the target has no host".into());
-        }
-        let usual = if tls { 443 } else { 80 };
-        let port = match authority.port() {
-            Some(port) => port.as_str().parse().map_err(|_| format!("port `{port}` is not between 1 and 65535"))?,
-            None => usual,
+        // Not the port that `Uri` tells: to it, one that is out of range is none.
+        let mut name = String::new();
+        let read = Authority::parse(authority.as_str().as_bytes(), &mut name);
+        let port = match read.map(|read| read.port) {
+            None | Some(Some(0)) => return Err(format!("`{authority}` is no host with a port between 1 and 65535")),
+            Some(port) => port,
         };
+        let name = name.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Ok(Self { base: base_of(uri.path())?, ..Self::of_host(tls, name, port) })
+    }
+
+    /// The root of a host, which is in lower case and, where it is an IPv6 address, without brackets. Without a port it is the
+    /// scheme's own.
+    pub fn of_host(tls: bool, name: String, port: Option<u16>) -> Self {
+        let usual = if tls { 443 } else { 80 };
+        let port = port.unwrap_or(usual);
         let shown = match name.parse::<IpAddr>() {
             Ok(IpAddr::V6(address)) => format!("[{address}]"),
             _ => name.clone(),
         };
         let authority = if port == usual { shown } else { format!("{shown}:{port}") };
-        Ok(Self { tls, place: Place::Host { name, port }, authority, base: base_of(uri.path())? })
+        Self { tls, place: Place::Host { name, port }, authority, base: String::new() }
     }
 }
 
 fn base_of(path: &str) -> Result<String, String> {
     let base = path.trim_end_matches('/');
-    if base.is_empty() || base.starts_with('/') { Ok(base.into()) } else { Err(format!("`{path}` does not begin with /")) }
+    if base.is_empty() || base.starts_with('/') {
+        Ok(base.into())
+    } else {
+        Err(format!("`{path}` does not begin with /"))
+    }
 }
 
 #[cfg(test)]
@@ -116,7 +128,8 @@ mod tests {
             ("http://u:p@b", "user and password"),
             ("http://b/?a=1", "query"),
             ("http://unix:run/a.sock", "absolute"),
-            ("http://b:99999", ""),
+            ("http://b:99999", "between 1 and 65535"),
+            ("http://b:0", "between 1 and 65535"),
         ] {
             let error = Target::parse(text).unwrap_err();
             assert!(error.contains(word), "{text}: {error}");

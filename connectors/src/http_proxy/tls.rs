@@ -85,7 +85,11 @@ fn identity(store: &Store) -> Result<Option<Identity>, Refusal> {
             (_, _, Some(certificate), Some(key)) => {
                 Identity::Pem { certificate: certificate.clone(), key: key.clone() }
             }
-            _ => return Err(Refusal("keyStore of type PEM needs certPath and keyPath, or certContent and keyContent".into())),
+            _ => {
+                return Err(Refusal(
+                    "keyStore of type PEM needs certPath and keyPath, or certContent and keyContent".into(),
+                ));
+            }
         },
         _ => return Err(Refusal("keyStore needs `path` or `content`".into())),
     }))
