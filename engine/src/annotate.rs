@@ -132,7 +132,7 @@ pub fn request(stage: &mut Stage<'_>) {
     if annotations.x_forwarded != Forwarding::Off {
         let keep = trusted || annotations.x_forwarded == Forwarding::Append;
         if client.address.is_some() {
-            chain(&mut head.fields, Known::XForwardedFor, address.bytes(), keep);
+            chain(&mut head.fields, Known::XForwardedFor, "X-Forwarded-For", address.bytes(), keep);
         }
         if !(keep && head.fields.known(Known::XForwardedProto).is_some()) {
             let _ = head.fields.set("X-Forwarded-Proto", proto);
@@ -164,13 +164,13 @@ pub fn request(stage: &mut Stage<'_>) {
         link.push(b";host=\"");
         link.push(host.bytes());
         link.push(b"\"");
-        chain(&mut head.fields, Known::Forwarded, link.bytes(), keep);
+        chain(&mut head.fields, Known::Forwarded, "Forwarded", link.bytes(), keep);
     }
     if !annotations.via.is_empty() {
         let mut link = Text::<128>::new();
         link.push(if head.version == Version::Http10 { b"1.0 " } else { b"1.1 " });
         link.push(annotations.via.as_bytes());
-        chain(&mut head.fields, Known::Via, link.bytes(), true);
+        chain(&mut head.fields, Known::Via, "Via", link.bytes(), true);
     }
     for field in [&annotations.request_id, &annotations.transaction_id] {
         identify(&mut head.fields, field, &local.ids);
@@ -186,7 +186,7 @@ pub fn response(stage: &mut Stage<'_>) {
         let mut link = Text::<128>::new();
         link.push(if response.version == Version::Http10 { b"1.0 " } else { b"1.1 " });
         link.push(annotations.via.as_bytes());
-        chain(&mut response.fields, Known::Via, link.bytes(), true);
+        chain(&mut response.fields, Known::Via, "Via", link.bytes(), true);
     }
     for field in [&annotations.request_id, &annotations.transaction_id] {
         if !field.name.is_empty()
@@ -222,13 +222,13 @@ fn identify(fields: &mut ringway_wire::Fields, field: &IdField, ids: &Ids) {
 }
 
 /// Sets a list field to `link`, behind what is there if `keep` says so.
-fn chain(fields: &mut ringway_wire::Fields, name: Known, link: &[u8], keep: bool) {
-    if !keep || fields.known(name).is_none() {
-        let _ = fields.set(name.name(), link);
+fn chain(fields: &mut ringway_wire::Fields, known: Known, name: &str, link: &[u8], keep: bool) {
+    if !keep || fields.known(known).is_none() {
+        let _ = fields.set(name, link);
         return;
     }
     let mut value = Text::<{ CHAIN_BYTES_MAX + 400 }>::new();
-    for present in fields.known_all(name) {
+    for present in fields.known_all(known) {
         value.push(present);
         value.push(b", ");
     }
@@ -236,7 +236,7 @@ fn chain(fields: &mut ringway_wire::Fields, name: Known, link: &[u8], keep: bool
         value.len = 0;
     }
     value.push(link);
-    let _ = fields.set(name.name(), value.bytes());
+    let _ = fields.set(name, value.bytes());
 }
 
 /// Makes ids: 128 bits in hexadecimal, unique over shards and restarts. The first half is random per shard and start, the second

@@ -7,7 +7,7 @@ mod annotate;
 mod body;
 mod call;
 mod carriage;
-mod chain;
+pub mod chain;
 mod compile;
 mod connection;
 mod cors;
