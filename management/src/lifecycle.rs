@@ -10,12 +10,14 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use ringway_config::Snapshot;
 use ringway_contract::control::DataPlane;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::admin::{Admin, AdminServer, Bound};
 use crate::logging::LogLevel;
@@ -121,7 +123,9 @@ impl ControlPlane {
             if let Some(server) = &server {
                 server.close();
             }
-            let drain = tokio::task::spawn_blocking(move || plane.drain(limit));
+            // A thread of its own: those of the runtime may all be waiting for the data plane.
+            let (drained, drain) = oneshot::channel();
+            thread::Builder::new().name("ringway-drain".into()).spawn(move || drained.send(plane.drain(limit)))?;
             let ending = tokio::select! {
                 cut = drain => Ending::Drained { cut: cut.map_err(io::Error::other)? },
                 _ = self.terminate.recv() => Ending::Interrupted,

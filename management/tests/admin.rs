@@ -98,6 +98,23 @@ fn it_is_ready_while_every_shard_serves_and_not_when_it_drains() {
 }
 
 #[test]
+fn while_a_snapshot_is_published_the_last_answer_about_readiness_holds() {
+    let served = Served::new();
+    assert_eq!(served.get("/health/ready").0, 200);
+    let publishing = served.plane.publishing.lock().unwrap();
+    assert_eq!(served.get("/health/ready").0, 200);
+    assert_eq!(served.get("/health/live").0, 200);
+    // More probes than may ask the data plane at once.
+    thread::scope(|scope| {
+        let probes: Vec<_> = (0..20).map(|_| scope.spawn(|| served.get("/health/ready").0)).collect();
+        let answers: Vec<_> = probes.into_iter().map(|probe| probe.join().unwrap()).collect();
+        assert!(answers.iter().all(|status| *status == 200), "{answers:?}");
+    });
+    drop(publishing);
+    assert_eq!(served.get("/shards").0, 200);
+}
+
+#[test]
 fn metrics_are_those_of_the_data_plane_and_its_own() {
     let served = Served::new();
     let (status, head, body) = served.get("/metrics");

@@ -1,6 +1,6 @@
 //! The handlers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json;
 use axum::body::Bytes;
@@ -9,7 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{Router, get, post};
 use ringway_config::Problem;
-use ringway_contract::control::{ApiState, State as PlaneState};
+use ringway_contract::control::{ApiState, DataPlane, State as PlaneState};
 use serde::{Deserialize, Serialize};
 
 use super::problem::ProblemDetails;
@@ -37,18 +37,39 @@ async fn live() -> Json<Health> {
 }
 
 async fn ready(State(admin): Shared) -> Response {
-    let state = admin.plane.state();
-    let health = Health::of(reasons(&state, admin.draining()), state.revision);
+    // While a snapshot is published the data plane may not answer, and serves all the same: the last answer still holds.
+    let (reasons, revision) = match admin.ask_soon(DataPlane::state).await {
+        Some(state) => admin.ready.keep(&state),
+        None => admin.ready.again(),
+    };
+    let health = match admin.draining() {
+        true => Health::of(vec!["the gateway is draining".to_owned()], revision),
+        false => Health::of(reasons, revision),
+    };
     let status = if health.reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     if status.is_success() { Json(health).into_response() } else { health.into_problem().into_response() }
 }
 
-/// Why the gateway should not be sent requests. Empty when it should.
-fn reasons(state: &PlaneState, draining: bool) -> Vec<String> {
-    let mut reasons = Vec::new();
-    if draining {
-        reasons.push("the gateway is draining".to_owned());
+/// What `/health/ready` answered last: the reasons against, and the revision.
+#[derive(Default)]
+pub(super) struct LastAnswer(Mutex<Option<(Vec<String>, u64)>>);
+
+impl LastAnswer {
+    fn keep(&self, state: &PlaneState) -> (Vec<String>, u64) {
+        let answer = (reasons(state), state.revision);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer.clone());
+        answer
     }
+
+    fn again(&self) -> (Vec<String>, u64) {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        last.unwrap_or_else(|| (vec!["the data plane does not answer".to_owned()], 0))
+    }
+}
+
+/// Why the gateway should not be sent requests. Empty when it should.
+fn reasons(state: &PlaneState) -> Vec<String> {
+    let mut reasons = Vec::new();
     if state.revision == 0 {
         reasons.push("no snapshot is published yet".to_owned());
     }
@@ -90,24 +111,36 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-async fn metrics(State(admin): Shared) -> Response {
-    let mut text = String::new();
-    admin.plane.metrics(&mut text);
+async fn metrics(State(admin): Shared) -> Answer<Response> {
+    let asked = admin.ask(|plane| {
+        let mut text = String::new();
+        plane.metrics(&mut text);
+        text
+    });
+    let mut text = asked.await.ok_or_else(failed)?;
     metrics::append(&mut text, admin.reloader.figures());
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 
-async fn apis(State(admin): Shared) -> Json<Vec<ApiState>> {
-    Json(admin.plane.state().apis)
+async fn apis(State(admin): Shared) -> Answer<Json<Vec<ApiState>>> {
+    let state = admin.ask(DataPlane::state).await.ok_or_else(failed)?;
+    Ok(Json(state.apis))
 }
 
 async fn api(State(admin): Shared, Path(id): Path<String>) -> Answer<Json<ApiState>> {
-    let found = admin.plane.state().apis.into_iter().find(|api| api.id == id);
+    let state = admin.ask(DataPlane::state).await.ok_or_else(failed)?;
+    let found = state.apis.into_iter().find(|api| api.id == id);
     found.map(Json).ok_or_else(|| ProblemDetails::new(StatusCode::NOT_FOUND, "no API with this id is deployed"))
 }
 
-async fn shards(State(admin): Shared) -> Response {
-    Json(admin.plane.state().shards).into_response()
+async fn shards(State(admin): Shared) -> Answer<Response> {
+    let state = admin.ask(DataPlane::state).await.ok_or_else(failed)?;
+    Ok(Json(state.shards).into_response())
+}
+
+/// The data plane's answer is missing because the call panicked: a defect.
+fn failed() -> ProblemDetails {
+    ProblemDetails::new(StatusCode::INTERNAL_SERVER_ERROR, "the data plane could not answer")
 }
 
 async fn config(State(admin): Shared) -> Answer<Response> {

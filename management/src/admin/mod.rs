@@ -23,8 +23,12 @@ mod server;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use ringway_contract::control::DataPlane;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 pub use self::guard::ADMIN_HEADER;
 pub use self::listener::{Bound, bind};
@@ -32,21 +36,32 @@ pub use self::server::AdminServer;
 use crate::logging::LogLevel;
 use crate::reload::Reloader;
 
+/// Calls to the data plane at once. One may wait for as long as a snapshot is being published.
+const PLANE_CALLS_MAX: usize = 8;
+/// How long a question about readiness waits for the data plane before the last answer is given again: probes have a second.
+const READY_WAIT: Duration = Duration::from_millis(500);
+
 /// What the handlers look at.
 pub struct Admin {
-    /// The data plane.
-    pub plane: Arc<dyn DataPlane>,
-    /// The one that reloads.
-    pub reloader: Reloader,
-    /// The log's level; `None` when the embedder installed a log of its own.
-    pub level: Option<LogLevel>,
+    plane: Arc<dyn DataPlane>,
+    reloader: Reloader,
+    level: Option<LogLevel>,
     draining: AtomicBool,
+    calls: Arc<Semaphore>,
+    ready: api::LastAnswer,
 }
 
 impl Admin {
-    /// The handlers' view of a gateway that serves.
+    /// The handlers' view of a gateway that serves. Without a `level` the log is somebody else's.
     pub fn new(plane: Arc<dyn DataPlane>, reloader: Reloader, level: Option<LogLevel>) -> Self {
-        Self { plane, reloader, level, draining: AtomicBool::new(false) }
+        Self {
+            plane,
+            reloader,
+            level,
+            draining: AtomicBool::new(false),
+            calls: Arc::new(Semaphore::new(PLANE_CALLS_MAX)),
+            ready: api::LastAnswer::default(),
+        }
     }
 
     /// From now on the gateway is not ready.
@@ -56,5 +71,23 @@ impl Admin {
 
     fn draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Asks the data plane away from the control plane's own thread, which must go on answering and hearing signals. `None` when the call
+    /// panicked.
+    async fn ask<T: Send + 'static>(&self, call: impl FnOnce(&dyn DataPlane) -> T + Send + 'static) -> Option<T> {
+        let permit = Arc::clone(&self.calls).acquire_owned().await.ok()?;
+        let plane = Arc::clone(&self.plane);
+        let call = spawn_blocking(move || {
+            let answer = call(&*plane);
+            drop(permit);
+            answer
+        });
+        call.await.ok()
+    }
+
+    /// The same for a question that must not wait: `None` when there is no answer yet.
+    async fn ask_soon<T: Send + 'static>(&self, call: impl FnOnce(&dyn DataPlane) -> T + Send + 'static) -> Option<T> {
+        timeout(READY_WAIT, self.ask(call)).await.ok().flatten()
     }
 }

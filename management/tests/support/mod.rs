@@ -22,6 +22,8 @@ pub struct FakePlane {
     pub revision: AtomicU64,
     pub refusal: Mutex<Option<String>>,
     pub drained: AtomicU64,
+    /// While held, nothing is told of the state.
+    pub publishing: Mutex<()>,
     /// While closed, a publish (and a drain) waits.
     pub gate: Gate,
 }
@@ -60,6 +62,7 @@ impl DataPlane for FakePlane {
     }
 
     fn state(&self) -> State {
+        let _published = self.publishing.lock().unwrap();
         let revision = self.revision.load(Ordering::SeqCst);
         State {
             revision,
