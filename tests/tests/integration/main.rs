@@ -6,6 +6,7 @@
 mod admin;
 mod balance;
 mod endpoint;
+mod examples;
 mod faults;
 mod forwarding;
 mod framing;

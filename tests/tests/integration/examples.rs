@@ -1,0 +1,64 @@
+//! Every example serves as its README says.
+
+use std::fs;
+use std::path::PathBuf;
+
+use ringway_tests::{Backend, Client, Gateway};
+
+fn example(file: &str) -> String {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    fs::read_to_string(root.join(file)).expect("the example is there")
+}
+
+/// A gateway with one example, whose backends are `backend`.
+fn serving(file: &str, backend: &Backend) -> Gateway {
+    let mut text = example(file);
+    for place in [
+        "${BACKEND:-http://127.0.0.1:9000}",
+        "${BACKEND_SMALL:-http://127.0.0.1:9001}",
+        "${BACKEND_SPARE:-http://127.0.0.1:9002}",
+    ] {
+        text = text.replace(place, &backend.target());
+    }
+    let name = file.rsplit('/').next().expect("a file name");
+    Gateway::start(
+        "shards: 1\nservers: [{ id: http, listen: '{http}' }]\nadmin: { listen: '{admin}' }\napis: ['{dir}/apis']\n",
+        &[(name, &text)],
+    )
+}
+
+#[test]
+fn http_proxy() {
+    let backend = Backend::ok("echoed");
+    let gateway = serving("http-proxy/api.yaml", &backend);
+    let (head, body) = gateway.get("/echo/hello?a=b");
+    assert_eq!((head.status(), body.as_slice()), (200, &b"echoed"[..]));
+    assert_eq!(backend.only().0.target(), "/hello?a=b");
+    assert_eq!(gateway.get("/elsewhere").0.status(), 404);
+}
+
+#[test]
+fn load_balancing() {
+    let backend = Backend::ok("item");
+    let gateway = serving("load-balancing/api.yaml", &backend);
+    for _ in 0..4 {
+        assert_eq!(gateway.get("/catalogue/").0.status(), 200);
+    }
+    let sent = |endpoint: &str| gateway.metric("ringway_endpoint_exchanges_total", &[&format!("catalogue/{endpoint}")]);
+    assert_eq!((sent("large"), sent("small"), sent("spare")), (3.0, 1.0, 0.0));
+}
+
+#[test]
+fn orders() {
+    let backend = Backend::ok("order");
+    let gateway = serving("orders/orders.json", &backend);
+    let (head, body) = Client::get(gateway.http(), "api.example.test", "/orders/17");
+    assert_eq!((head.status(), body.as_slice()), (200, &b"order"[..]));
+    assert_eq!(Client::get(gateway.http(), "other.example.test", "/orders/17").0.status(), 404);
+    let (preflight, _) = Client::ask(
+        gateway.http(),
+        "OPTIONS /orders/17 HTTP/1.1\r\nHost: api.example.test\r\nOrigin: https://app.example.test\r\n\
+         Access-Control-Request-Method: GET\r\nConnection: close\r\n\r\n",
+    );
+    assert_eq!(preflight.field("access-control-allow-origin"), Some("https://app.example.test"));
+}
