@@ -208,7 +208,7 @@ const CASES: &[Case] = &[
 fn conversations() {
     on_each(|_| async {
         for case in CASES {
-            let run = backend(move |host| vec![script(case, host)]);
+            let run = backend(|host| script(case, host));
             let shared = format!(r#"{{"http": {}}}"#, case.http);
             let mut engine = Engine::new(&endpoint(&run.url(), &shared).unwrap());
             let frames = engine.exchange(case.head, case.body).await;

@@ -159,6 +159,13 @@ struct Own {
     target: Target,
 }
 
+impl Drop for Own {
+    /// Now, and not when the runtime comes to it.
+    fn drop(&mut self) {
+        self.stream.abort();
+    }
+}
+
 /// Follows a redirect, and those after it, until a response is the client's. `true` when the lane's own connection may serve
 /// another exchange.
 pub async fn follow(lane: &Exchange<'_>, outbox: &mut Sender<Frame>, moved: Box<Moved>) -> bool {

@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -16,6 +16,8 @@ use super::{PATIENCE, pattern};
 pub enum Does {
     /// Reads exactly this.
     Hears(String),
+    /// Reads one byte, of those that no text has.
+    HearsByte(u8),
     /// Reads so many bytes of the pattern.
     HearsBulk(usize),
     Says(String),
@@ -23,12 +25,14 @@ pub enum Does {
     SaysBulk(usize),
     /// Ends its writing side.
     Ends,
-    /// Closes at once, with a reset.
-    Resets,
     /// Reads until the gateway leaves, by an end or a reset.
     Waits,
     /// Waits until the test says so.
     Until(Receiver<()>),
+    /// Tells the test that it got here.
+    Tells(Sender<()>),
+    /// Changes its TLS keys: a record without data.
+    Rekeys,
 }
 
 pub fn hears(text: &str) -> Does {
@@ -42,17 +46,15 @@ pub fn says(text: &str) -> Does {
 /// A connection as a script sees it.
 pub trait Line: Read + Write {
     fn end(&mut self);
-    fn reset(&mut self);
+
+    fn rekey(&mut self) {
+        unreachable!("only TLS has keys");
+    }
 }
 
 impl Line for TcpStream {
     fn end(&mut self) {
         self.shutdown(Shutdown::Write).unwrap();
-    }
-
-    fn reset(&mut self) {
-        // What is unread makes of the close a reset; a script that wants one leaves something unread.
-        self.shutdown(Shutdown::Read).ok();
     }
 }
 
@@ -60,8 +62,6 @@ impl Line for UnixStream {
     fn end(&mut self) {
         self.shutdown(Shutdown::Write).unwrap();
     }
-
-    fn reset(&mut self) {}
 }
 
 impl Line for StreamOwned<ServerConnection, TcpStream> {
@@ -70,7 +70,10 @@ impl Line for StreamOwned<ServerConnection, TcpStream> {
         self.flush().unwrap();
     }
 
-    fn reset(&mut self) {}
+    fn rekey(&mut self) {
+        self.conn.refresh_traffic_keys().unwrap();
+        self.flush().unwrap();
+    }
 }
 
 /// A backend under way; `done` waits for it and passes its panic on.
@@ -80,11 +83,6 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// `host:port`.
-    pub fn host(&self) -> String {
-        self.address.to_string()
-    }
-
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -96,36 +94,56 @@ impl Backend {
     }
 }
 
-/// A listener whose script is made once its address is known: one list of steps per connection.
-pub fn backend(script: impl FnOnce(&str) -> Vec<Vec<Does>> + Send + 'static) -> Backend {
-    serve(script, |stream| stream)
+/// A port that listens already, so that scripts can name it.
+pub struct Bound(TcpListener);
+
+impl Bound {
+    pub fn new() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    /// `host:port`.
+    pub fn host(&self) -> String {
+        self.0.local_addr().unwrap().to_string()
+    }
+
+    /// Plays a list of steps for each connection, one connection after another.
+    pub fn play(self, scripts: Vec<Vec<Does>>) -> Backend {
+        self.serve(scripts, |stream| stream)
+    }
+
+    /// The same behind TLS.
+    pub fn play_tls(self, config: ServerConfig, scripts: Vec<Vec<Does>>) -> Backend {
+        let config = Arc::new(config);
+        self.serve(scripts, move |stream| {
+            StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream)
+        })
+    }
+
+    fn serve<L: Line>(
+        self,
+        scripts: Vec<Vec<Does>>,
+        wrap: impl Fn(TcpStream) -> L + Send + 'static,
+    ) -> Backend {
+        let address = self.0.local_addr().unwrap();
+        let thread = thread::spawn(move || {
+            for steps in scripts {
+                let (stream, _) = self.0.accept().unwrap();
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                stream.set_write_timeout(Some(PATIENCE)).unwrap();
+                stream.set_nodelay(true).unwrap();
+                play(&mut wrap(stream), steps);
+            }
+        });
+        Backend { address, thread }
+    }
 }
 
-/// The same behind TLS.
-pub fn tls_backend(
-    config: ServerConfig,
-    script: impl FnOnce(&str) -> Vec<Vec<Does>> + Send + 'static,
-) -> Backend {
-    let config = Arc::new(config);
-    serve(script, move |stream| StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream))
-}
-
-fn serve<L: Line>(
-    script: impl FnOnce(&str) -> Vec<Vec<Does>> + Send + 'static,
-    wrap: impl Fn(TcpStream) -> L + Send + 'static,
-) -> Backend {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let thread = thread::spawn(move || {
-        for steps in script(&address.to_string()) {
-            let (stream, _) = listener.accept().unwrap();
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            stream.set_write_timeout(Some(PATIENCE)).unwrap();
-            stream.set_nodelay(true).unwrap();
-            play(&mut wrap(stream), steps);
-        }
-    });
-    Backend { address, thread }
+/// A backend for one connection, whose script is made from its `host:port`.
+pub fn backend(script: impl FnOnce(&str) -> Vec<Does>) -> Backend {
+    let bound = Bound::new();
+    let steps = script(&bound.host());
+    bound.play(vec![steps])
 }
 
 /// A backend on a Unix socket, for one connection.
@@ -142,19 +160,25 @@ pub fn play(line: &mut impl Line, steps: Vec<Does>) {
     for step in steps {
         match step {
             Does::Hears(text) => hear(line, &text),
-            Does::HearsBulk(bytes) => hear(line, &pattern(bytes)),
+            Does::HearsByte(byte) => {
+                let mut heard = [0];
+                line.read_exact(&mut heard).unwrap();
+                assert_eq!(heard, [byte]);
+            }
+            Does::HearsBulk(bytes) => hear(line, pattern(bytes)),
             Does::Says(text) => {
                 line.write_all(text.as_bytes()).unwrap();
                 line.flush().unwrap();
             }
             Does::SaysBulk(bytes) => line.write_all(pattern(bytes).as_bytes()).unwrap(),
             Does::Ends => line.end(),
-            Does::Resets => return line.reset(),
             Does::Waits => {
                 let mut rest = Vec::new();
                 let _ = line.read_to_end(&mut rest);
             }
             Does::Until(signal) => signal.recv_timeout(PATIENCE).unwrap(),
+            Does::Tells(test) => test.send(()).unwrap(),
+            Does::Rekeys => line.rekey(),
         }
     }
 }
@@ -168,5 +192,7 @@ fn hear(line: &mut impl Line, text: &str) {
             other => panic!("{other:?} after {:?} instead of {text:?}", String::from_utf8_lossy(&heard)),
         }
     }
-    assert_eq!(String::from_utf8_lossy(&heard), text);
+    // Not by `assert_eq` alone: of megabytes it would print megabytes.
+    assert!(heard == text.as_bytes() || text.len() > 10_000, "{:?} instead of {text:?}", String::from_utf8_lossy(&heard));
+    assert!(heard == text.as_bytes(), "other bytes than the pattern's");
 }

@@ -5,7 +5,9 @@ pub mod backend;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
+use std::sync::OnceLock;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -45,10 +47,14 @@ pub fn endpoint(target: &str, shared: &str) -> Result<Rc<dyn Endpoint>, Refusal>
     http_proxy::endpoint(configuration, shared, &Services { shards: 1, ..Services::default() })
 }
 
-/// Bytes that are different everywhere, and all letters.
-pub fn pattern(count: usize) -> String {
-    (0..count).map(|index| char::from(b'a' + ((index * 7 + index / 251) % 26) as u8)).collect()
+/// Letters that are different everywhere; at most [`PATTERN_BYTES_MAX`].
+pub fn pattern(bytes: usize) -> &'static str {
+    static PATTERN: OnceLock<String> = OnceLock::new();
+    let letter = |index: usize| char::from(b'a' + ((index * 7 + index / 251) % 26) as u8);
+    &PATTERN.get_or_init(|| (0..PATTERN_BYTES_MAX).map(letter).collect())[..bytes]
 }
+
+const PATTERN_BYTES_MAX: usize = 10_000_000;
 
 /// What the client does behind the head of its request.
 #[derive(Clone, Copy, Debug)]
@@ -65,34 +71,58 @@ pub enum Sends {
 /// One lane, as the engine holds it.
 pub struct Engine {
     lane: Lane,
+    /// What is still to be sent.
+    pub steps: VecDeque<Sends>,
     /// What has come, in words.
     pub heard: Vec<String>,
     /// The last request that came back.
     pub request: Option<Box<Request>>,
+    /// A client that takes nothing.
+    pub is_stalled: bool,
 }
 
 impl Engine {
     pub fn new(endpoint: &Rc<dyn Endpoint>) -> Self {
-        Self { lane: Rc::clone(endpoint).lane(), heard: Vec::new(), request: None }
+        let lane = Rc::clone(endpoint).lane();
+        Self { lane, steps: VecDeque::new(), heard: Vec::new(), request: None, is_stalled: false }
     }
 
-    /// Runs one exchange and says what frames came, consecutive data as one. `""` sends nothing but the head and its end.
+    /// Runs one exchange and says what frames came, consecutive data as one.
     pub async fn exchange(&mut self, head: &str, body: &[Sends]) -> Vec<String> {
-        self.heard.clear();
-        let shard = Shard::current();
-        let slot = shard.timers.slot();
-        slot.arm(PATIENCE);
-        let mut steps: VecDeque<Sends> = body.iter().copied().collect();
+        self.begin(head, body);
+        self.finish().await
+    }
+
+    /// Opens an exchange. A body goes out once there is a connection.
+    pub fn begin(&mut self, head: &str, body: &[Sends]) {
         let request = request(head);
         let bodiless = request.head.framing == Framing::None && !request.head.upgrade;
+        self.heard.clear();
+        self.steps = body.iter().copied().collect();
         self.push(Frame::Open(request));
         if bodiless {
             self.push(Frame::End);
         }
-        let done = slot.guard(poll_fn(|cx| self.turn(&mut steps, cx))).await;
-        assert!(done.is_ok(), "{head:?} hangs after {:?}", self.heard);
-        // What is still to be said belongs to no further exchange.
+    }
+
+    /// Runs it to its end.
+    pub async fn finish(&mut self) -> Vec<String> {
+        let slot = Shard::current().timers.slot();
+        slot.arm(PATIENCE);
+        let done = slot.guard(poll_fn(|cx| self.turn(cx))).await;
+        assert!(done.is_ok(), "the exchange hangs after {:?}", self.heard);
         std::mem::take(&mut self.heard)
+    }
+
+    /// Runs it until something else has happened. It must not end before.
+    pub async fn run_until<T>(&mut self, happened: impl Future<Output = T>) -> T {
+        let mut happened = pin!(happened);
+        poll_fn(|cx| {
+            let over = self.turn(cx).is_ready();
+            assert!(!over, "the exchange is over: {:?}", self.heard);
+            happened.as_mut().poll(cx)
+        })
+        .await
     }
 
     /// Waits until the lane has ended.
@@ -113,12 +143,12 @@ impl Engine {
         assert!(self.lane.outbox.send(frame, weight).is_ok(), "a fresh link has room");
     }
 
-    fn turn(&mut self, steps: &mut VecDeque<Sends>, cx: &mut Context<'_>) -> Poll<()> {
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let moves = (self.lane.inbox.moves(), self.lane.outbox.moves(), steps.len());
-            self.send(steps);
+            let moves = (self.lane.inbox.moves(), self.lane.outbox.moves(), self.steps.len());
+            self.send();
             let ended = self.lane.poll(cx).is_ready();
-            while let Some(frame) = self.lane.inbox.recv() {
+            while let Some(frame) = self.next() {
                 self.lane.inbox.grant(frame.weight());
                 if self.hear(frame) {
                     return Poll::Ready(());
@@ -128,25 +158,25 @@ impl Engine {
                 self.heard.push("ended".to_owned());
                 return Poll::Ready(());
             }
-            if moves == (self.lane.inbox.moves(), self.lane.outbox.moves(), steps.len()) {
+            if moves == (self.lane.inbox.moves(), self.lane.outbox.moves(), self.steps.len()) {
                 return Poll::Pending;
             }
         }
     }
 
     /// Pushes what there is room for, once there is a connection.
-    fn send(&mut self, steps: &mut VecDeque<Sends>) {
-        while let Some(step) = steps.front().filter(|_| !self.heard.is_empty()) {
+    fn send(&mut self) {
+        while let Some(step) = self.steps.front().filter(|_| !self.heard.is_empty()) {
             let frame = match step {
                 Sends::After(word) => {
                     if !self.heard.iter().any(|heard| heard.starts_with(word)) {
                         return;
                     }
-                    steps.pop_front();
+                    self.steps.pop_front();
                     continue;
                 }
                 Sends::Data(text) => Frame::Data(Chunk::Shared(Bytes::from_static(text.as_bytes()))),
-                Sends::Bulk(bytes) => Frame::Data(Chunk::Shared(Bytes::from(pattern(*bytes)))),
+                Sends::Bulk(bytes) => Frame::Data(Chunk::Shared(Bytes::from_static(pattern(*bytes).as_bytes()))),
                 Sends::Trailers(name, value) => {
                     let mut fields = Fields::new();
                     fields.append(name, value).unwrap();
@@ -158,8 +188,12 @@ impl Engine {
             if self.lane.outbox.send(frame, weight).is_err() {
                 return;
             }
-            steps.pop_front();
+            self.steps.pop_front();
         }
+    }
+
+    fn next(&mut self) -> Option<Frame> {
+        if self.is_stalled { None } else { self.lane.inbox.recv() }
     }
 
     /// Notes a frame; `true` when it is the last one.
