@@ -46,8 +46,7 @@ const UPGRADED: Step = Hears("GET /a HTTP/1.1|Host: $H|Connection: upgrade|Upgra
 const HELLO: &[Sends] = &[Sends::Data("hello"), Sends::End];
 const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols|Connection: upgrade|Upgrade: WebSocket||";
 
-const PLAIN: Case =
-    Case { name: "", http: "{}", head: GET, body: &[], backend: &[], frames: &[], kept: false };
+const PLAIN: Case = Case { name: "", http: "{}", head: GET, body: &[], backend: &[], frames: &[], kept: false };
 
 #[rustfmt::skip]
 const CASES: &[Case] = &[
@@ -221,7 +220,7 @@ fn conversations() {
             } else {
                 engine.ended().await;
             }
-            run.done();
+            run.done().await;
         }
     });
 }

@@ -39,7 +39,7 @@ fn exchanges_follow_one_another_over_one_connection() {
             let posted = engine.exchange(POST, &[Sends::Data("hi"), Sends::End]).await;
             assert_eq!(posted, ["ready", "reply 200 Chunked", "data ok", "end"]);
         }
-        backend.done();
+        backend.done().await;
     });
 }
 
@@ -50,7 +50,7 @@ fn a_backend_that_closes_an_idle_connection_ends_the_lane() {
         let mut engine = Engine::new(&endpoint(&backend.url(), "{}").unwrap());
         assert_eq!(engine.exchange(GET, &[]).await, FRAMES);
         engine.ended().await;
-        backend.done();
+        backend.done().await;
     });
 }
 
@@ -64,7 +64,7 @@ fn a_backend_that_talks_unasked_ends_the_lane() {
         assert!(engine.is_fit());
         go.send(()).unwrap();
         engine.ended().await;
-        backend.done();
+        backend.done().await;
     });
 }
 
@@ -78,7 +78,7 @@ fn a_kept_connection_that_closes_before_any_answer_may_be_tried_again() {
             assert_eq!(engine.exchange(GET, &[]).await, FRAMES);
             let frames = engine.exchange(GET, &[]).await;
             assert_eq!(frames.last(), Some(&format!("fail GATEWAY_BACKEND_CLOSED {verdict}")), "{said:?}");
-            backend.done();
+            backend.done().await;
         });
     }
 }
@@ -90,7 +90,8 @@ fn a_kept_connection_that_is_only_silent_may_not() {
         let mut engine = Engine::new(&endpoint(&backend.url(), r#"{"http": {"readTimeout": 200}}"#).unwrap());
         assert_eq!(engine.exchange(GET, &[]).await, FRAMES);
         assert_eq!(engine.exchange(GET, &[]).await, ["ready", "fail GATEWAY_BACKEND_TIMEOUT Never"]);
-        backend.done();
+        engine.ended().await;
+        backend.done().await;
     });
 }
 
@@ -122,7 +123,7 @@ fn large_bodies_go_through_in_both_directions() {
         let frames = engine.exchange(&head, &[Sends::Bulk(BYTES), Sends::End]).await;
         assert_eq!(frames[1], format!("reply 200 Length({BYTES})"));
         assert!(frames[2].strip_prefix("data ") == Some(pattern(BYTES)), "the same bytes");
-        backend.done();
+        backend.done().await;
     });
 }
 
@@ -141,7 +142,7 @@ fn a_slow_upload_is_not_the_backends_silence() {
         engine.run_until(passed(400)).await;
         assert_eq!(engine.heard, ["ready"]);
         drop(engine);
-        backend.done();
+        backend.done().await;
     });
 }
 
@@ -164,7 +165,8 @@ fn a_tunnel_in_which_the_client_talks_is_not_idle() {
         engine.run_until(passed(1200)).await;
         assert_eq!(engine.heard, ["ready", "reply 101 None"]);
         assert_eq!(engine.finish().await, ["ready", "reply 101 None", "abort GATEWAY_BACKEND_TIMEOUT"]);
-        backend.done();
+        engine.ended().await;
+        backend.done().await;
     });
 }
 
@@ -192,7 +194,7 @@ fn a_backend_that_does_not_read_stops_the_client() {
         assert!(engine.steps.len() > 1, "the lane has swallowed everything");
         go.send(()).unwrap();
         assert_eq!(engine.finish().await, FRAMES);
-        backend.done();
+        backend.done().await;
     });
 }
 
@@ -216,7 +218,7 @@ fn a_client_that_does_not_read_stops_the_backend() {
         let frames = engine.finish().await;
         assert_eq!(frames[2].len(), "data ".len() + MUCH * MEBIBYTE);
         assert_eq!(frames[3], "end");
-        backend.done();
+        backend.done().await;
     });
 }
 

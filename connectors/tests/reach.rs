@@ -67,7 +67,7 @@ fn the_endpoints_own_fields_replace_the_clients() {
             let backend = backend(|host| vec![hears(&heard.replace("$H", host)), says(OK)]);
             let mut engine = Engine::new(&endpoint(&backend.url(), shared).unwrap());
             assert_eq!(engine.exchange(head, &[]).await, FRAMES, "{shared}");
-            backend.done();
+            backend.done().await;
         }
     });
 }
@@ -116,7 +116,7 @@ fn through_an_http_proxy() {
         });
         let mut engine = Engine::new(&behind(&proxy, "HTTP", Some("user")));
         assert_eq!(engine.exchange(GET, &[]).await, FRAMES);
-        proxy.done();
+        proxy.done().await;
     });
 }
 
@@ -136,7 +136,7 @@ fn through_a_socks_proxy() {
         });
         let mut engine = Engine::new(&behind(&proxy, "SOCKS5", None));
         assert_eq!(engine.exchange(GET, &[]).await, FRAMES);
-        proxy.done();
+        proxy.done().await;
     });
 }
 
@@ -149,7 +149,7 @@ fn a_proxy_that_refuses_leaves_the_request_free_to_go_elsewhere() {
         });
         let mut engine = Engine::new(&behind(&proxy, "HTTP", None));
         assert_eq!(engine.exchange(GET, &[]).await, ["fail GATEWAY_CLIENT_CONNECTION_ERROR Safe"]);
-        proxy.done();
+        proxy.done().await;
     });
 }
 
@@ -215,7 +215,7 @@ fn tls_believes_whom_it_is_told_to() {
             } else {
                 assert_eq!(frames, ["fail GATEWAY_CLIENT_TLS_ERROR Safe"], "{shared}");
             }
-            backend.done();
+            backend.done().await;
         }
     });
 }
@@ -241,7 +241,7 @@ fn records_without_data_do_not_end_an_idle_lane() {
             assert!(engine.is_fit(), "the lane took a record without data for babble");
         }
         assert_eq!(engine.exchange(GET, &[]).await, FRAMES);
-        backend.done();
+        backend.done().await;
     });
 }
 
@@ -259,7 +259,7 @@ fn a_tls_body_without_an_end_was_cut() {
             let mut engine = Engine::new(&endpoint(&https(&backend), &shared).unwrap());
             let frames = engine.exchange(GET, &[]).await;
             assert_eq!(frames, ["ready", "reply 200 UntilClose", "data ok", last]);
-            backend.done();
+            backend.done().await;
         }
     });
 }
@@ -270,10 +270,8 @@ fn a_redirect_may_lead_from_clear_to_tls() {
         let authority = Authority::new(&["127.0.0.1"]);
         let secure = Bound::new();
         let there = secure.host();
-        let secure = secure.play_tls(
-            authority.server,
-            vec![vec![hears(&format!("GET /b HTTP/1.1|Host: {there}||")), says(OK)]],
-        );
+        let secure =
+            secure.play_tls(authority.server, vec![vec![hears(&format!("GET /b HTTP/1.1|Host: {there}||")), says(OK)]]);
         let plain = backend(|host| {
             vec![got(host), says(&format!("HTTP/1.1 302 Found|Location: https://{there}/b|Content-Length: 0||"))]
         });
@@ -281,8 +279,8 @@ fn a_redirect_may_lead_from_clear_to_tls() {
         shared["http"] = json!({ "followRedirects": true });
         let mut engine = Engine::new(&endpoint(&plain.url(), &shared.to_string()).unwrap());
         assert_eq!(engine.exchange(GET, &[]).await, FRAMES);
-        plain.done();
-        secure.done();
+        plain.done().await;
+        secure.done().await;
     });
 }
 
@@ -297,6 +295,6 @@ fn a_handshake_that_never_ends_is_a_connect_timeout() {
         while Shard::current().sockets() > 0 {
             yield_now().await;
         }
-        backend.done();
+        backend.done().await;
     });
 }

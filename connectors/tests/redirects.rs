@@ -23,8 +23,7 @@ const FOLLOWED: &[&str] = &["ready", "reply 200 Length(2)", "data ok", "end"];
 const RELAYED: &[&str] = &["ready", "reply 302 Length(0)", "end"];
 const OK: &str = "HTTP/1.1 200 OK|Content-Length: 2||ok";
 const GOT: &str = "GET /v1/a HTTP/1.1|Host: $A|Key: own||";
-const PLAIN: Case =
-    Case { name: "", head: "GET /a HTTP/1.1|Host: x", body: &[], a: &[], b: &[], frames: FOLLOWED };
+const PLAIN: Case = Case { name: "", head: "GET /a HTTP/1.1|Host: x", body: &[], a: &[], b: &[], frames: FOLLOWED };
 
 /// A redirect to `$location`, and what is heard of it at home.
 macro_rules! home {
@@ -167,8 +166,8 @@ fn redirects() {
             let request = engine.request.take().expect("the request comes back");
             assert_eq!(request.head.path(), "/a", "{}: what the client asked is not changed", case.name);
             assert_eq!(request.head.fields.get("key"), None, "{}: the endpoint's own fields stay its own", case.name);
-            a.done();
-            b.done();
+            a.done().await;
+            b.done().await;
         }
     });
 }
@@ -194,7 +193,7 @@ fn the_eleventh_redirect_is_the_clients_and_the_lane_lives_on() {
         let mut engine = Engine::new(&endpoint(&backend.url(), r#"{"http": {"followRedirects": true}}"#).unwrap());
         assert_eq!(engine.exchange("GET /0 HTTP/1.1|Host: x", &[]).await, RELAYED);
         assert_eq!(engine.exchange("GET /again HTTP/1.1|Host: x", &[]).await, ["ready", "reply 204 None", "end"]);
-        backend.done();
+        backend.done().await;
     });
 }
 
@@ -218,9 +217,9 @@ fn the_lane_keeps_its_own_connection_while_a_redirect_leads_elsewhere() {
         let mut engine = Engine::new(&endpoint(&a.url(), r#"{"http": {"followRedirects": true}}"#).unwrap());
         let frames = engine.exchange("GET /a HTTP/1.1|Host: x", &[]).await;
         assert_eq!(frames.iter().find_map(|frame| frame.strip_prefix("data ")), Some(pattern(300_000)));
-        b.done();
+        b.done().await;
         assert_eq!(engine.exchange("GET /again HTTP/1.1|Host: x", &[]).await, ["ready", "reply 204 None", "end"]);
-        a.done();
+        a.done().await;
     });
 }
 
@@ -237,7 +236,7 @@ fn by_the_name_that_the_client_used_the_backend_is_itself() {
         let shared = r#"{"http": {"followRedirects": true, "propagateClientHost": true}}"#;
         let mut engine = Engine::new(&endpoint(&backend.url(), shared).unwrap());
         assert_eq!(engine.exchange("GET /a HTTP/1.1|Host: api.example", &[]).await, FOLLOWED);
-        backend.done();
+        backend.done().await;
     });
 }
 
@@ -252,6 +251,6 @@ fn redirects_are_the_clients_unless_they_are_asked_to_be_followed() {
         ]]);
         let mut engine = Engine::new(&endpoint(&backend.url(), "{}").unwrap());
         assert_eq!(engine.exchange("GET /a HTTP/1.1|Host: x", &[]).await, RELAYED);
-        backend.done();
+        backend.done().await;
     });
 }

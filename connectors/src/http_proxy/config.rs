@@ -22,7 +22,9 @@ pub struct SharedConfig {
     pub ssl: SslConfig,
     /// A proxy between the gateway and the backend.
     pub proxy: ProxyConfig,
-    /// Fields set on every request to the backend; one of the same name is replaced.
+    /// Fields set on every request to the backend, instead of all that the client sent of the same name; of two with one name the last
+    /// counts. `Host` is set, too. Those of framing and connection (`Content-Length`, `Transfer-Encoding`, `Connection`, `Upgrade`, …)
+    /// are the gateway's own and have no effect.
     pub headers: Vec<Header>,
 }
 
@@ -30,21 +32,26 @@ pub struct SharedConfig {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct HttpConfig {
-    /// Version of HTTP. `HTTP_2` is not spoken yet: such a backend is called by HTTP/1.1, with a warning.
+    /// Version of HTTP. `HTTP_2` is not spoken yet: such a backend is called by HTTP/1.1.
     pub version: Version,
-    /// For `HTTP_2`: whether to upgrade from HTTP/1.1. Not acted on yet.
+    /// For `HTTP_2`: whether to upgrade from HTTP/1.1. Accepted for compatibility, not acted on.
     pub clear_text_upgrade: bool,
-    /// Whether connections are kept for further requests.
+    /// Whether connections are kept for further requests. If not, requests say `Connection: close`.
     pub keep_alive: bool,
     /// How long an idle connection is kept, in milliseconds.
     pub keep_alive_timeout: u64,
-    /// The longest that connecting may take, the TLS handshake included, in milliseconds.
+    /// The longest that connecting may take in milliseconds, with everything that belongs to it: resolving the name, trying its addresses
+    /// (each gets an equal share), the proxy, the TLS handshake. 0: two minutes.
     pub connect_timeout: u64,
-    /// The longest that the backend may stay silent while a response is awaited, in milliseconds. 0: for ever.
+    /// The longest that the backend may stay silent, in milliseconds, once the whole request was sent (or its head, where the client waits
+    /// for a 100): before the response and within it. Each byte starts it anew; while the client is the slow one it stands still. Event
+    /// streams have `idleTimeout` instead. 0: for ever.
     pub read_timeout: u64,
-    /// The longest that a connection may stay without a byte in either direction, tunnels included, in milliseconds. 0: for ever.
+    /// The longest, in milliseconds, that a tunnel may stay without a byte in either direction, and an event stream (`text/event-stream`)
+    /// without a byte; and that the backend may take nothing of a request: the rest of that is then not sent, and the backend has
+    /// `readTimeout` to answer. 0: for ever.
     pub idle_timeout: u64,
-    /// Not acted on: requests of one connection are sent one after another, because a lost response would be nobody's.
+    /// Accepted for compatibility, not acted on: requests of one connection are sent one after another, because a lost response would be nobody's.
     pub pipelining: bool,
     /// Accepted for compatibility. Content codings pass through untouched in either case.
     pub use_compression: bool,
@@ -52,9 +59,13 @@ pub struct HttpConfig {
     pub propagate_client_accept_encoding: bool,
     /// Whether the backend sees the client's `Host` instead of its own.
     pub propagate_client_host: bool,
-    /// Whether redirects of GET and HEAD requests are followed by the gateway, at most 10 in a row.
+    /// Whether the gateway itself follows redirects (301, 302, 303, 307, 308) of GET and HEAD requests without a body, at most 10 in a row;
+    /// the next one goes to the client. Another origin (scheme, host or port) is reached over a connection of its own and gets neither
+    /// `Authorization`, `Cookie`, `Proxy-Authorization`, `X-Api-Key`, `X-Gravitee-Api-Key` nor the fields of `headers`. Only for backends
+    /// that are trusted: they choose where the gateway connects to.
     pub follow_redirects: bool,
-    /// Most connections to the backend. They are divided among the shards; each has at least one.
+    /// Most connections to the backend. They are divided among the shards; each has at least one. A redirect that is followed elsewhere
+    /// has at most one more at a time.
     #[schemars(range(min = 1))]
     pub max_concurrent_connections: usize,
 }
@@ -162,7 +173,8 @@ pub enum StoreKind {
 pub struct ProxyConfig {
     /// Whether it is used.
     pub enabled: bool,
-    /// Whether the environment's `HTTP_PROXY` / `HTTPS_PROXY` names it instead of `host` and `port`.
+    /// Whether the environment's `HTTP_PROXY` (for `http` targets) or `HTTPS_PROXY` (for `https`), also in small letters, names it instead
+    /// of `host` and `port`. It is taken for an HTTP proxy without a user; `NO_PROXY` is not looked at. Unset: no proxy.
     pub use_system_proxy: bool,
     /// Protocol of the proxy.
     #[serde(rename = "type")]

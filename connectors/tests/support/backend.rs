@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
+use ringway_net::yield_now;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::{PATIENCE, pattern};
@@ -87,7 +88,11 @@ impl Backend {
         format!("http://{}", self.address)
     }
 
-    pub fn done(self) {
+    /// The shard goes on meanwhile: it has connections to close.
+    pub async fn done(self) {
+        while !self.thread.is_finished() {
+            yield_now().await;
+        }
         if let Err(panic) = self.thread.join() {
             std::panic::resume_unwind(panic);
         }
@@ -115,16 +120,10 @@ impl Bound {
     /// The same behind TLS.
     pub fn play_tls(self, config: ServerConfig, scripts: Vec<Vec<Does>>) -> Backend {
         let config = Arc::new(config);
-        self.serve(scripts, move |stream| {
-            StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream)
-        })
+        self.serve(scripts, move |stream| StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream))
     }
 
-    fn serve<L: Line>(
-        self,
-        scripts: Vec<Vec<Does>>,
-        wrap: impl Fn(TcpStream) -> L + Send + 'static,
-    ) -> Backend {
+    fn serve<L: Line>(self, scripts: Vec<Vec<Does>>, wrap: impl Fn(TcpStream) -> L + Send + 'static) -> Backend {
         let address = self.0.local_addr().unwrap();
         let thread = thread::spawn(move || {
             for steps in scripts {
@@ -193,6 +192,10 @@ fn hear(line: &mut impl Line, text: &str) {
         }
     }
     // Not by `assert_eq` alone: of megabytes it would print megabytes.
-    assert!(heard == text.as_bytes() || text.len() > 10_000, "{:?} instead of {text:?}", String::from_utf8_lossy(&heard));
+    assert!(
+        heard == text.as_bytes() || text.len() > 10_000,
+        "{:?} instead of {text:?}",
+        String::from_utf8_lossy(&heard)
+    );
     assert!(heard == text.as_bytes(), "other bytes than the pattern's");
 }

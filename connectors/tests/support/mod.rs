@@ -33,7 +33,7 @@ where
     for driver in drivers {
         let main = main.clone();
         let options = ShardOptions { driver: *driver, ..ShardOptions::new(0) };
-        let thread = run_shard(options, move |shard| main(shard));
+        let thread = run_shard(options, main);
         if let Err(panic) = thread.unwrap().join() {
             std::panic::resume_unwind(panic);
         }
