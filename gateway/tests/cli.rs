@@ -219,6 +219,19 @@ fn settings_are_checked_with_what_they_name() {
 }
 
 #[test]
+fn what_a_gateway_would_not_start_with_is_a_problem() {
+    let tls = "servers: [{ id: a, listen: '127.0.0.1:0', tls: { certificates: [{ cert: a.pem, key: a.key }] } }]\n";
+    for (settings, wrong) in [("logging: { level: loud }\n", "`loud` is no log level"), (tls, "a.key cannot be read")] {
+        let folder = folder(&[("ringway.yaml", settings), ("a.pem", "")]);
+        for path in ["ringway.yaml", "."] {
+            let said = ringway_in(folder.path(), &["check", path]);
+            assert_eq!(said.code, 1, "{settings}");
+            assert!(said.err.contains("ringway.yaml: error:") && said.err.contains(wrong), "{}", said.err);
+        }
+    }
+}
+
+#[test]
 fn what_is_not_there_is_a_problem() {
     let said = ringway(&["check", "nowhere.yaml"]);
     assert_eq!(said.code, 1);

@@ -136,6 +136,14 @@ where
     Ok((subscriber, LogLevel { handle: Arc::new(handle) }))
 }
 
+/// Whether a filter would be taken.
+///
+/// # Errors
+/// Why not.
+pub fn check(filter: &str) -> Result<(), LevelError> {
+    parse(filter).map(drop)
+}
+
 fn parse(filter: &str) -> Result<EnvFilter, LevelError> {
     if filter.len() > FILTER_BYTES_MAX {
         return Err(LevelError::TooLong);

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 
 use crate::logging::LogLevel;
 use crate::service::ServiceManager;
-use crate::source::Source;
+use crate::source::{Source, certificates};
 use crate::watch::FileWatch;
 
 /// Requests that may wait for one reload. More are refused: the admin port's connections are fewer anyway.
@@ -277,13 +277,7 @@ fn follow(level: &LogLevel, before: &Snapshot, now: &Snapshot) {
 
 /// The files that were read, and those of the servers' certificates, which the data plane reads.
 fn with_certificates(mut files: Vec<PathBuf>, settings: &Settings) -> Vec<PathBuf> {
-    for tls in settings.servers.iter().filter_map(|server| server.tls.as_ref()) {
-        files.extend(tls.client_ca.clone());
-        for certificate in &tls.certificates {
-            let paths = [&certificate.cert, &certificate.key, &certificate.pkcs12];
-            files.extend(paths.into_iter().flatten().cloned());
-        }
-    }
+    files.extend(certificates(settings));
     files
 }
 

@@ -21,7 +21,7 @@ use crate::output::Output;
 use crate::registry::registry;
 
 /// What is read when no file is named.
-const SETTINGS: &str = "ringway.yaml";
+pub const SETTINGS: &str = "ringway.yaml";
 
 /// Serves what a settings file says.
 pub fn run(options: &RunOptions, output: &Output) -> Outcome {
