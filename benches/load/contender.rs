@@ -239,16 +239,16 @@ logging: {{ level: warn, access: {{ enabled: false }} }}
         Setup::Routes => (0..ROUTES).map(|route| format!("/r{route}/")).collect(),
         _ => vec!["/".to_owned()],
     };
-    for (number, path) in paths.iter().enumerate() {
-        stage.folder.write(&format!("{name}-apis/{number}.json"), &api(number, path, &target));
-    }
+    stage.folder.write(&format!("{name}-apis/load.json"), &api(&paths, &target));
     start(&stage.folder, name, 1, binary, &["run", "--config", &stage.path(&format!("{name}.yaml"))])
 }
 
-fn api(number: usize, path: &str, target: &str) -> String {
+/// One API with all the paths, because an API has connections of its own: 10,000 of them would measure pools instead of routes.
+fn api(paths: &[String], target: &str) -> String {
+    let paths: Vec<serde_json::Value> = paths.iter().map(|path| serde_json::json!({ "path": path })).collect();
     serde_json::json!({
-        "definitionVersion": "V4", "type": "PROXY", "name": format!("load-{number}"), "apiVersion": "1",
-        "listeners": [{ "type": "HTTP", "paths": [{ "path": path }], "entrypoints": [{ "type": "http-proxy" }] }],
+        "definitionVersion": "V4", "type": "PROXY", "name": "load", "apiVersion": "1",
+        "listeners": [{ "type": "HTTP", "paths": paths, "entrypoints": [{ "type": "http-proxy" }] }],
         "endpointGroups": [{
             "name": "backend", "type": "http-proxy",
             "sharedConfiguration": { "http": {
