@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use ringway_contract::Exchange;
-use ringway_wire::{Known, Version};
+use ringway_wire::{Known, Version, date};
 
 use crate::exchange::Stage;
 
@@ -194,6 +194,10 @@ pub fn response(stage: &mut Stage<'_>) {
         {
             let _ = response.fields.set(&field.name, id);
         }
+    }
+    // RFC 9110 section 6.6.1: who forwards a response without a date gives it one.
+    if !response.fields.contains("date") {
+        let _ = response.fields.set("Date", date::imf_fixdate(stage.local.shard.unix_ms() / 1000));
     }
     if !annotations.server.is_empty() {
         let _ = response.fields.set("Server", &annotations.server);

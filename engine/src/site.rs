@@ -1,5 +1,6 @@
 //! What a shard serves: routes, plans, chains and groups, compiled from the snapshot, swapped whole, never changed.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use ringway_config::api::{self, Api};
 use ringway_config::{Settings, Snapshot};
 use ringway_contract::kind::{self, Registry};
 use ringway_contract::{ApiInfo, Entrypoint, Policy, Services, Source};
-use ringway_net::spawn;
+use ringway_net::{spawn, yield_now};
 use ringway_wire::{Limits, RequestHead};
 
 use crate::annotate::Annotations;
@@ -149,29 +150,33 @@ pub struct Found<'a> {
 }
 
 impl Site {
-    /// Builds the site of a shard. APIs whose definition has not changed are taken over from `before`, with their connections.
+    /// Builds the site of a shard, a few APIs at a time: in between, the shard serves. APIs whose definition has not changed are taken
+    /// over from `before`, with their connections.
     ///
     /// # Errors
     /// An extension refuses its configuration: which API, which part, and why.
-    pub fn build(
+    pub async fn build(
         deployment: Deployment,
         before: Option<&Rc<Site>>,
         services: &Services,
         shard: usize,
     ) -> Result<Self, String> {
         let settings = &deployment.snapshot.settings;
-        let mut known: std::collections::HashMap<*const ApiShared, &Rc<ApiSite>> =
-            before.iter().flat_map(|site| &site.apis).map(|api| (Arc::as_ptr(&api.shared), api)).collect();
-        let apis = deployment
-            .apis
-            .iter()
-            .map(|shared| match known.remove(&Arc::as_ptr(shared)) {
-                Some(same) => Ok(same.clone()),
+        let mut known: HashMap<*const ApiShared, Rc<ApiSite>> = HashMap::new();
+        for (count, api) in before.iter().flat_map(|site| &site.apis).enumerate() {
+            known.insert(Arc::as_ptr(&api.shared), api.clone());
+            breathe(count, TAKEN_OVER_IN_A_ROW_MAX).await;
+        }
+        let mut apis = Vec::with_capacity(deployment.apis.len());
+        for (count, shared) in deployment.apis.iter().enumerate() {
+            apis.push(match known.remove(&Arc::as_ptr(shared)) {
+                Some(same) => same,
                 None => ApiSite::build(shared, deployment.registry, settings, services, shard)
                     .map(Rc::new)
-                    .map_err(|reason| format!("API `{}`: {reason}", shared.name())),
-            })
-            .collect::<Result<_, _>>()?;
+                    .map_err(|reason| format!("API `{}`: {reason}", shared.name()))?,
+            });
+            breathe(count, BUILT_IN_A_ROW_MAX).await;
+        }
         Ok(Self {
             apis,
             routes: deployment.routes,
@@ -196,6 +201,17 @@ impl Site {
         let found = self.routes.get(usize::from(server))?.lookup(head.host(), head.path())?;
         let api = self.apis.get(found.id as usize)?;
         Some(Found { api, prefix_len: found.prefix_len })
+    }
+}
+
+/// APIs that are built before the shard has its turn: some tens of microseconds each.
+const BUILT_IN_A_ROW_MAX: usize = 16;
+/// APIs that are only looked up.
+const TAKEN_OVER_IN_A_ROW_MAX: usize = 4096;
+
+async fn breathe(count: usize, in_a_row_max: usize) {
+    if count % in_a_row_max == in_a_row_max - 1 {
+        yield_now().await;
     }
 }
 

@@ -91,7 +91,7 @@ pub async fn run(shard: Rc<Shard>, setup: Setup) {
         }
     };
     let services = Services { shards, response_limits: deployment.response_limits(), ..Services::default() };
-    let site = match Site::build(*deployment, None, &services, shard.id) {
+    let site = match Site::build(*deployment, None, &services, shard.id).await {
         Ok(site) => site,
         Err(reason) => {
             let _ = reports.send(Report::Prepared(Err(reason)));
@@ -118,7 +118,7 @@ pub async fn run(shard: Rc<Shard>, setup: Setup) {
         while let Some(order) = orders.pop() {
             match order {
                 Order::Prepare(deployment) => {
-                    let outcome = Site::build(*deployment, Some(&local.site()), &local.services, shard.id);
+                    let outcome = Site::build(*deployment, Some(&local.site()), &local.services, shard.id).await;
                     let report = outcome.map(|site| built = Some(site));
                     let _ = reports.send(Report::Prepared(report));
                 }
