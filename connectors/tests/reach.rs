@@ -226,12 +226,16 @@ fn records_without_data_do_not_end_an_idle_lane() {
         let authority = Authority::new(&["127.0.0.1"]);
         let bound = Bound::new();
         let host = bound.host();
+        let (go, until) = mpsc::channel();
         let (tell, told) = mpsc::channel();
-        let script = vec![got(&host), says(OK), Does::Rekeys, Does::Tells(tell), got(&host), says(OK)];
+        let script =
+            vec![got(&host), says(OK), Does::Until(until), Does::Rekeys, Does::Tells(tell), got(&host), says(OK)];
         let backend = bound.play_tls(authority.server, vec![script]);
         let shared = trusting(&authority.pem, json!({})).to_string();
         let mut engine = Engine::new(&endpoint(&https(&backend), &shared).unwrap());
         assert_eq!(engine.exchange(GET, &[]).await, FRAMES);
+        // Not before: with the response, it would be read away.
+        go.send(()).unwrap();
         while told.try_recv().is_err() {
             yield_now().await;
         }

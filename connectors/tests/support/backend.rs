@@ -73,6 +73,9 @@ impl Line for StreamOwned<ServerConnection, TcpStream> {
 
     fn rekey(&mut self) {
         self.conn.refresh_traffic_keys().unwrap();
+        // rustls keeps the record back until something is written, if only nothing.
+        assert_eq!(self.conn.writer().write(b"").unwrap(), 0);
+        assert!(self.conn.wants_write());
         self.flush().unwrap();
     }
 }
