@@ -232,8 +232,12 @@ async fn down(
     let (request, response) = loop {
         match reply(stage, coupled, total).await {
             Ok(Frame::Ready) => coupled.open(Gate::Body),
-            Ok(Frame::Interim(interim)) => {
-                interim.encode(Framing::None, ConnectionOption::Keep, writer.gathered());
+            Ok(Frame::Interim(mut interim)) => {
+                // RFC 9110 section 15.2: HTTP/1.0 knows no interim responses.
+                if stage.version == Version::Http11 {
+                    interim.encode(Framing::None, ConnectionOption::Keep, writer.gathered());
+                }
+                interim.clear();
                 stage.local.services.responses.put(interim);
                 if let Err(fault) = writer.flush().await {
                     return Attempt::Lost(fault.into());

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use http::StatusCode;
 use ringway_contract::{Cause, Exchange, Fault, Reply};
-use ringway_wire::Framing;
+use ringway_wire::{Framing, Version};
 
 use crate::annotate;
 use crate::call::{self, Served};
@@ -60,6 +60,8 @@ pub struct Stage<'a> {
     pub exchange: &'a mut Exchange,
     /// Whether the client's connection may serve another request after this one.
     pub keep_alive: bool,
+    /// The client's version of HTTP.
+    pub version: Version,
 }
 
 /// Serves the request on the desk.
@@ -78,6 +80,7 @@ pub async fn run(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection
         return next;
     };
     request.context_path_len = found.prefix_len;
+    let version = request.head.version;
     let mut exchange = Exchange {
         request: Some(request),
         response: None,
@@ -87,7 +90,8 @@ pub async fn run(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection
         client: connection.client.clone(),
     };
     let draft = local.access_log.draft(&exchange, started);
-    let mut stage = Stage { local, site: &site, api: found.api, connection, exchange: &mut exchange, keep_alive };
+    let mut stage =
+        Stage { local, site: &site, api: found.api, connection, exchange: &mut exchange, keep_alive, version };
     let served = match stages(&mut stage, desk).await {
         Ok(served) => served,
         Err(stop) => report::stop(&mut stage, desk, stop).await,
