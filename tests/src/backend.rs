@@ -1,5 +1,6 @@
 //! A backend that does what a closure tells it, one thread per connection, and remembers what it was asked.
 
+use std::collections::HashMap;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -28,7 +29,7 @@ struct Shared {
     connections: AtomicUsize,
     seen: Mutex<Vec<Seen>>,
     failures: Mutex<Vec<String>>,
-    open: Mutex<Vec<TcpStream>>,
+    open: Mutex<HashMap<usize, TcpStream>>,
 }
 
 impl Backend {
@@ -128,7 +129,7 @@ impl Backend {
         // Wakes the accepting thread, which then sees that it is to stop.
         let _ = TcpStream::connect(self.address());
         let _ = accept.join();
-        for stream in self.shared.open.lock().expect("no panic under the lock").drain(..) {
+        for (_, stream) in self.shared.open.lock().expect("no panic under the lock").drain() {
             let _ = stream.shutdown(Shutdown::Both);
         }
         wait_until("the backend's threads to end", || Arc::strong_count(&self.shared) == 1);
@@ -156,12 +157,15 @@ fn accept(
             return;
         }
         let connection = shared.connections.fetch_add(1, Ordering::SeqCst);
-        shared.open.lock().expect("no panic under the lock").push(stream.try_clone().expect("a second handle"));
+        let handle = stream.try_clone().expect("a second handle");
+        shared.open.lock().expect("no panic under the lock").insert(connection, handle);
         let (shared, serve) = (Arc::clone(shared), Arc::clone(serve));
         thread::spawn(move || {
             let mut peer = Peer::backend(stream);
             let served = catch_unwind(AssertUnwindSafe(|| serve(&mut peer, connection, &shared)));
             let _ = peer.stream().shutdown(Shutdown::Both);
+            // A backend that serves thousands of connections must not keep a descriptor of each.
+            shared.open.lock().expect("no panic under the lock").remove(&connection);
             if let Err(panic) = served
                 && !shared.stop.load(Ordering::SeqCst)
             {
