@@ -198,6 +198,10 @@ impl Site {
 
     /// The API that a request belongs to.
     pub fn find(&self, head: &RequestHead, server: u16) -> Option<Found<'_>> {
+        // `OPTIONS *` asks the server as a whole (RFC 9110 section 9.3.7): it belongs to no path, not even to `/`.
+        if head.is_asterisk() {
+            return None;
+        }
         let found = self.routes.get(usize::from(server))?.lookup(head.host(), head.path())?;
         let api = self.apis.get(found.id as usize)?;
         Some(Found { api, prefix_len: found.prefix_len })
