@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-use crate::deadline::wait_until;
+use crate::deadline::{wait_for, wait_until};
 use crate::head::Head;
 use crate::peer::Peer;
 use crate::port::Port;
@@ -114,7 +114,8 @@ impl Backend {
     }
 
     fn start(port: Port, serve: impl Fn(&mut Peer, usize, &Shared) + Send + Sync + 'static) -> Backend {
-        let listener = TcpListener::bind(port.address()).expect("a leased port is free");
+        // A port that was listened on before may be held for a moment by a program that was just being started.
+        let listener = wait_for("the leased port to be free", || TcpListener::bind(port.address()).ok());
         let shared = Arc::new(Shared::default());
         let accept = thread::spawn({
             let shared = Arc::clone(&shared);

@@ -6,7 +6,7 @@
 //! from which the kernel picks ports of outgoing connections.
 
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpStream};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -32,7 +32,9 @@ impl Port {
             let step = NEXT.fetch_add(1, Ordering::Relaxed);
             let number = RANGE.start + (start + step % (RANGE.end - RANGE.start)) % (RANGE.end - RANGE.start);
             let lease = File::create(folder.join(number.to_string())).expect("a lease file");
-            if lease.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", number)).is_ok() {
+            // To try it by listening would take it away from us: a program that another thread starts at this moment
+            // inherits the socket, and holds it from its fork to its exec.
+            if lease.try_lock().is_ok() && TcpStream::connect(("127.0.0.1", number)).is_err() {
                 return Port { number, _lease: lease };
             }
         }
