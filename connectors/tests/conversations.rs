@@ -38,6 +38,7 @@ const POST: &str = "POST /a HTTP/1.1|Host: x|Content-Length: 5";
 const CHUNKED: &str = "POST /a HTTP/1.1|Host: x|Transfer-Encoding: chunked";
 const EXPECT: &str = "POST /a HTTP/1.1|Host: x|Content-Length: 5|Expect: 100-continue";
 const UPGRADE: &str = "GET /a HTTP/1.1|Host: x|Connection: upgrade|Upgrade: websocket";
+const UPGRADE_WITH_BODY: &str = "POST /a HTTP/1.1|Host: x|Connection: upgrade|Upgrade: websocket|Content-Length: 5";
 
 const GOT: Step = Hears("GET /a HTTP/1.1|Host: $H||");
 const GOT_HEAD: Step = Hears("HEAD /a HTTP/1.1|Host: $H||");
@@ -169,29 +170,27 @@ const CASES: &[Case] = &[
         frames: &["ready", "fail GATEWAY_BACKEND_TIMEOUT Never"], ..PLAIN },
 
     // Tunnels.
-    Case { name: "a tunnel carries both directions", head: UPGRADE,
-        body: &[Sends::End, Sends::After("reply 101"), Sends::Data("ping"), Sends::After("data "), Sends::Data("bye")],
-        backend: &[UPGRADED, Says(SWITCHED), Hears("ping"), Says("pong"), Hears("bye"), Ends, Waits],
-        frames: &["ready", "reply 101 None", "data pong", "end"], ..PLAIN },
-    Case { name: "bytes right behind 101 are the tunnel's", head: UPGRADE, body: &[Sends::End],
-        backend: &[UPGRADED, Says("HTTP/1.1 101 S|Connection: upgrade|Upgrade: websocket||pong"), Ends, Waits],
-        frames: &["ready", "reply 101 None", "data pong", "end"], ..PLAIN },
-    Case { name: "a client that has said all still hears", head: UPGRADE,
-        body: &[Sends::End, Sends::After("reply 101"), Sends::Data("bye"), Sends::End],
-        backend: &[UPGRADED, Says(SWITCHED), Hears("bye"), Waits, Says("the last word"), Ends],
-        frames: &["ready", "reply 101 None", "data the last word", "end"], ..PLAIN },
-    Case { name: "a quiet tunnel ends", head: UPGRADE, body: &[Sends::End], http: r#"{"idleTimeout": 1}"#,
-        backend: &[UPGRADED, Says(SWITCHED), Waits],
-        frames: &["ready", "reply 101 None", "abort GATEWAY_BACKEND_TIMEOUT"], ..PLAIN },
-    Case { name: "101 to something else", head: UPGRADE, body: &[Sends::End],
+    Case { name: "after a 101 the connection leaves its lane", head: UPGRADE, backend: &[UPGRADED, Says(SWITCHED), Waits],
+        frames: &["ready", "reply 101 None", "upgraded "], ..PLAIN },
+    Case { name: "bytes right behind 101 are the other protocol's", head: UPGRADE,
+        backend: &[UPGRADED, Says("HTTP/1.1 101 S|Connection: upgrade|Upgrade: websocket||pong"), Waits],
+        frames: &["ready", "reply 101 None", "upgraded pong"], ..PLAIN },
+    Case { name: "the other protocol begins behind the whole request", head: UPGRADE_WITH_BODY,
+        body: &[Sends::After("reply 101"), Sends::Data("hello"), Sends::End],
+        backend: &[
+            Hears("POST /a HTTP/1.1|Host: $H|Content-Length: 5|Connection: upgrade|Upgrade: websocket||"),
+            Says(SWITCHED), Hears("hello"), Waits,
+        ],
+        frames: &["ready", "reply 101 None", "upgraded "], ..PLAIN },
+    Case { name: "101 to something else", head: UPGRADE,
         backend: &[UPGRADED, Says("HTTP/1.1 101 S|Connection: upgrade|Upgrade: smtp||"), Waits],
         frames: &["ready", "fail GATEWAY_INVALID_RESPONSE Never"], ..PLAIN },
-    Case { name: "101 without the option", head: UPGRADE, body: &[Sends::End],
+    Case { name: "101 without the option", head: UPGRADE,
         backend: &[UPGRADED, Says("HTTP/1.1 101 S|Upgrade: websocket||"), Waits],
         frames: &["ready", "fail GATEWAY_INVALID_RESPONSE Never"], ..PLAIN },
-    Case { name: "an upgrade may be declined", head: UPGRADE, body: &[Sends::End],
-        backend: &[UPGRADED, Says("HTTP/1.1 200 OK|Content-Length: 5||hello"), Waits],
-        frames: &["ready", "reply 200 Length(5)", "data hello", "end"], ..PLAIN },
+    Case { name: "an upgrade may be declined", head: UPGRADE,
+        backend: &[UPGRADED, Says("HTTP/1.1 200 OK|Content-Length: 5||hello")],
+        frames: &["ready", "reply 200 Length(5)", "data hello", "end"], kept: true, ..PLAIN },
 
     // Silence.
     Case { name: "no response in time", http: r#"{"readTimeout": 1}"#, backend: &[GOT, Waits],
@@ -219,6 +218,7 @@ fn conversations() {
                 drop(engine);
             } else {
                 engine.ended().await;
+                drop(engine);
             }
             run.done().await;
         }

@@ -146,30 +146,6 @@ fn a_slow_upload_is_not_the_backends_silence() {
     });
 }
 
-#[test]
-fn a_tunnel_in_which_the_client_talks_is_not_idle() {
-    const UPGRADE: &str = "GET /a HTTP/1.1|Host: x|Connection: upgrade|Upgrade: websocket";
-    on_each(|_| async {
-        let backend = backend(|host| {
-            vec![
-                hears(&format!("GET /a HTTP/1.1|Host: {host}|Connection: upgrade|Upgrade: websocket||")),
-                says("HTTP/1.1 101 S|Connection: upgrade|Upgrade: websocket||"),
-                hears("ping"),
-                Does::Waits,
-            ]
-        });
-        let mut engine = Engine::new(&endpoint(&backend.url(), r#"{"http": {"idleTimeout": 1500}}"#).unwrap());
-        engine.begin(UPGRADE, &[Sends::End]);
-        engine.run_until(passed(700)).await;
-        engine.steps.push_back(Sends::Data("ping"));
-        engine.run_until(passed(1200)).await;
-        assert_eq!(engine.heard, ["ready", "reply 101 None"]);
-        assert_eq!(engine.finish().await, ["ready", "reply 101 None", "abort GATEWAY_BACKEND_TIMEOUT"]);
-        engine.ended().await;
-        backend.done().await;
-    });
-}
-
 /// More than the socket buffers of both sides hold.
 const MUCH: usize = 32;
 const MEBIBYTE: usize = 1 << 20;

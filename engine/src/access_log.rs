@@ -87,6 +87,16 @@ impl AccessLog {
         Draft { target: Some(target), started: Some(started) }
     }
 
+    /// A draft that may have to wait for long: it gives its buffer back.
+    pub fn keep(&self, draft: Draft) -> Draft {
+        let target = draft.target.map(|pooled| {
+            let kept = BytesMut::from(&pooled[..]);
+            self.shard.buffers.put(pooled);
+            kept
+        });
+        Draft { target, ..draft }
+    }
+
     /// Writes the line of an exchange that is over.
     pub fn finish(&self, draft: Draft, exchange: &Exchange, served: &Served, took: Duration) {
         let (Some(sink), Some(target), Some(_)) = (&self.sink, draft.target, draft.started) else { return };

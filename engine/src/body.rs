@@ -92,30 +92,6 @@ impl<'a> BodyReader<'a> {
         }
     }
 
-    /// The next bytes of a tunnel; `None` when the client has closed its side.
-    pub async fn raw(&mut self) -> Result<Option<BytesMut>, Fault> {
-        if !self.input.is_empty() {
-            let fresh = self.buffers.take();
-            return Ok(Some(std::mem::replace(self.input, fresh)));
-        }
-        // No buffer is held while the tunnel is quiet.
-        self.connection.stream.readable().await.map_err(|_| Fault::new(Cause::ClientClosed))?;
-        match self.connection.stream.read(self.buffers.take()).await {
-            (Ok(0), buffer) => {
-                self.buffers.put(buffer);
-                Ok(None)
-            }
-            (Ok(read), buffer) => {
-                self.payload_bytes += read as u64;
-                Ok(Some(buffer))
-            }
-            (Err(_), buffer) => {
-                self.buffers.put(buffer);
-                Err(Fault::new(Cause::ClientClosed))
-            }
-        }
-    }
-
     async fn chunk(&mut self) -> Result<Option<Part>, Fault> {
         loop {
             let mut piece = self.some(0).await?;

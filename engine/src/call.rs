@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use ringway_contract::{Cause, Fault, Frame, Request, Retry};
-use ringway_net::Peek;
+use ringway_net::{Peek, Stream};
 use ringway_wire::{Connection as ConnectionOption, Framing, Known, ResponseHead, Version};
 
 use crate::annotate;
@@ -17,11 +17,11 @@ use crate::carriage::Desk;
 use crate::chain::Chain;
 use crate::coupling::{Coupled, Gate, Received};
 use crate::exchange::{Next, Stage, Stop};
+use crate::tunnel::Opened;
 use crate::upstream::group::Tried;
 use crate::writer::Writer;
 
 /// How an exchange went.
-#[derive(Debug)]
 pub struct Served {
     /// The final status.
     pub status: StatusCode,
@@ -35,6 +35,15 @@ pub struct Served {
     pub fault: Option<Fault>,
     /// Whether the response broke off, or never came.
     pub aborted: bool,
+    /// The backend's side of the tunnel that the response began.
+    pub opened: Option<Opened>,
+}
+
+impl Served {
+    /// One of `status`, without payload and without fault.
+    pub fn new(status: StatusCode, next: Next) -> Self {
+        Self { status, next, request_bytes: 0, response_bytes: 0, fault: None, aborted: false, opened: None }
+    }
 }
 
 /// After this long without a response it is worth asking whether the client is still there.
@@ -83,8 +92,10 @@ pub async fn call(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched
             leave.ended(failed, took, stage.local.shard.now());
         }
         match attempt {
-            Attempt::Served(served) => {
-                if served.fault.is_none() && served.next != Next::Linger {
+            Attempt::Served(mut served) => {
+                if let Some(opened) = &mut served.opened {
+                    opened.seat = held.into_seat();
+                } else if served.fault.is_none() && served.next != Next::Linger {
                     held.give_back();
                 } else if let Some(fault) = served.fault
                     && is_backends(Some(fault))
@@ -140,7 +151,6 @@ async fn attempt(
         return Attempt::Lost(Fault::new(Cause::Internal).into());
     };
     let framing = request.head.framing;
-    let upgrade = request.head.upgrade;
     let coupled = Coupled::new(lane);
     coupled.send(Frame::Open(request)).await;
 
@@ -148,16 +158,16 @@ async fn attempt(
     let Desk { input, write, total, .. } = desk;
     let buffers = &stage.local.shard.buffers;
     let mut reader = BodyReader::new(connection, buffers, input, framing, stage.site);
-    if framing == Framing::None && !upgrade {
+    if framing == Framing::None {
         coupled.send(Frame::End).await;
         let mut writer = Writer::new(connection, buffers, write, stage.site.timeouts.client_write_idle);
         return down(stage, chain, matched, &coupled, total, &mut writer, &std::cell::Cell::new(true)).await;
     }
 
-    let received = std::cell::Cell::new(framing == Framing::None);
+    let received = std::cell::Cell::new(false);
     let joined = {
         let mut writer = Writer::new(connection, buffers, write, stage.site.timeouts.client_write_idle);
-        let up = up(&coupled, &mut reader, &received, upgrade);
+        let up = up(&coupled, &mut reader, &received);
         let down = down(stage, chain, matched, &coupled, total, &mut writer, &received);
         coupled.join(up, down).await
     };
@@ -174,48 +184,30 @@ async fn attempt(
         // `down` was cut off. If it had begun to answer, nothing can be said any more.
         Err(fault) => match stage.exchange.response.as_ref() {
             Some(response) => Attempt::Served(Served {
-                status: response.status,
-                next: Next::Close,
                 request_bytes: reader.payload_bytes,
-                response_bytes: 0,
                 fault: Some(fault),
                 aborted: true,
+                ..Served::new(response.status, Next::Close)
             }),
             None => Attempt::Lost(fault.into()),
         },
     }
 }
 
-/// The client's body, and after a 101 its bytes, to the lane.
-async fn up(
-    coupled: &Coupled<'_>,
-    reader: &mut BodyReader<'_>,
-    received: &std::cell::Cell<bool>,
-    upgrade: bool,
-) -> Result<(), Fault> {
-    if !received.get() {
-        coupled.opened(Gate::Body).await;
-        while let Some(part) = reader.next().await? {
-            let taken = match part {
-                Part::Data(piece) => coupled.send(Frame::Data(ringway_contract::Chunk::Pooled(piece))).await,
-                Part::Trailers(trailers) => coupled.send(Frame::Trailers(trailers)).await,
-            };
-            if !taken {
-                return Ok(());
-            }
+/// The client's body, to the lane.
+async fn up(coupled: &Coupled<'_>, reader: &mut BodyReader<'_>, received: &std::cell::Cell<bool>) -> Result<(), Fault> {
+    coupled.opened(Gate::Body).await;
+    while let Some(part) = reader.next().await? {
+        let taken = match part {
+            Part::Data(piece) => coupled.send(Frame::Data(ringway_contract::Chunk::Pooled(piece))).await,
+            Part::Trailers(trailers) => coupled.send(Frame::Trailers(trailers)).await,
+        };
+        if !taken {
+            return Ok(());
         }
-        received.set(true);
     }
+    received.set(true);
     coupled.send(Frame::End).await;
-    if upgrade {
-        coupled.opened(Gate::Tunnel).await;
-        while let Some(piece) = reader.raw().await? {
-            if !coupled.send(Frame::Data(ringway_contract::Chunk::Pooled(piece))).await {
-                return Ok(());
-            }
-        }
-        coupled.send(Frame::End).await;
-    }
     Ok(())
 }
 
@@ -271,19 +263,12 @@ async fn down(
         };
         response.encode(plan.framing, connection, writer.gathered());
     }
-    let mut served = Served {
-        status: plan.status,
-        next: if plan.keep_alive { Next::KeepAlive } else { Next::Close },
-        request_bytes: 0,
-        response_bytes: 0,
-        fault: None,
-        aborted: false,
+    let mut served = Served::new(plan.status, if plan.keep_alive { Next::KeepAlive } else { Next::Close });
+    let relayed = match plan.tunnel {
+        true => upgraded(coupled, writer).await.map(|opened| served.opened = Some(opened)),
+        false => relay(coupled, writer, &plan).await,
     };
-    if plan.tunnel {
-        coupled.open(Gate::Tunnel);
-        served.next = Next::Close;
-    }
-    if let Err(fault) = relay(coupled, writer, &plan).await {
+    if let Err(fault) = relayed {
         served.fault = Some(fault);
         served.aborted = true;
         served.next = Next::Close;
@@ -404,9 +389,6 @@ async fn relay(coupled: &Coupled<'_>, writer: &mut Writer<'_>, plan: &Delivery) 
             Some(Frame::Data(piece)) => {
                 let weight = piece.len();
                 writer.data(piece, chunked).await?;
-                if plan.tunnel {
-                    writer.flush().await?;
-                }
                 coupled.grant(weight);
             }
             Some(Frame::Trailers(trailers)) => {
@@ -430,6 +412,19 @@ async fn relay(coupled: &Coupled<'_>, writer: &mut Writer<'_>, plan: &Delivery) 
             None => return Err(Fault::new(Cause::BackendClosed).detail("the lane ended in the body")),
         }
     }
+}
+
+/// Sends the 101, and takes the connection that the lane gives up.
+async fn upgraded(coupled: &Coupled<'_>, writer: &mut Writer<'_>) -> Result<Opened, Fault> {
+    writer.flush().await?;
+    let upgraded = match coupled.recv().await {
+        Some(Frame::Upgraded(upgraded)) => *upgraded,
+        Some(Frame::Abort(fault)) => return Err(fault),
+        _ => return Err(Fault::new(Cause::BackendClosed).detail("the lane ended with the upgrade")),
+    };
+    let stream = upgraded.connection.downcast::<Stream>();
+    let stream = *stream.map_err(|_| Fault::new(Cause::Internal).detail("an upgraded connection of another kind"))?;
+    Ok(Opened { stream, early: upgraded.early, idle: upgraded.idle, seat: None })
 }
 
 /// Waits for the end that follows trailers, then flushes.

@@ -15,9 +15,20 @@ use crate::connection::Connection;
 use crate::exchange::{self, Next};
 use crate::local::Local;
 use crate::report;
+use crate::tunnel::{Opened, Record, Tunnel};
 
-/// Gives the connection back, or nothing when it is closed.
-pub type Carriage = Worker<Connection, Option<Connection>>;
+/// Takes a connection, and says what became of it.
+pub type Carriage = Worker<Connection, Back>;
+
+/// What a carriage gives back.
+pub enum Back {
+    /// The connection is closed.
+    Closed,
+    /// It may serve another request.
+    Idle(Connection),
+    /// It became a tunnel.
+    Tunnel(Box<Tunnel>),
+}
 
 /// Idle carriages that a shard keeps; more are made under load and dropped after it.
 pub const CARRIAGES_KEPT_MAX: usize = 1024;
@@ -36,6 +47,8 @@ pub struct Desk {
     pub write: Slot,
     /// Deadline of the exchange.
     pub total: Slot,
+    /// What the exchange has opened: the backend's side of a tunnel.
+    pub tunnel: Option<(Opened, Record)>,
 }
 
 /// A new carriage for a shard.
@@ -43,7 +56,7 @@ pub fn carriage(local: Rc<Local>) -> Carriage {
     Worker::new(|jobs| run(local, jobs))
 }
 
-async fn run(local: Rc<Local>, mut jobs: Jobs<Connection, Option<Connection>>) {
+async fn run(local: Rc<Local>, mut jobs: Jobs<Connection, Back>) {
     let mut desk = Desk {
         input: BytesMut::new(),
         request: None,
@@ -51,6 +64,7 @@ async fn run(local: Rc<Local>, mut jobs: Jobs<Connection, Option<Connection>>) {
         attributes: Attributes::default(),
         write: local.shard.timers.slot(),
         total: local.shard.timers.slot(),
+        tunnel: None,
     };
     loop {
         let mut connection = jobs.next().await;
@@ -64,31 +78,36 @@ async fn run(local: Rc<Local>, mut jobs: Jobs<Connection, Option<Connection>>) {
     }
 }
 
-/// Serves every request that is there. `None`: the connection is closed.
-async fn serve(local: &Rc<Local>, desk: &mut Desk, mut connection: Connection) -> Option<Connection> {
+/// Serves every request that is there.
+async fn serve(local: &Rc<Local>, desk: &mut Desk, mut connection: Connection) -> Back {
     loop {
         match read_head(local, desk, &mut connection).await {
             Read::Head => {}
-            Read::Gone => return None,
+            Read::Gone => return Back::Closed,
             Read::Timeout => {
                 report::timeout(local, &mut connection, desk).await;
-                return None;
+                return Back::Closed;
             }
             Read::Refused(rejection) => {
                 report::rejection(local, &mut connection, desk, &rejection).await;
-                return None;
+                return Back::Closed;
             }
         }
         match exchange::run(local, desk, &mut connection).await {
             Next::KeepAlive => {}
-            Next::Close => return None,
+            Next::Close => return Back::Closed,
             Next::Linger => {
                 linger(&connection).await;
-                return None;
+                return Back::Closed;
+            }
+            Next::Tunnel => {
+                let Some((opened, record)) = desk.tunnel.take() else { return Back::Closed };
+                let early = std::mem::take(&mut desk.input);
+                return Back::Tunnel(Box::new(Tunnel { client: connection, early, opened, record }));
             }
         }
         if desk.input.is_empty() {
-            return Some(connection);
+            return Back::Idle(connection);
         }
     }
 }

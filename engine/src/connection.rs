@@ -9,8 +9,9 @@ use bytes::BytesMut;
 use ringway_contract::Client;
 use ringway_net::{Slot, Stream};
 
-use crate::carriage::carriage;
+use crate::carriage::{Back, carriage};
 use crate::local::Local;
+use crate::tunnel;
 
 /// A client's connection.
 pub struct Connection {
@@ -57,8 +58,10 @@ pub async fn run(local: Rc<Local>, mut connection: Connection) {
         let Some(back) = back else { return };
         local.keep(carriage);
         match back {
-            Some(idle) if !local.draining() => connection = idle,
-            _ => return,
+            Back::Idle(idle) if !local.draining() => connection = idle,
+            Back::Idle(_) | Back::Closed => return,
+            // Boxed, so that no other connection's task has room for it.
+            Back::Tunnel(tunnel) => return Box::pin(tunnel::run(local, tunnel)).await,
         }
     }
 }

@@ -29,8 +29,6 @@ pub enum Gate {
     Shut,
     /// The body.
     Body,
-    /// Raw bytes: the backend answered 101.
-    Tunnel,
 }
 
 impl<'a> Coupled<'a> {

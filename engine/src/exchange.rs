@@ -14,6 +14,7 @@ use crate::local::Local;
 use crate::plan;
 use crate::report;
 use crate::site::{ApiSite, Site};
+use crate::tunnel::Record;
 
 /// What becomes of the client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub enum Next {
     Close,
     /// Closed after reading what the client still sends.
     Linger,
+    /// It is no HTTP any more: see [`Desk::tunnel`].
+    Tunnel,
 }
 
 /// Why an exchange ends before its endpoint answered.
@@ -92,19 +95,10 @@ pub async fn run(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection
     let draft = local.access_log.draft(&exchange, started);
     let mut stage =
         Stage { local, site: &site, api: found.api, connection, exchange: &mut exchange, keep_alive, version };
-    let served = match stages(&mut stage, desk).await {
+    let mut served = match stages(&mut stage, desk).await {
         Ok(served) => served,
         Err(stop) => report::stop(&mut stage, desk, stop).await,
     };
-
-    let took = local.shard.now().saturating_duration_since(started);
-    found.api.counters.request_bytes.add(served.request_bytes);
-    found.api.counters.response_bytes.add(served.response_bytes);
-    match served.fault {
-        Some(_) if served.aborted => found.api.counters.aborted.bump(),
-        _ => found.api.counters.finished(served.status, took),
-    }
-    local.access_log.finish(draft, &exchange, &served, took);
 
     // What the exchange held goes back to where the next one takes it from.
     desk.request = exchange.request.take();
@@ -112,6 +106,16 @@ pub async fn run(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection
         response.clear();
         local.services.responses.put(response);
     }
+    let counters = &found.api.counters;
+    if let Some(opened) = served.opened.take() {
+        let (counters, request_bytes) = (counters.clone(), served.request_bytes);
+        let draft = local.access_log.keep(draft);
+        desk.tunnel = Some((opened, Record { exchange, draft, counters, started, request_bytes }));
+        return Next::Tunnel;
+    }
+    let took = local.shard.now().saturating_duration_since(started);
+    counters.ended(&served, took);
+    local.access_log.finish(draft, &exchange, &served, took);
     exchange.attributes.clear();
     desk.attributes = exchange.attributes;
     served.next

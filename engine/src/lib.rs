@@ -23,6 +23,7 @@ mod shared;
 mod site;
 pub mod telemetry;
 mod template;
+mod tunnel;
 mod upstream;
 mod welcome;
 mod worker;

@@ -32,8 +32,7 @@ pub async fn stop(stage: &mut Stage<'_>, desk: &mut Desk, stop: Stop) -> Served 
     {
         tracing::debug!(api = stage.api.info.id, %fault, "exchange failed");
     }
-    let mut served =
-        Served { status: reply.status, next: Next::Close, request_bytes: 0, response_bytes: 0, fault, aborted: false };
+    let mut served = Served { fault, ..Served::new(reply.status, Next::Close) };
     if fault.is_some_and(|fault| fault.cause == Cause::ClientClosed) {
         served.aborted = true;
         return served;

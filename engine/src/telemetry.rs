@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::call::Served;
+
 /// A number that one shard writes.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -101,6 +103,16 @@ impl ApiCounters {
             counter.bump();
         }
         self.duration.observe(duration);
+    }
+
+    /// Counts an exchange that is over, with its payload.
+    pub(crate) fn ended(&self, served: &Served, took: Duration) {
+        self.request_bytes.add(served.request_bytes);
+        self.response_bytes.add(served.response_bytes);
+        match served.fault {
+            Some(_) if served.aborted => self.aborted.bump(),
+            _ => self.finished(served.status, took),
+        }
     }
 }
 

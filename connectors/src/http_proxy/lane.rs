@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use http::Method;
-use ringway_contract::{Cause, Fault, Frame, LaneEnd, Request, Retry};
+use ringway_contract::{Cause, Fault, Frame, LaneEnd, Request, Retry, Upgraded};
 use ringway_net::{Peek, Shard, Slot, Stream};
 use ringway_wire::Fields;
 
@@ -42,23 +42,47 @@ pub async fn serve(endpoint: Rc<HttpProxy>, mut end: LaneEnd) {
     };
     let kept = Kept::new(&endpoint.shard);
     let mut first = Some(request);
-    loop {
+    let early = loop {
         kept.idle.set(first.is_none());
         let mut readable = pin!(stirred(&stream, &kept.idle));
         let (request, reused) = match first.take() {
             Some(request) => (request, false),
             None => match next(&mut end, readable.as_mut()).await {
                 Some(request) => (request, true),
-                None => break,
+                None => break None,
             },
         };
         kept.idle.set(false);
         let exchange = Exchange::new(&endpoint, &stream, &kept, reused);
-        if !exchange.run(&mut end, readable, request).await {
-            break;
+        match exchange.run(&mut end, readable, request).await {
+            Over::Kept => {}
+            Over::Lost => break None,
+            Over::Upgraded(early) => break Some(early),
         }
+    };
+    match early {
+        Some(early) => {
+            let idle = endpoint.idle_timeout();
+            end.send(Frame::Upgraded(Box::new(Upgraded { connection: Box::new(stream), early, idle }))).await;
+        }
+        None => stream.abort(),
     }
-    stream.abort();
+}
+
+/// What an exchange leaves of its connection.
+enum Over {
+    /// It may serve another.
+    Kept,
+    /// It may not.
+    Lost,
+    /// It speaks another protocol from here on; what the backend said of it already.
+    Upgraded(BytesMut),
+}
+
+impl Over {
+    fn new(reusable: bool) -> Self {
+        if reusable { Self::Kept } else { Self::Lost }
+    }
 }
 
 /// What a lane keeps from one exchange to the next.
@@ -113,7 +137,7 @@ async fn next(end: &mut LaneEnd, mut readable: Pin<&mut impl Future>) -> Option<
 ///
 /// ```text
 ///             Expect: 100-continue
-///   Continue ────── 100, or data of the body ──────▶ Client ── the whole request was sent ──▶ Backend ── 101 ──▶ Tunnel
+///   Continue ────── 100, or data of the body ──────▶ Client ── the whole request was sent ──▶ Backend
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
@@ -123,8 +147,6 @@ pub enum Turn {
     Client,
     /// The backend's.
     Backend,
-    /// Anybody's.
-    Tunnel,
 }
 
 /// What one request and its response work with.
@@ -165,15 +187,14 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Runs one exchange; `true` when the connection may serve another.
-    async fn run(&self, end: &mut LaneEnd, readable: Pin<&mut impl Future>, mut request: Box<Request>) -> bool {
+    /// Runs one exchange.
+    async fn run(&self, end: &mut LaneEnd, readable: Pin<&mut impl Future>, mut request: Box<Request>) -> Over {
         let framing = request.head.framing;
-        let upgrade = request.head.upgrade;
         let expects = request.head.expect_continue;
         let mut out = self.endpoint.shard.buffers.take();
         request::encode(self, &mut request, &mut out);
         end.send(Frame::Ready).await;
-        if !framing.has_content() && !upgrade {
+        if !framing.has_content() {
             return self.run_bodiless(end, readable, request, out).await;
         }
 
@@ -185,7 +206,7 @@ impl<'a> Exchange<'a> {
                 // A client that has its body at hand gets it into the same segment as the head.
                 pause().await;
             }
-            match request::send(self, inbox, out, framing, upgrade).await {
+            match request::send(self, inbox, out, framing).await {
                 Ok(()) => complete.set(true),
                 Err(fault) => self.give_up_sending(fault),
             }
@@ -197,8 +218,18 @@ impl<'a> Exchange<'a> {
             receiving.as_mut().poll(cx)
         })
         .await;
-        // After a tunnel, or a response that came before the whole request was sent, the connection is in no known state.
-        matches!(received, Received::Done { reusable: true }) && complete.get() && !upgrade
+        match received {
+            // The other protocol begins behind the request (RFC 9110 section 7.8).
+            Received::Upgraded(early) => {
+                if !over {
+                    sending.await;
+                }
+                if complete.get() { Over::Upgraded(early) } else { Over::Lost }
+            }
+            // After a response that came before the whole request was sent, the connection is in no known state.
+            Received::Done { reusable } => Over::new(reusable && complete.get()),
+            Received::Moved(_) => Over::Lost,
+        }
     }
 
     async fn run_bodiless(
@@ -207,21 +238,24 @@ impl<'a> Exchange<'a> {
         readable: Pin<&mut impl Future>,
         request: Box<Request>,
         out: BytesMut,
-    ) -> bool {
+    ) -> Over {
         // As a rule it is at hand: the end of such a request comes together with its head.
         if !matches!(end.recv().await, Frame::End) {
             let fault = Fault::new(Cause::Internal).detail("a body that was not announced");
             end.send(Frame::Fail(request, fault)).await;
-            return false;
+            return Over::Lost;
         }
         self.follows.set(
-            self.endpoint.shared.http.follow_redirects && matches!(request.head.method, Method::GET | Method::HEAD),
+            self.endpoint.shared.http.follow_redirects
+                && matches!(request.head.method, Method::GET | Method::HEAD)
+                && !request.head.upgrade,
         );
         request::send_head(self, out).await;
         match response::receive(self, &mut end.outbox, readable, request).await {
-            Received::Done { reusable } => reusable,
+            Received::Done { reusable } => Over::new(reusable),
             // Boxed: a rare case must not make every lane larger.
-            Received::Moved(moved) => Box::pin(redirect::follow(self, &mut end.outbox, moved)).await,
+            Received::Moved(moved) => Over::new(Box::pin(redirect::follow(self, &mut end.outbox, moved)).await),
+            Received::Upgraded(early) => Over::Upgraded(early),
         }
     }
 
@@ -230,7 +264,6 @@ impl<'a> Exchange<'a> {
         let silence = match self.turn.get() {
             Turn::Client => None,
             Turn::Continue | Turn::Backend => self.silence.get(),
-            Turn::Tunnel => self.endpoint.idle_timeout(),
         };
         match silence {
             Some(silence) => self.kept.read.arm(silence),
@@ -250,7 +283,7 @@ impl<'a> Exchange<'a> {
     /// not want to read, and close (RFC 9112 section 9.5).
     pub fn give_up_sending(&self, fault: Fault) {
         self.broken.set(Some(fault));
-        if fault.cause == Cause::Internal || self.turn.get() == Turn::Tunnel {
+        if fault.cause == Cause::Internal {
             self.stream.abort();
         }
         self.pass_turn(&[Turn::Continue, Turn::Client], Turn::Backend);

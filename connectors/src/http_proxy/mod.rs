@@ -19,7 +19,6 @@ mod request;
 mod response;
 mod target;
 mod tls;
-mod tunnel;
 
 pub use config::{EndpointConfig, SharedConfig};
 

@@ -193,6 +193,8 @@ pub async fn follow(lane: &Exchange<'_>, outbox: &mut Sender<Frame>, moved: Box<
         exchange.follows.set(followed < REDIRECTS_MAX);
         let (back, mut next, reusable) = match ask(&exchange, &hop, outbox, request).await {
             Received::Done { reusable } => return if over_lane { reusable } else { lane_is_free },
+            // Not reached: a request that asks for an upgrade is not redirected.
+            Received::Upgraded(_) => return lane_is_free && !over_lane,
             Received::Moved(moved) => (moved.request, moved.to, moved.reusable),
         };
         if over_lane {

@@ -60,14 +60,13 @@ pub async fn send_head(exchange: &Exchange<'_>, out: BytesMut) {
     }
 }
 
-/// Writes the head and then what comes over the ring: the body, and after a 101 the tunnel's bytes. Credit goes back when the
-/// bytes have left, so a slow backend slows its client.
+/// Writes the head and then what comes over the ring. Credit goes back when the bytes have left, so a slow backend slows its
+/// client.
 pub async fn send(
     exchange: &Exchange<'_>,
     inbox: &mut Receiver<Frame>,
     mut out: BytesMut,
     framing: Framing,
-    upgrade: bool,
 ) -> Result<(), Fault> {
     let mut body = Body::new(framing);
     loop {
@@ -101,17 +100,9 @@ pub async fn send(
                 body.end()?;
                 out = write(exchange, out).await?;
                 inbox.grant(inbox.owed());
-                if body.tunnel {
-                    // The client has closed its side of the tunnel; the backend may still talk.
-                    let _ = exchange.stream.shutdown().await;
-                }
-                if body.tunnel || !upgrade {
-                    exchange.endpoint.shard.buffers.put(out);
-                    exchange.pass_turn(&[Turn::Continue, Turn::Client], Turn::Backend);
-                    return Ok(());
-                }
+                exchange.endpoint.shard.buffers.put(out);
                 exchange.pass_turn(&[Turn::Continue, Turn::Client], Turn::Backend);
-                body.tunnel = true;
+                return Ok(());
             }
             _ => return Err(Fault::new(Cause::Internal).detail("a frame that no request has")),
         }
@@ -126,22 +117,20 @@ struct Body {
     left: u64,
     /// The last chunk is written.
     ends_written: bool,
-    /// The body is over: what comes are the tunnel's bytes.
-    tunnel: bool,
 }
 
 impl Body {
     fn new(framing: Framing) -> Self {
         let left = if let Framing::Length(left) = framing { left } else { 0 };
-        Self { framing, left, ends_written: false, tunnel: false }
+        Self { framing, left, ends_written: false }
     }
 
     fn is_chunked(&self) -> bool {
-        self.framing == Framing::Chunked && !self.tunnel
+        self.framing == Framing::Chunked
     }
 
     fn count(&mut self, bytes: usize) -> Result<(), Fault> {
-        if self.tunnel || self.is_chunked() && !self.ends_written {
+        if self.is_chunked() && !self.ends_written {
             return Ok(());
         }
         match self.left.checked_sub(bytes as u64) {
@@ -216,10 +205,6 @@ fn arm_write(exchange: &Exchange<'_>) {
 
 fn has_written<E>(exchange: &Exchange<'_>, written: Result<(io::Result<()>, BytesMut), E>) -> Result<BytesMut, Fault> {
     exchange.kept.write.disarm();
-    // A tunnel is not idle while the client talks.
-    if exchange.turn.get() == Turn::Tunnel {
-        exchange.arm_read();
-    }
     match written {
         Ok((Ok(()), mut out)) => {
             out.clear();

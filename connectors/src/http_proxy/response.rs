@@ -13,7 +13,6 @@ use ringway_wire::{Fields, Known, Parsed};
 use super::body::{self, more};
 use super::lane::{Exchange, Turn};
 use super::redirect::{self, Moved};
-use super::tunnel::tunnel;
 
 /// Interim responses that one exchange may bring.
 const INTERIM_MAX: usize = 16;
@@ -27,12 +26,14 @@ pub enum Received {
     },
     /// A redirect that is to be followed; nothing of it was sent on.
     Moved(Box<Moved>),
+    /// The backend speaks another protocol from here on; what it said of it already.
+    Upgraded(BytesMut),
 }
 
 /// The exchange is over, and the connection with it.
 pub const LOST: Received = Received::Done { reusable: false };
 
-/// Receives one response and sends it on, from `Reply` (or `Fail`) to `End` (or `Abort`).
+/// Receives one response and sends it on, from `Reply` (or `Fail`) to `End` (or `Abort`); of a 101 the `Reply`.
 pub async fn receive(
     exchange: &Exchange<'_>,
     outbox: &mut Sender<Frame>,
@@ -73,7 +74,8 @@ pub async fn receive(
                         return fail(outbox, request, fault).await;
                     }
                     send(outbox, Frame::Reply(request, head)).await;
-                    return tunnel(exchange, outbox, input).await;
+                    exchange.kept.read.disarm();
+                    return Received::Upgraded(input);
                 }
                 Ok(Parsed::Complete) if head.status.is_informational() => {
                     interims += 1;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use ringway_connectors::http_proxy;
 use ringway_contract::{Chunk, Endpoint, Fields, Frame, Lane, Refusal, Request, Services};
-use ringway_net::{Driver, DriverChoice, Shard, ShardOptions, run_shard};
+use ringway_net::{Driver, DriverChoice, Shard, ShardOptions, Stream, run_shard};
 use ringway_wire::{Framing, Limits, Parsed};
 
 /// Longer than anything here takes; only a hang meets it.
@@ -79,12 +79,14 @@ pub struct Engine {
     pub request: Option<Box<Request>>,
     /// A client that takes nothing.
     pub is_stalled: bool,
+    /// The connection that the lane has given away.
+    pub upgraded: Option<Stream>,
 }
 
 impl Engine {
     pub fn new(endpoint: &Rc<dyn Endpoint>) -> Self {
         let lane = Rc::clone(endpoint).lane();
-        Self { lane, steps: VecDeque::new(), heard: Vec::new(), request: None, is_stalled: false }
+        Self { lane, steps: VecDeque::new(), heard: Vec::new(), request: None, is_stalled: false, upgraded: None }
     }
 
     /// Runs one exchange and says what frames came, consecutive data as one.
@@ -96,7 +98,7 @@ impl Engine {
     /// Opens an exchange. A body goes out once there is a connection.
     pub fn begin(&mut self, head: &str, body: &[Sends]) {
         let request = request(head);
-        let bodiless = request.head.framing == Framing::None && !request.head.upgrade;
+        let bodiless = request.head.framing == Framing::None;
         self.heard.clear();
         self.steps = body.iter().copied().collect();
         self.push(Frame::Open(request));
@@ -232,6 +234,12 @@ impl Engine {
             Frame::Fail(request, fault) => {
                 self.request = Some(request);
                 (format!("fail {} {:?}", fault.cause.key(), fault.retry), true)
+            }
+            Frame::Upgraded(upgraded) => {
+                let early = String::from_utf8_lossy(&upgraded.early).into_owned();
+                self.upgraded = upgraded.connection.downcast::<Stream>().ok().map(|stream| *stream);
+                assert!(self.upgraded.is_some(), "what is given away is a stream");
+                (format!("upgraded {early}"), true)
             }
             Frame::Open(_) => ("open".to_owned(), true),
         };

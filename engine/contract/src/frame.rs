@@ -1,5 +1,9 @@
 //! What crosses the ring between entrypoint and endpoint.
 
+use std::any::Any;
+use std::fmt;
+use std::time::Duration;
+
 use bytes::{Buf, Bytes, BytesMut};
 use ringway_wire::{Fields, ResponseHead};
 
@@ -47,6 +51,7 @@ impl Chunk {
 /// ```text
 ///   carriage ──▶ lane   Open  Data*  Trailers?  End
 ///   carriage ◀── lane   Ready?  Interim*  Reply  Data*  Trailers?  End        (or Fail before Reply, or Abort after it)
+///                       Ready?  Interim*  Reply (101)  Upgraded               and the lane has ended
 /// ```
 #[derive(Debug)]
 pub enum Frame {
@@ -58,7 +63,7 @@ pub enum Frame {
     Interim(Box<ResponseHead>),
     /// The final response (or 101), and the request back.
     Reply(Box<Request>, Box<ResponseHead>),
-    /// A piece of a body, or of a tunnel after 101.
+    /// A piece of a body.
     Data(Chunk),
     /// The trailer section.
     Trailers(Box<Fields>),
@@ -68,6 +73,25 @@ pub enum Frame {
     Fail(Box<Request>, Fault),
     /// The response broke off after its head.
     Abort(Fault),
+    /// After a 101 and the end of the request: the connection itself. What follows on it is no exchange any more.
+    Upgraded(Box<Upgraded>),
+}
+
+/// A backend connection that has left its lane, for the engine to relay. A lane holds rings and room for heads and bodies, which
+/// a tunnel that idles for hours has no use for.
+pub struct Upgraded {
+    /// A stream of the crate that does the shard's input and output, which this crate does not know.
+    pub connection: Box<dyn Any>,
+    /// What the backend sent right behind its 101.
+    pub early: BytesMut,
+    /// The longest that neither side may say anything; `None` for any time.
+    pub idle: Option<Duration>,
+}
+
+impl fmt::Debug for Upgraded {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Upgraded").field("early", &self.early.len()).field("idle", &self.idle).finish()
+    }
 }
 
 impl Frame {

@@ -24,7 +24,7 @@ pub use endpoint::{Endpoint, HealthRequest, Probe};
 pub use entrypoint::{Coupling, Entrypoint};
 pub use exchange::{ApiInfo, Client, Exchange, Request};
 pub use fault::{Cause, Fault, Retry, Side};
-pub use frame::{Chunk, Frame};
+pub use frame::{Chunk, Frame, Upgraded};
 pub use guard::{Admission, Guard};
 pub use kind::{Kind, Refusal, Registry, Services, Source};
 pub use lane::{Lane, LaneEnd};

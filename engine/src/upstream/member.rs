@@ -94,7 +94,7 @@ impl Member {
         self.busy.set(self.busy.get() + 1);
         self.counters.exchanges.bump();
         self.gauge();
-        Ok(Held { member: self.clone(), lane: Some(lane), keep: false })
+        Ok(Held { member: Some(self.clone()), lane: Some(lane), keep: false })
     }
 
     /// Drops the lanes that have been idle for too long, or whose backend has gone.
@@ -197,15 +197,26 @@ impl Drop for Place<'_> {
 
 /// A lane in the hands of one exchange. Dropped, it takes the lane with it: its connection is closed.
 pub struct Held {
-    member: Rc<Member>,
+    /// `None` when the place was given away.
+    member: Option<Rc<Member>>,
     lane: Option<Lane>,
     keep: bool,
+}
+
+/// A place among the connections of a member, without a lane; free again when dropped.
+pub struct Seat {
+    member: Rc<Member>,
 }
 
 impl Held {
     /// The lane.
     pub fn lane(&mut self) -> Option<&mut Lane> {
         self.lane.as_mut()
+    }
+
+    /// The lane has ended, but its connection lives on: its place stays taken.
+    pub fn into_seat(mut self) -> Option<Seat> {
+        self.member.take().map(|member| Seat { member })
     }
 
     /// The exchange is complete on both sides: the lane may serve the next one.
@@ -216,7 +227,14 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let lane = self.lane.take().filter(|_| self.keep);
-        self.member.release(lane);
+        if let Some(member) = &self.member {
+            member.release(self.lane.take().filter(|_| self.keep));
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.member.release(None);
     }
 }
