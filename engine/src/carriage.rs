@@ -18,14 +18,14 @@ use crate::report;
 use crate::tunnel::{Opened, Record, Tunnel};
 
 /// Takes a connection, and says what became of it.
-pub type Carriage = Worker<Connection, Back>;
+pub type Carriage = Worker<Box<Connection>, Back>;
 
 /// What a carriage gives back.
 pub enum Back {
     /// The connection is closed.
     Closed,
     /// It may serve another request.
-    Idle(Connection),
+    Idle(Box<Connection>),
     /// It became a tunnel.
     Tunnel(Box<Tunnel>),
 }
@@ -56,7 +56,7 @@ pub fn carriage(local: Rc<Local>) -> Carriage {
     Worker::new(|jobs| run(local, jobs))
 }
 
-async fn run(local: Rc<Local>, mut jobs: Jobs<Connection, Back>) {
+async fn run(local: Rc<Local>, mut jobs: Jobs<Box<Connection>, Back>) {
     let mut desk = Desk {
         input: BytesMut::new(),
         request: None,
@@ -79,7 +79,7 @@ async fn run(local: Rc<Local>, mut jobs: Jobs<Connection, Back>) {
 }
 
 /// Serves every request that is there.
-async fn serve(local: &Rc<Local>, desk: &mut Desk, mut connection: Connection) -> Back {
+async fn serve(local: &Rc<Local>, desk: &mut Desk, mut connection: Box<Connection>) -> Back {
     loop {
         match read_head(local, desk, &mut connection).await {
             Read::Head => {}

@@ -4,16 +4,18 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use ringway_contract::Client;
-use ringway_net::{Slot, Stream};
+use ringway_net::{Slot, Stream, spawn};
 
 use crate::carriage::{Back, carriage};
-use crate::local::Local;
+use crate::local::{Counted, Local};
+use crate::parking::{PARK_AFTER, Parked};
 use crate::tunnel;
 
-/// A client's connection.
+/// A client's connection. It goes from hand to hand in its box, so that neither the task nor a carriage has room for it.
 pub struct Connection {
     /// The socket.
     pub stream: Stream,
@@ -27,41 +29,85 @@ pub struct Connection {
     pub server: u16,
     /// Bytes that were read before the first request, with a PROXY protocol header.
     pub early: Option<Box<BytesMut>>,
+    /// It counts as one for as long as it is open.
+    #[expect(dead_code, reason = "dropping it is what counts")]
+    pub counted: Counted,
 }
 
-/// Serves a connection to its end.
-pub async fn run(local: Rc<Local>, mut connection: Connection) {
-    let drain = local.clone();
-    let mut drained = pin!(drain.drain.wait());
+/// Serves a connection to its end, or until it has been silent for so long that it is parked.
+pub async fn run(local: Rc<Local>, mut connection: Box<Connection>) {
     loop {
-        let site = local.site();
-        let wait = if connection.requests == 0 { site.timeouts.client_header } else { site.timeouts.keep_alive };
-        drop(site);
-        connection.timer.arm(wait);
-        let served = connection.requests > 0;
-        let ready = connection.early.is_some() || {
-            let mut readable = pin!(connection.timer.guard(connection.stream.readable()));
-            poll_fn(|cx| match readable.as_mut().poll(cx) {
-                Poll::Ready(outcome) => Poll::Ready(matches!(outcome, Ok(Ok(())))),
-                // A process that is ending closes what is idle; a new client's first request is on its way.
-                Poll::Pending if served => drained.as_mut().poll(cx).map(|()| false),
-                Poll::Pending => Poll::Pending,
-            })
-            .await
-        };
-        connection.timer.disarm();
-        if !ready {
-            return;
+        match idle(&local, &connection).await {
+            Idle::Ready => {}
+            Idle::Over => return,
+            Idle::Silent(left) => {
+                if let Some(berth) = connection.stream.berth() {
+                    // What the kernel does not want to watch is closed: it is short of memory.
+                    let _ = local.parked.park((berth, None), left, Parked::Client(connection));
+                    return;
+                }
+            }
         }
-        let mut carriage = local.carriages.borrow_mut().pop().unwrap_or_else(|| carriage(local.clone()));
-        let back = carriage.run(connection).await;
-        let Some(back) = back else { return };
-        local.keep(carriage);
-        match back {
-            Back::Idle(idle) if !local.draining() => connection = idle,
-            Back::Idle(_) | Back::Closed => return,
-            // Boxed, so that no other connection's task has room for it.
-            Back::Tunnel(tunnel) => return Box::pin(tunnel::run(local, tunnel)).await,
+        match serve(&local, connection).await {
+            Some(idle) => connection = idle,
+            None => return,
+        }
+    }
+}
+
+/// Serves a connection that was parked and has something to read.
+pub async fn resume(local: Rc<Local>, connection: Box<Connection>) {
+    if let Some(idle) = serve(&local, connection).await {
+        run(local, idle).await;
+    }
+}
+
+/// How a wait for a request ends.
+enum Idle {
+    /// There is something to read.
+    Ready,
+    /// The connection is to be closed.
+    Over,
+    /// Nothing came for [`PARK_AFTER`]; there is so much left of the time that it may idle.
+    Silent(Duration),
+}
+
+async fn idle(local: &Local, connection: &Connection) -> Idle {
+    if connection.early.is_some() {
+        return Idle::Ready;
+    }
+    let site = local.site();
+    let served = connection.requests > 0;
+    let wait = if served { site.timeouts.keep_alive } else { site.timeouts.client_header };
+    drop(site);
+    connection.timer.arm(wait.min(PARK_AFTER));
+    let mut readable = pin!(connection.timer.guard(connection.stream.readable()));
+    let mut drained = pin!(local.drain.wait());
+    let idle = poll_fn(|cx| match readable.as_mut().poll(cx) {
+        Poll::Ready(Ok(Ok(()))) => Poll::Ready(Idle::Ready),
+        Poll::Ready(Err(_)) if wait > PARK_AFTER => Poll::Ready(Idle::Silent(wait - PARK_AFTER)),
+        Poll::Ready(_) => Poll::Ready(Idle::Over),
+        // A process that is ending closes what is idle; a new client's first request is on its way.
+        Poll::Pending if served => drained.as_mut().poll(cx).map(|()| Idle::Over),
+        Poll::Pending => Poll::Pending,
+    })
+    .await;
+    connection.timer.disarm();
+    idle
+}
+
+/// Serves what is there to read. `None` when the connection is closed or no HTTP any more.
+async fn serve(local: &Rc<Local>, connection: Box<Connection>) -> Option<Box<Connection>> {
+    let mut carriage = local.carriages.borrow_mut().pop().unwrap_or_else(|| carriage(local.clone()));
+    let back = carriage.run(connection).await?;
+    local.keep(carriage);
+    match back {
+        Back::Idle(idle) => (!local.draining()).then_some(idle),
+        Back::Closed => None,
+        Back::Tunnel(tunnel) => {
+            // A task of its own: this one has room for what a tunnel does not need.
+            spawn(tunnel::run(local.clone(), tunnel));
+            None
         }
     }
 }

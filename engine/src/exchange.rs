@@ -110,7 +110,7 @@ pub async fn run(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection
     if let Some(opened) = served.opened.take() {
         let (counters, request_bytes) = (counters.clone(), served.request_bytes);
         let draft = local.access_log.keep(draft);
-        desk.tunnel = Some((opened, Record { exchange, draft, counters, started, request_bytes }));
+        desk.tunnel = Some((opened, Record::new(exchange, draft, counters, started, request_bytes)));
         return Next::Tunnel;
     }
     let took = local.shard.now().saturating_duration_since(started);

@@ -14,6 +14,7 @@ mod cors;
 mod coupling;
 mod exchange;
 mod local;
+mod parking;
 mod plan;
 mod plane;
 mod report;

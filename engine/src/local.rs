@@ -7,11 +7,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ringway_contract::Services;
-use ringway_net::{Shard, Signal};
+use ringway_net::{Lot, Shard, Signal};
 
 use crate::access_log::AccessLog;
 use crate::annotate::Ids;
 use crate::carriage::{CARRIAGES_KEPT_MAX, Carriage};
+use crate::parking::Parked;
 use crate::site::Site;
 use crate::telemetry::ShardCounters;
 
@@ -33,6 +34,8 @@ pub struct Local {
     pub connections: Cell<usize>,
     /// The same by address, where that is limited.
     by_address: RefCell<HashMap<IpAddr, usize>>,
+    /// Connections that have been silent for long.
+    pub parked: Lot<Parked>,
     /// Ids of requests.
     pub ids: Ids,
     /// Name of the plan before the guards ran.
@@ -47,6 +50,7 @@ impl Local {
         services: Services,
         counters: Arc<ShardCounters>,
         access_log: AccessLog,
+        parked: Lot<Parked>,
         site: Site,
     ) -> Self {
         // Two shards, and two starts, differ in one of these at least.
@@ -60,6 +64,7 @@ impl Local {
             drain: Signal::new(),
             connections: Cell::new(0),
             by_address: RefCell::default(),
+            parked,
             ids: Ids::new(seed),
             no_plan: Rc::from(""),
             site: RefCell::new(Rc::new(site)),

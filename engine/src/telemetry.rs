@@ -142,6 +142,8 @@ pub struct ShardCounters {
     pub refused: Counter,
     /// Connections open now.
     pub connections: Counter,
+    /// Connections and tunnels that have been silent for long.
+    pub parked: Counter,
     /// Requests whose head was read.
     pub requests: Counter,
     /// Requests refused before they reached an API (bad head, no route).
@@ -191,10 +193,13 @@ type Metric<C> = (&'static str, &'static str, &'static str, fn(&C) -> &Counter);
 
 /// Writes everything in the Prometheus text format 0.0.4.
 pub fn expose(shards: &[ShardView], apis: &[ApiView], out: &mut String) {
-    let shard_metrics: [Metric<ShardCounters>; 12] = [
+    let shard_metrics: [Metric<ShardCounters>; 13] = [
         ("ringway_connections_accepted_total", "counter", "Client connections accepted.", |c| &c.accepted),
         ("ringway_connections_refused_total", "counter", "Client connections refused for a limit.", |c| &c.refused),
         ("ringway_connections", "gauge", "Client connections open.", |c| &c.connections),
+        ("ringway_connections_parked", "gauge", "Connections and tunnels that have been silent for a second.", |c| {
+            &c.parked
+        }),
         ("ringway_requests_total", "counter", "Requests whose head was read.", |c| &c.requests),
         ("ringway_requests_rejected_total", "counter", "Requests refused before they reached an API.", |c| &c.rejected),
         ("ringway_tls_handshakes_total", "counter", "TLS handshakes with clients that succeeded.", |c| {

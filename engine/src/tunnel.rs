@@ -26,6 +26,7 @@ use crate::call::Served;
 use crate::connection::Connection;
 use crate::exchange::Next;
 use crate::local::Local;
+use crate::parking::{PARK_AFTER, Parked};
 use crate::telemetry::ApiCounters;
 use crate::upstream::member::Seat;
 
@@ -53,12 +54,29 @@ pub struct Record {
     pub started: Instant,
     /// Payload bytes of the request that asked for the tunnel.
     pub request_bytes: u64,
+    /// Bytes from the client since.
+    pub up: Cell<u64>,
+    /// Bytes to the client since.
+    pub down: Cell<u64>,
 }
 
-/// A tunnel that has not begun yet.
+impl Record {
+    /// The record of an exchange whose request had so much payload.
+    pub fn new(
+        exchange: Exchange,
+        draft: Draft,
+        counters: Arc<ApiCounters>,
+        started: Instant,
+        request_bytes: u64,
+    ) -> Self {
+        Self { exchange, draft, counters, started, request_bytes, up: Cell::new(0), down: Cell::new(0) }
+    }
+}
+
+/// A tunnel.
 pub struct Tunnel {
     /// The client's side.
-    pub client: Connection,
+    pub client: Box<Connection>,
     /// What it said right behind its request.
     pub early: BytesMut,
     /// The backend's side.
@@ -67,50 +85,112 @@ pub struct Tunnel {
     pub record: Record,
 }
 
-/// Relays until both sides have ended, one has failed, or both were quiet for too long.
-pub async fn run(local: Rc<Local>, mut tunnel: Box<Tunnel>) {
-    let Tunnel { client, early, opened, record } = &mut *tunnel;
-    let (client, backend, slot) = (&client.stream, &opened.stream, &client.timer);
-    let ways = Ways { buffers: &local.shard.buffers, slot, idle: opened.idle };
-    let (up, down) = (Cell::new(0), Cell::new(0));
-    ways.moved();
-    let ended = slot
-        .guard(both(
-            ways.carry(std::mem::take(early), (client, Cause::ClientClosed), (backend, Cause::BackendClosed), &up),
-            ways.carry(
-                std::mem::take(&mut opened.early),
-                (backend, Cause::BackendClosed),
-                (client, Cause::ClientClosed),
-                &down,
-            ),
-        ))
-        .await;
-    let fault = match ended {
-        Ok(Ok(())) => None,
-        Ok(Err(cause)) => Some(Fault::new(cause)),
-        Err(_) => Some(Fault::new(Cause::BackendTimeout).detail("the tunnel was idle")),
-    };
-    slot.disarm();
-    if fault.is_some() {
-        client.abort();
-        backend.abort();
-    }
-    record.write(&local, up.get(), down.get(), fault);
+/// How a relay ends.
+enum End {
+    /// Nobody said anything for [`PARK_AFTER`].
+    Quiet,
+    /// It is over.
+    Over(Option<Fault>),
 }
 
-impl Record {
-    fn write(&mut self, local: &Local, up: u64, down: u64, fault: Option<Fault>) {
+/// Relays until both sides have ended, one has failed, both were quiet for too long, or so quiet that the tunnel is parked.
+pub async fn run(local: Rc<Local>, mut tunnel: Box<Tunnel>) {
+    loop {
+        match relay(&local, &mut tunnel).await {
+            End::Over(fault) => return tunnel.end(&local, fault),
+            End::Quiet => {
+                let (client, backend) = (tunnel.client.stream.berth(), tunnel.opened.stream.berth());
+                // One that has decrypted something meanwhile is relayed further.
+                let (Some(client), Some(backend)) = (client, backend) else { continue };
+                let left = tunnel.opened.idle.map_or(Duration::MAX, |idle| idle.saturating_sub(PARK_AFTER));
+                if let Err(Parked::Tunnel(tunnel)) =
+                    local.parked.park((client, Some(backend)), left, Parked::Tunnel(tunnel))
+                {
+                    tunnel.end(&local, Some(Fault::new(Cause::Internal).detail("the tunnel cannot be parked")));
+                }
+                return;
+            }
+        }
+    }
+}
+
+async fn relay(local: &Local, tunnel: &mut Tunnel) -> End {
+    let Tunnel { client, early, opened, record } = tunnel;
+    let slot = &client.timer;
+    let ways = Ways {
+        buffers: &local.shard.buffers,
+        slot,
+        idle: opened.idle,
+        is_patient: Cell::new(false),
+        writes: Cell::new(0),
+    };
+    let client = Side { stream: &client.stream, closed: Cause::ClientClosed };
+    let backend = Side { stream: &opened.stream, closed: Cause::BackendClosed };
+    ways.moved();
+    // Pinned here and not in a function that joins two futures: it would have room for each of them twice.
+    let mut upward = pin!(ways.carry(early, &client, &backend, &record.up));
+    let mut downward = pin!(ways.carry(&mut opened.early, &backend, &client, &record.down));
+    let (mut up_ended, mut down_ended) = (false, false);
+    let end = loop {
+        let relayed = slot.guard(poll_fn(|cx| {
+            if !up_ended && let Poll::Ready(ended) = upward.as_mut().poll(cx) {
+                ended?;
+                up_ended = true;
+            }
+            if !down_ended && let Poll::Ready(ended) = downward.as_mut().poll(cx) {
+                ended?;
+                down_ended = true;
+            }
+            if up_ended && down_ended { Poll::Ready(Ok(())) } else { Poll::Pending }
+        }));
+        match relayed.await {
+            Ok(Ok(())) => break End::Over(None),
+            Ok(Err(cause)) => break End::Over(Some(Fault::new(cause))),
+            Err(_) if ways.is_patient.get() || ways.idle.is_some_and(|idle| idle <= PARK_AFTER) => {
+                break End::Over(Some(idled()));
+            }
+            // Half of a tunnel cannot be parked: its other end would stir at once. Nor can one that waits to write.
+            Err(_) if up_ended || down_ended || ways.writes.get() > 0 => ways.wait_further(),
+            Err(_) => break End::Quiet,
+        }
+    };
+    slot.disarm();
+    end
+}
+
+fn idled() -> Fault {
+    Fault::new(Cause::BackendTimeout).detail("the tunnel was idle")
+}
+
+impl Tunnel {
+    /// Ends a tunnel that was parked, and silent for too long.
+    pub fn expire(self: Box<Self>, local: &Local) {
+        self.end(local, Some(idled()));
+    }
+
+    fn end(mut self: Box<Self>, local: &Local, fault: Option<Fault>) {
+        if fault.is_some() {
+            self.client.stream.abort();
+            self.opened.stream.abort();
+        }
+        let record = &mut self.record;
         let served = Served {
-            request_bytes: self.request_bytes + up,
-            response_bytes: down,
+            request_bytes: record.request_bytes + record.up.get(),
+            response_bytes: record.down.get(),
             fault,
             aborted: fault.is_some(),
             ..Served::new(StatusCode::SWITCHING_PROTOCOLS, Next::Close)
         };
-        let took = local.shard.now().saturating_duration_since(self.started);
-        self.counters.ended(&served, took);
-        local.access_log.finish(std::mem::take(&mut self.draft), &self.exchange, &served, took);
+        let took = local.shard.now().saturating_duration_since(record.started);
+        record.counters.ended(&served, took);
+        local.access_log.finish(std::mem::take(&mut record.draft), &record.exchange, &served, took);
     }
+}
+
+/// One side, and the fault of its going away.
+struct Side<'a> {
+    stream: &'a Stream,
+    closed: Cause,
 }
 
 /// What both directions share.
@@ -118,13 +198,24 @@ struct Ways<'a> {
     buffers: &'a Buffers,
     slot: &'a Slot,
     idle: Option<Duration>,
+    /// Whether the deadline is the one that ends the tunnel, and not the earlier one that parks it.
+    is_patient: Cell<bool>,
+    /// Writes under way.
+    writes: Cell<u8>,
 }
 
 impl Ways<'_> {
     /// The deadline begins anew: a tunnel is not idle while either side talks.
     fn moved(&self) {
+        self.is_patient.set(false);
+        self.slot.arm(self.idle.map_or(PARK_AFTER, |idle| idle.min(PARK_AFTER)));
+    }
+
+    /// Nothing has moved for [`PARK_AFTER`]: the rest of the time.
+    fn wait_further(&self) {
+        self.is_patient.set(true);
         match self.idle {
-            Some(idle) => self.slot.arm(idle),
+            Some(idle) => self.slot.arm(idle.saturating_sub(PARK_AFTER)),
             None => self.slot.disarm(),
         }
     }
@@ -132,36 +223,39 @@ impl Ways<'_> {
     /// Carries one direction to its end, which it passes on. The error blames a side.
     async fn carry(
         &self,
-        early: BytesMut,
-        (from, from_closed): (&Stream, Cause),
-        (to, to_closed): (&Stream, Cause),
+        early: &mut BytesMut,
+        from: &Side<'_>,
+        to: &Side<'_>,
         carried: &Cell<u64>,
     ) -> Result<(), Cause> {
-        let mut buffer = early;
+        let mut buffer = std::mem::take(early);
         loop {
             if !buffer.is_empty() {
                 carried.set(carried.get() + buffer.len() as u64);
                 self.moved();
-                let (written, back) = to.write(buffer).await;
+                // Boxed: a write that waits is large, and a tunnel waits to read for most of its life.
+                self.writes.set(self.writes.get() + 1);
+                let (written, back) = Box::pin(to.stream.write(buffer)).await;
+                self.writes.set(self.writes.get() - 1);
                 self.buffers.put(back);
-                written.map_err(|_| to_closed)?;
+                written.map_err(|_| to.closed)?;
                 self.moved();
             }
             // No buffer is held while this direction is quiet.
-            from.readable().await.map_err(|_| from_closed)?;
+            from.stream.readable().await.map_err(|_| from.closed)?;
             buffer = self.buffers.take();
-            match from.read_now(&mut buffer) {
+            match from.stream.read_now(&mut buffer) {
                 Ok(Some(0)) => {
                     self.buffers.put(buffer);
                     // The other direction may go on: a client that has said all still hears. That it is gone, the other one finds.
-                    let _ = to.shutdown().await;
+                    let _ = Box::pin(to.stream.shutdown()).await;
                     return Ok(());
                 }
                 // Nothing after all: the empty buffer goes back below.
                 Ok(_) => {}
                 Err(_) => {
                     self.buffers.put(buffer);
-                    return Err(from_closed);
+                    return Err(from.closed);
                 }
             }
             if buffer.is_empty() {
@@ -169,25 +263,4 @@ impl Ways<'_> {
             }
         }
     }
-}
-
-/// Polls both until both are done, or one failed.
-async fn both(
-    up: impl Future<Output = Result<(), Cause>>,
-    down: impl Future<Output = Result<(), Cause>>,
-) -> Result<(), Cause> {
-    let (mut up, mut down) = (pin!(up), pin!(down));
-    let (mut up_done, mut down_done) = (false, false);
-    poll_fn(|cx| {
-        if !up_done && let Poll::Ready(ended) = up.as_mut().poll(cx) {
-            ended?;
-            up_done = true;
-        }
-        if !down_done && let Poll::Ready(ended) = down.as_mut().poll(cx) {
-            ended?;
-            down_done = true;
-        }
-        if up_done && down_done { Poll::Ready(Ok(())) } else { Poll::Pending }
-    })
-    .await
 }

@@ -14,10 +14,10 @@ use crate::local::Local;
 /// Reads the PROXY header and shakes hands. `None`: the connection is closed.
 pub async fn welcome(
     local: &Rc<Local>,
-    mut connection: Connection,
+    mut connection: Box<Connection>,
     proxy_protocol: bool,
     tls: Option<Arc<ServerTls>>,
-) -> Option<Connection> {
+) -> Option<Box<Connection>> {
     let mut early = BytesMut::new();
     if proxy_protocol {
         connection.timer.arm(local.site().timeouts.client_header);

@@ -9,12 +9,13 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use ringway_contract::{Client, Services};
-use ringway_net::{BoundListener, Doorbell, Listener, ServerTls, Shard, sleep, spawn};
+use ringway_net::{BoundListener, Doorbell, Listener, Lot, ServerTls, Shard, sleep, spawn};
 use ringway_ring::{Consumer, Sleeper};
 
 use crate::access_log::AccessLog;
 use crate::connection::{self, Connection};
 use crate::local::{Counted, Local};
+use crate::parking;
 use crate::router::RouteTable;
 use crate::site::{Deployment, Site};
 use crate::telemetry::ShardCounters;
@@ -99,7 +100,14 @@ pub async fn run(shard: Rc<Shard>, setup: Setup) {
         }
     };
     counters.revision.set(site.revision);
-    let local = Rc::new(Local::new(shard.clone(), services, counters, access_log(shard.clone()), site));
+    let parked = match Lot::new() {
+        Ok(parked) => parked,
+        Err(error) => {
+            let _ = reports.send(Report::Prepared(Err(format!("epoll: {error}"))));
+            return;
+        }
+    };
+    let local = Rc::new(Local::new(shard.clone(), services, counters, access_log(shard.clone()), parked, site));
     for opening in openings {
         let server = opening.server;
         match Listener::from_bound(opening.bound) {
@@ -111,6 +119,7 @@ pub async fn run(shard: Rc<Shard>, setup: Setup) {
         }
     }
     spawn(housekeeping(local.clone()));
+    spawn(keep_parked(local.clone()));
     let _ = reports.send(Report::Prepared(Ok(())));
 
     let mut built: Option<Site> = None;
@@ -135,6 +144,7 @@ pub async fn run(shard: Rc<Shard>, setup: Setup) {
                 Order::Discard => built = None,
                 Order::Drain => {
                     local.drain.set();
+                    parking::close_idle(&local);
                     let local = local.clone();
                     let reports = reports.clone();
                     spawn(async move {
@@ -217,28 +227,38 @@ fn welcome_one(
     let Some(counted) = Counted::admit(local, site.connections_max, address, site.connections_per_address_max) else {
         return;
     };
-    let connection = Connection {
+    let connection = Box::new(Connection {
         timer: local.shard.timers.slot(),
         client: Client { address: accepted.peer.socket_addr(), tls: tls.is_some() },
         stream: accepted.stream,
         requests: 0,
         server,
         early: None,
-    };
+        counted,
+    });
     let local = local.clone();
     if !proxy_protocol && tls.is_none() {
-        spawn(async move {
-            connection::run(local, connection).await;
-            drop(counted);
-        });
+        spawn(connection::run(local, connection));
         return;
     }
     spawn(async move {
-        if let Some(connection) = welcome::welcome(&local, connection, proxy_protocol, tls).await {
+        // Boxed: the connection idles for longer than it shakes hands, and need not keep the room for it.
+        let welcomed = Box::pin(welcome::welcome(&local, connection, proxy_protocol, tls)).await;
+        if let Some(connection) = welcomed {
             connection::run(local, connection).await;
         }
-        drop(counted);
     });
+}
+
+async fn keep_parked(local: Rc<Local>) {
+    let mut keep = pin!(parking::keep(local.clone()));
+    let mut closing = pin!(local.shard.closing().wait());
+    poll_fn(|cx| match closing.as_mut().poll(cx) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => keep.as_mut().poll(cx),
+    })
+    .await;
+    drop(local.parked.take(|_| true));
 }
 
 async fn housekeeping(local: Rc<Local>) {
@@ -253,6 +273,7 @@ async fn housekeeping(local: Rc<Local>) {
         }
         local.access_log.flush();
         local.counters.panics.set(local.shard.panics());
+        local.counters.parked.set(local.parked.len() as u64);
         local.counters.buffer_bytes.set(local.shard.buffers.count().kept_bytes as u64);
         if local.shard.closing().is_set() {
             return;

@@ -32,6 +32,18 @@ impl<T> Slots<T> {
         Some(value)
     }
 
+    /// Takes out every value that `chosen` says.
+    pub(crate) fn remove_all(&mut self, chosen: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut removed = Vec::new();
+        for (index, value) in self.values.iter_mut().enumerate() {
+            if let Some(value) = value.take_if(|value| chosen(value)) {
+                self.free.push(u32::try_from(index).unwrap_or(u32::MAX));
+                removed.push(value);
+            }
+        }
+        removed
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.values.len() - self.free.len()
     }
@@ -54,5 +66,7 @@ mod tests {
         assert_eq!(slots.at(b), Some(&mut "b"));
         assert_eq!(slots.insert("c"), a);
         assert_eq!((slots.len(), slots.iter().count()), (2, 2));
+        assert_eq!(slots.remove_all(|value| *value == "c"), ["c"]);
+        assert_eq!((slots.len(), slots.insert("d")), (1, a));
     }
 }

@@ -12,6 +12,7 @@ use socket2::{SockRef, TcpKeepalive};
 
 use crate::address::Peer;
 use crate::gather::{Gather, Stable};
+use crate::park::Berth;
 use crate::shard::Shard;
 use crate::socket::Socket;
 use crate::tls::{ClientTls, HandshakeLimits, Parts, ServerTls, Session, TlsInfo};
@@ -255,6 +256,12 @@ impl Stream {
             Ok(Some(0)) | Err(_) => Peek::Closed,
             Ok(Some(_)) => Peek::Bytes,
         }
+    }
+
+    /// Where it can be parked. `None` while decrypted bytes wait: the socket would not tell of them.
+    pub fn berth(&self) -> Option<Berth> {
+        let ready = self.tls.as_deref().is_some_and(Session::is_ready);
+        (!ready).then(|| Berth(self.socket.raw()))
     }
 
     /// The address of the other end.

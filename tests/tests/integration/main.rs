@@ -13,6 +13,7 @@ mod framing;
 mod health;
 mod limits;
 mod nginx;
+mod parking;
 mod proxy_protocol;
 mod reload;
 mod restart;
