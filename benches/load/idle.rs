@@ -17,6 +17,10 @@ use crate::stage::Stage;
 
 /// Connections opened first, so that what a proxy allocates once is not billed to those that are measured.
 const WARM: usize = 200;
+/// Exchanges over each of them: queues that are shared by all connections (those of io_uring are 512 KiB) are touched to their end.
+const WARM_EXCHANGES: usize = 100;
+/// Connections idle for this long before they are weighed.
+const REST: Duration = Duration::from_secs(4);
 
 trait Stream: Read + Write {}
 impl<T: Read + Write> Stream for T {}
@@ -27,10 +31,17 @@ pub(crate) fn bytes_per_connection(what: Idle, contender: &Contender, stage: &St
     for _ in 0..WARM {
         open.push(connect(what, contender, tls.as_ref())?);
     }
+    for _ in 0..WARM_EXCHANGES {
+        for stream in &mut open {
+            exchange(what, stream.as_mut())?;
+        }
+    }
+    std::thread::sleep(REST);
     let before = cost::resident(contender.id())?;
     for _ in 0..count {
         open.push(connect(what, contender, tls.as_ref())?);
     }
+    std::thread::sleep(REST);
     let after = cost::resident(contender.id())?;
     // They must still be there: a proxy that closed them would look frugal.
     for stream in &mut open {
@@ -57,20 +68,18 @@ fn connect(what: Idle, contender: &Contender, tls: Option<&Arc<ClientConfig>>) -
         )?;
         let head = read_until(stream.as_mut(), |bytes| bytes.ends_with(b"\r\n\r\n"))?;
         ensure!(head.starts_with(b"HTTP/1.1 101"), "no tunnel: {}", String::from_utf8_lossy(&head));
-        // One masked frame of two bytes there, its echo back.
-        let frame = b"\x81\x82\0\0\0\0hi";
-        stream.write_all(frame)?;
-        read_until(stream.as_mut(), |bytes| bytes.len() >= frame.len())?;
-    } else {
-        exchange(what, stream.as_mut())?;
     }
+    exchange(what, stream.as_mut())?;
     Ok(stream)
 }
 
-/// One small request and its response; nothing on a tunnel, whose other end only keeps it open.
+/// One small request and its response; on a tunnel one masked frame of two bytes there, and its echo back.
 fn exchange(what: Idle, stream: &mut dyn Stream) -> Result<()> {
     if what == Idle::WebSocket {
-        return Ok(stream.write_all(b"\x8a\x80\0\0\0\0")?);
+        let frame = b"\x81\x82\0\0\0\0hi";
+        stream.write_all(frame)?;
+        read_until(stream, |bytes| bytes.len() >= frame.len())?;
+        return Ok(());
     }
     stream.write_all(format!("GET {SMALL} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes())?;
     let response = read_until(stream, |bytes| bytes.ends_with(b"Hello, world\n"))?;

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ringway_tests::{Port, Process, Scratch, wait_until};
@@ -97,15 +98,31 @@ fn certificates(folder: &Scratch) -> Result<()> {
     Ok(())
 }
 
-/// Accepts WebSockets one after another, echoes the first bytes of each, and keeps them open.
+/// Accepts WebSockets, keeps them open and echoes what comes: one thread asks each in turn, so that they may be thousands.
 fn web_socket_backend() -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
+    listener.set_nonblocking(true)?;
     std::thread::spawn(move || {
-        let mut tunnels = Vec::new();
-        for stream in listener.incoming().flatten() {
-            if let Ok(stream) = open_tunnel(stream) {
+        let mut tunnels: Vec<TcpStream> = Vec::new();
+        let mut buffer = [0; 2048];
+        loop {
+            if let Ok((stream, _)) = listener.accept()
+                && let Ok(stream) = open_tunnel(stream)
+            {
                 tunnels.push(stream);
+            }
+            let mut is_quiet = true;
+            for tunnel in &mut tunnels {
+                if let Ok(count) = tunnel.read(&mut buffer)
+                    && count > 0
+                {
+                    is_quiet = false;
+                    let _ = tunnel.write_all(&buffer[..count]);
+                }
+            }
+            if is_quiet {
+                std::thread::sleep(Duration::from_micros(200));
             }
         }
     });
@@ -113,6 +130,7 @@ fn web_socket_backend() -> Result<SocketAddr> {
 }
 
 fn open_tunnel(mut stream: TcpStream) -> Result<TcpStream> {
+    stream.set_nonblocking(false)?;
     let mut head = Vec::new();
     let mut buffer = [0; 2048];
     while !head.ends_with(b"\r\n\r\n") {
@@ -123,7 +141,6 @@ fn open_tunnel(mut stream: TcpStream) -> Result<TcpStream> {
     stream.write_all(
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
     )?;
-    let count = stream.read(&mut buffer)?;
-    stream.write_all(&buffer[..count])?;
+    stream.set_nonblocking(true)?;
     Ok(stream)
 }

@@ -68,11 +68,13 @@ async fn run(local: Rc<Local>, mut jobs: Jobs<Box<Connection>, Back>) {
     };
     loop {
         let mut connection = jobs.next().await;
+        let busy = local.shard.busy();
         desk.input = local.shard.buffers.take();
         if let Some(early) = connection.early.take() {
             desk.input.extend_from_slice(&early);
         }
         let back = serve(&local, &mut desk, connection).await;
+        drop(busy);
         local.shard.buffers.put(std::mem::take(&mut desk.input));
         jobs.done(back);
     }

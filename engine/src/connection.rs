@@ -42,6 +42,7 @@ pub async fn run(local: Rc<Local>, mut connection: Box<Connection>) {
             Idle::Over => return,
             Idle::Silent(left) => {
                 if let Some(berth) = connection.stream.berth() {
+                    connection.timer.rest();
                     // What the kernel does not want to watch is closed: it is short of memory.
                     let _ = local.parked.park((berth, None), left, Parked::Client(connection));
                     return;

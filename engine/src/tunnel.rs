@@ -102,6 +102,7 @@ pub async fn run(local: Rc<Local>, mut tunnel: Box<Tunnel>) {
                 let (client, backend) = (tunnel.client.stream.berth(), tunnel.opened.stream.berth());
                 // One that has decrypted something meanwhile is relayed further.
                 let (Some(client), Some(backend)) = (client, backend) else { continue };
+                tunnel.client.timer.rest();
                 let left = tunnel.opened.idle.map_or(Duration::MAX, |idle| idle.saturating_sub(PARK_AFTER));
                 if let Err(Parked::Tunnel(tunnel)) =
                     local.parked.park((client, Some(backend)), left, Parked::Tunnel(tunnel))

@@ -47,7 +47,7 @@ pub use gather::Stable;
 pub use listen::{Accepted, BoundListener, Listener, ListenerOptions};
 pub use park::{Berth, Leave, Lot};
 pub use proxy::{Proxy, ProxyKind, Target, tunnel};
-pub use shard::{Shard, ShardOptions, ShardThread, run_shard};
+pub use shard::{Busy, Shard, ShardOptions, ShardThread, run_shard};
 pub use signal::{Signal, Wait};
 pub use spawn::{spawn, yield_now};
 pub use stream::{Peek, Stream};

@@ -125,7 +125,16 @@ impl Stream {
             return (Err(no_room()), buffer);
         }
         match &self.tls {
-            None => self.socket.read(buffer).await,
+            None => {
+                if is_calm() {
+                    match self.socket.read_now(&mut buffer) {
+                        Ok(Some(count)) => return (Ok(count), buffer),
+                        Ok(None) => {}
+                        Err(error) => return (Err(error), buffer),
+                    }
+                }
+                self.socket.read(buffer).await
+            }
             Some(session) => (session.read(&self.socket, &mut buffer).await, buffer),
         }
     }
@@ -301,9 +310,19 @@ impl Stream {
 
 const NOTHING: &[u8] = &[];
 
+/// See [`Shard::busy`].
+fn is_calm() -> bool {
+    Shard::with(Shard::is_calm).unwrap_or(false)
+}
+
 /// Writes all of `buffer`.
 pub(crate) async fn write_all<B: IoBuf>(socket: &Socket, buffer: B) -> (io::Result<()>, B) {
     let mut unsent = Unsent { buffer, sent: 0 };
+    if is_calm() {
+        // SAFETY: the initialised bytes of a buffer that is owned here and not touched meanwhile.
+        let bytes = unsafe { std::slice::from_raw_parts(unsent.read_ptr(), unsent.bytes_init()) };
+        unsent.sent = socket.send_now(bytes);
+    }
     while unsent.bytes_init() > 0 {
         let (count, back) = socket.write_some(unsent).await;
         unsent = back;

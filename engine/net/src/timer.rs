@@ -195,6 +195,14 @@ impl Slot {
         self.store(DISARMED);
     }
 
+    /// Takes the deadline away, and forgets the task that last waited for one: what is forgotten keeps no ended task's memory.
+    pub fn rest(&self) {
+        self.disarm();
+        let waker = self.table.wakers.borrow_mut().get_mut(self.index as usize).and_then(Option::take);
+        // Outside the borrow: the last waker of a task drops the task, and with it perhaps another slot.
+        drop(waker);
+    }
+
     /// Whether the deadline has passed.
     pub fn expired(&self) -> bool {
         self.table.deadlines.borrow().get(self.index as usize) == Some(&EXPIRED)
@@ -229,9 +237,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.disarm();
-        let waker = self.table.wakers.borrow_mut().get_mut(self.index as usize).and_then(Option::take);
-        drop(waker);
+        self.rest();
         self.table.free.borrow_mut().push(self.index);
     }
 }
