@@ -9,6 +9,11 @@ use crate::walk;
 /// Checks the configuration of an extension; every problem has its position, pointers being relative to the node.
 pub type Check = fn(&Node) -> Vec<Problem>;
 
+/// Looks at what schemas let pass: values that an extension refuses, and such that it does not act on. It is given the `configuration`
+/// and, of endpoints, the shared configuration that holds for it; both fit their schemas. Pointers begin with `configuration` or
+/// `sharedConfiguration`.
+pub type Examine = fn(Option<&Node>, Option<&Node>) -> Vec<Problem>;
+
 /// An extension.
 #[derive(Clone, Copy, Debug)]
 pub struct Extension {
@@ -18,6 +23,8 @@ pub struct Extension {
     pub configuration: Check,
     /// Checks its `sharedConfiguration`, if it has such. Endpoints only.
     pub shared: Option<Check>,
+    /// Looks at what these let pass.
+    pub examine: Option<Examine>,
 }
 
 /// The extensions that exist.
@@ -45,17 +52,17 @@ pub(crate) struct Verdict {
 }
 
 /// A place where definitions name extensions.
-struct Use {
-    pattern: &'static str,
+pub(crate) struct Use {
+    pub(crate) pattern: &'static str,
     /// The field with the name.
-    name: &'static str,
+    pub(crate) name: &'static str,
     /// The field with the configuration.
-    configuration: &'static str,
-    what: What,
+    pub(crate) configuration: &'static str,
+    pub(crate) what: What,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum What {
+pub(crate) enum What {
     Entrypoint,
     Group,
     Endpoint,
@@ -64,7 +71,7 @@ enum What {
     Guard,
 }
 
-const USES: [Use; 11] = [
+pub(crate) const USES: [Use; 11] = [
     at("listeners[*].entrypoints[*]", "type", "configuration", What::Entrypoint),
     at("endpointGroups[*]", "type", "sharedConfiguration", What::Group),
     at("endpointGroups[*].endpoints[*]", "type", "configuration", What::Endpoint),
@@ -122,7 +129,7 @@ impl Catalogue {
         verdict
     }
 
-    fn table(&self, what: What) -> &[Extension] {
+    pub(crate) fn table(&self, what: What) -> &[Extension] {
         match what {
             What::Entrypoint => &self.entrypoints,
             What::Group | What::Endpoint | What::Override => &self.endpoints,

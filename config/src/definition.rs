@@ -7,7 +7,7 @@ use crate::api::{Api, ApiType, Listener};
 use crate::catalogue::Catalogue;
 use crate::node::{Node, Source, Value};
 use crate::plans;
-use crate::problem::Problem;
+use crate::problem::{self, Problem};
 use crate::settings::Settings;
 use crate::substitute::{Environment, Rule, substitute};
 use crate::{check, decode, json, legacy, names, path, pending, rules, yaml};
@@ -109,14 +109,32 @@ fn one(mut node: Node, around: &Surroundings<'_>, problems: &mut Vec<Problem>) -
     legacy::settle(&mut node, problems);
     problems.extend(check::check::<Api>(&node));
     if problems.iter().any(Problem::is_error) {
+        also(&node, around, problems);
         return None;
     }
     let mut api: Api = decode::read(&node).map_err(|problem| problems.push(problem)).ok()?;
     api.source = Some(node.span.clone());
     complete(&mut api);
-    rules::examine(&api, &node, around.settings, problems);
+    rules::examine(&node, around.settings, problems);
     judge(&mut api, &node, around, problems);
     (!problems.iter().any(Problem::is_error)).then_some(Definition { api, node })
+}
+
+/// What else is wrong with a definition that cannot be read as a whole: all errors that need no more than its tree, so that they need not
+/// come to light one after another. Where there is an error already, nothing follows from it.
+fn also(node: &Node, around: &Surroundings<'_>, problems: &mut Vec<Problem>) {
+    let mut more = Vec::new();
+    rules::examine(node, around.settings, &mut more);
+    let is_proxy = node.field("type").and_then(Node::as_text).is_some_and(|kind| names::same("PROXY", kind));
+    if let Some(catalogue) = around.catalogue.filter(|_| is_proxy) {
+        more.extend(catalogue.inspect(node).problems);
+        let known: Vec<Problem> = problems.iter().chain(&more).cloned().collect();
+        more.extend(catalogue.examine(node, around.settings, &known).problems);
+    }
+    let known: Vec<(u32, u32)> = problems.iter().map(|problem| (problem.line, problem.column)).collect();
+    more.retain(|problem| problem.is_error() && !known.contains(&(problem.line, problem.column)));
+    problems.extend(more);
+    problem::sort(problems);
 }
 
 /// Fills in what may be left out, and writes the names of extensions in the one case that the extensions have.
@@ -204,6 +222,11 @@ fn judge(api: &mut Api, node: &Node, around: &Surroundings<'_>, problems: &mut V
         unguarded = verdict.unguarded;
     }
     plans::withhold(api, node, around, &unguarded, problems);
+    if let Some(catalogue) = around.catalogue.filter(|_| crate::tags::deployed(&api.tags, &settings.tags)) {
+        let examined = catalogue.examine(node, settings, problems);
+        problems.extend(examined.problems);
+        reasons.extend(examined.idle);
+    }
     crate::tags::narrow(api, settings, &mut reasons);
     if !api.state.is_started() {
         reasons.insert(0, "it is stopped".to_owned());

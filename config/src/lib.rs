@@ -13,6 +13,7 @@ mod catalogue;
 mod check;
 mod decode;
 mod definition;
+mod examine;
 mod excerpt;
 mod files;
 mod format;
@@ -39,7 +40,7 @@ mod tags;
 mod walk;
 mod yaml;
 
-pub use catalogue::{Catalogue, Check, Extension};
+pub use catalogue::{Catalogue, Check, Examine, Extension};
 pub use check::{PROBLEMS_MAX, check, check_against};
 pub use decode::decode;
 pub use definition::Format;

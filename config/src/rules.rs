@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use regex::Regex;
 
-use crate::api::{Api, HealthCheck};
+use crate::api::HealthCheck;
 use crate::format;
 use crate::names;
 use crate::node::Node;
@@ -14,7 +14,7 @@ use crate::settings::Settings;
 use crate::walk::{Place, places};
 
 /// Looks for what a schema cannot say.
-pub(crate) fn examine(api: &Api, node: &Node, settings: &Settings, problems: &mut Vec<Problem>) {
+pub(crate) fn examine(node: &Node, settings: &Settings, problems: &mut Vec<Problem>) {
     for (pattern, what) in [
         ("endpointGroups[*].name", "endpoint groups of an API"),
         ("endpointGroups[*].endpoints[*].name", "endpoints of an API"),
@@ -29,7 +29,7 @@ pub(crate) fn examine(api: &Api, node: &Node, settings: &Settings, problems: &mu
     parameters(node, problems);
     cors(node, problems);
     health_checks(node, problems);
-    if api.endpoint_groups.iter().all(|group| group.endpoints.is_empty()) {
+    if places(node, "endpointGroups[*].endpoints[*]").is_empty() {
         let place = node.field("endpointGroups").unwrap_or(node);
         problems.push(Problem::warning(
             &place.span,

@@ -178,10 +178,10 @@ fn any(_: &Node) -> Vec<Problem> {
 }
 
 fn catalogue() -> Catalogue {
-    let extension = |name, configuration| Extension { name, configuration, shared: None };
+    let extension = |name, configuration| Extension { name, configuration, shared: None, examine: None };
     Catalogue {
         entrypoints: vec![extension("http-proxy", any)],
-        endpoints: vec![Extension { name: "http-proxy", configuration: strict, shared: Some(any) }],
+        endpoints: vec![Extension { name: "http-proxy", configuration: strict, shared: Some(any), examine: None }],
         guards: vec![extension("key-less", any), extension("jwt", any)],
         policies: vec![extension("transform-headers", any)],
     }
@@ -228,6 +228,78 @@ fn what_definitions_say_to_extensions_is_checked() {
     let (apis, problems) = check(&base.replace("key-less", "oauth2"));
     assert_eq!(apis[0].offered_plans().count(), 0);
     assert_eq!(problems[1], "plans[0].security.type: the plan security `oauth2` comes with a later release");
+}
+
+/// An extension that refuses `bad: true` and warns about `odd: true`, wherever either is said.
+fn examine(configuration: Option<&Node>, shared: Option<&Node>) -> Vec<Problem> {
+    let roots = [("configuration", configuration), ("sharedConfiguration", shared)];
+    let found = roots.into_iter().filter_map(|(root, node)| Some((root, node?))).flat_map(|(root, node)| {
+        let bad = node.field("bad").map(|node| Problem::error(&node.span, format!("{root}.bad"), "is bad"));
+        let odd = node.field("odd").map(|node| Problem::warning(&node.span, format!("{root}.odd"), "is odd"));
+        [bad, odd]
+    });
+    found.flatten().collect()
+}
+
+#[test]
+fn extensions_look_at_what_their_schemas_let_pass() {
+    let look = |name| Extension { name, configuration: any, shared: Some(any), examine: Some(examine) };
+    let known = Catalogue { endpoints: vec![look("http-proxy")], policies: vec![look("mock")], ..catalogue() };
+    let check = |text: &str, settings: &ringway_config::Settings| {
+        let (apis, problems) = Loader::default().catalogue(&known).definition("a", text, settings);
+        let lines = problems.iter().map(|problem| format!("{}: {}", problem.pointer, problem.message));
+        (apis.first().map(|api| api.idle.clone()), lines.collect::<Vec<_>>())
+    };
+    let groups = |shared: &str, endpoints: &str| {
+        format!(
+            "name: A\ntype: proxy\nlisteners: [{{ type: http, paths: [{{ path: /a }}], entrypoints: [{{ type: http-proxy }}] }}]\n\
+             plans: [{{ name: open, security: {{ type: key-less }} }}]\n\
+             endpointGroups: [{{ name: g, type: http-proxy, sharedConfiguration: {shared}, endpoints: [{endpoints}] }}]\n"
+        )
+    };
+    let endpoint = |name: &str, more: &str| format!("{{ name: {name}, type: http-proxy, {more} }}");
+    let (a, b) = (endpoint("a", "inheritConfiguration: true"), endpoint("b", "inheritConfiguration: true"));
+    let here = Default::default();
+
+    // What two endpoints inherit is told once, where it is said.
+    let (apis, problems) = check(&groups("{ odd: 1 }", &format!("{a}, {b}")), &here);
+    assert_eq!((apis, problems), (Some(None), vec!["endpointGroups[0].sharedConfiguration.odd: is odd".to_owned()]));
+    let (apis, problems) = check(&groups("{ bad: 1 }", &a), &here);
+    assert_eq!((apis, problems), (None, vec!["endpointGroups[0].sharedConfiguration.bad: is bad".to_owned()]));
+    // What nobody inherits has no say, and what is laid over it is looked at in its place.
+    assert_eq!(check(&groups("{ bad: 1 }", &endpoint("a", "weight: 1")), &here).1, [""; 0]);
+    let over = endpoint("a", "inheritConfiguration: true, sharedConfigurationOverride: { odd: 2 }");
+    let (_, problems) = check(&groups("{ odd: 1 }", &over), &here);
+    assert_eq!(problems, ["endpointGroups[0].endpoints[0].sharedConfigurationOverride.odd: is odd"]);
+    // An endpoint of another tenant is not built here.
+    let settings = ringway_config::Settings { tenant: Some("north".into()), ..Default::default() };
+    let tenants =
+        endpoint("a", "tenants: [south], configuration: { bad: 1 }") + ", " + &endpoint("b", "tenants: [north]");
+    assert_eq!(check(&groups("{}", &tenants), &settings).1, [""; 0]);
+    assert_eq!(check(&groups("{}", &tenants), &here).1, ["endpointGroups[0].endpoints[0].configuration.bad: is bad"]);
+
+    // Expressions are not evaluated yet, so that nothing with one is served as if it were plain text.
+    let step = "flows: [{ request: [{ policy: mock, configuration: { content: [x, 'a {#b}'] } }] }]";
+    let (apis, problems) = check(&(groups("{}", &a) + step), &here);
+    let idle = "flows[0].request[0].configuration.content[1]: `{#…}` needs the expression language, which comes with a later release";
+    assert_eq!((apis, problems), (Some(Some(idle.to_owned())), vec![idle.to_owned()]));
+}
+
+#[test]
+fn errors_of_every_kind_come_to_light_at_once() {
+    let text = "name: A\ntype: proxy\nnmae: B\n\
+                listeners: [{ type: http, paths: [{ path: a }], entrypoints: [{ type: http-prox }] }]\n\
+                endpointGroups: [{ name: g, type: http-proxy, endpoints: [{ name: e, type: http-proxy, configuration: {} }] }]\n\
+                plans: [{ name: open, security: { type: key-less } }]\n";
+    let (apis, problems) = Loader::default().catalogue(&catalogue()).definition("a", text, &Default::default());
+    let pointers: Vec<&str> = problems.iter().map(|problem| problem.pointer.as_str()).collect();
+    let wanted = [
+        "nmae",
+        "listeners[0].paths[0].path",
+        "listeners[0].entrypoints[0].type",
+        "endpointGroups[0].endpoints[0].configuration",
+    ];
+    assert_eq!((apis.len(), pointers), (0, wanted.to_vec()));
 }
 
 #[test]

@@ -7,6 +7,8 @@ use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use ringway_connectors::http_proxy::ENDPOINT;
+use ringway_contract::{Node, Problem};
 use ringway_net::{Shard, yield_now};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
@@ -88,8 +90,41 @@ fn what_cannot_be_done_is_refused() {
         for (target, shared, word) in CASES {
             let refusal = endpoint(target, shared).err().expect(word).to_string();
             assert!(refusal.contains(word), "{target} {shared}: {refusal}");
+            let found = examined(target, shared);
+            let error = found.iter().find(|problem| problem.is_error() && problem.message.contains(word));
+            assert!(error.is_some(), "{target} {shared} is found before it is built: {found:?}");
         }
     });
+}
+
+/// What the endpoint says of its configuration before it is built.
+fn examined(target: &str, shared: &str) -> Vec<Problem> {
+    let parse = |text: &str| Node::parse_json("a.json", text).unwrap();
+    let examine = ENDPOINT.configuration.examine.unwrap();
+    examine(Some(&parse(&json!({ "target": target }).to_string())), Some(&parse(shared)))
+}
+
+#[test]
+fn what_has_no_effect_or_a_dangerous_one_is_warned_about() {
+    const CASES: &[(&str, &[&str])] = &[
+        (r#"{"http": {"version": "HTTP_2"}}"#, &["http.version"]),
+        (r#"{"http": {"pipelining": true, "useCompression": true}}"#, &["http.pipelining", "http.useCompression"]),
+        (r#"{"ssl": {"trustAll": true}}"#, &["ssl.trustAll"]),
+        (
+            r#"{"http": {"version": "HTTP_1_1", "useCompression": false, "pipelining": false}, "ssl": {"trustAll": false}}"#,
+            &[],
+        ),
+        // A store that nothing asks for may be left over: the target is in clear.
+        (r#"{"ssl": {"trustStore": {"type": "JKS", "path": "a.jks"}}}"#, &[]),
+        ("{}", &[]),
+    ];
+    for (shared, wanted) in CASES {
+        let found = examined("http://b", shared);
+        assert!(found.iter().all(|problem| !problem.is_error()), "{shared}: {found:?}");
+        let pointers: Vec<&str> =
+            found.iter().filter_map(|problem| problem.pointer.strip_prefix("sharedConfiguration.")).collect();
+        assert_eq!(pointers, *wanted, "{shared}");
+    }
 }
 
 /// An endpoint called `backend.example:8080`, which only the proxy can resolve.

@@ -232,6 +232,24 @@ fn what_a_gateway_would_not_start_with_is_a_problem() {
 }
 
 #[test]
+fn what_an_extension_would_refuse_is_a_problem() {
+    let fine = definition("{ policy: mock }");
+    let target = "http://";
+    assert!(fine.contains(target) && ringway_in(folder(&[("a.yaml", &fine)]).path(), &["check", "a.yaml"]).code == 0);
+    for (text, wrong) in [
+        (fine.replacen(target, "ftp://", 1), "configuration.target: scheme `ftp`"),
+        (definition("{ policy: mock, configuration: { status: 700 } }"), "configuration: status 700"),
+        (
+            definition("{ policy: transform-headers, configuration: { addHeaders: [{ name: 'a b', value: c }] } }"),
+            "configuration: header `a b`",
+        ),
+    ] {
+        let said = ringway_in(folder(&[("a.yaml", &text)]).path(), &["check", "a.yaml"]);
+        assert!(said.code == 1 && said.err.contains(wrong), "{text}\n{}", said.err);
+    }
+}
+
+#[test]
 fn what_is_not_there_is_a_problem() {
     let said = ringway(&["check", "nowhere.yaml"]);
     assert_eq!(said.code, 1);

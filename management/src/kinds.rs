@@ -18,6 +18,7 @@ fn extensions<T: ?Sized>(table: &'static [&'static Kind<T>]) -> Vec<Extension> {
         name: kind.name,
         configuration: kind.configuration.check,
         shared: kind.shared.map(|part| part.check),
+        examine: kind.configuration.examine,
     };
     table.iter().map(extension).collect()
 }

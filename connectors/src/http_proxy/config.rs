@@ -1,5 +1,8 @@
 //! What a definition may say of an HTTP backend. Names and defaults are the reference product's.
 
+use std::path::Path;
+
+use ringway_contract::Node;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -26,6 +29,21 @@ pub struct SharedConfig {
     /// counts. `Host` is set, too. Those of framing and connection (`Content-Length`, `Transfer-Encoding`, `Connection`, `Upgrade`, …)
     /// are the gateway's own and have no effect.
     pub headers: Vec<Header>,
+}
+
+impl SharedConfig {
+    /// With the paths of files read from the folder of the file that `node` stands in, as everything else that a definition names.
+    #[must_use]
+    pub fn located(mut self, node: Option<&Node>) -> Self {
+        let folder = node.and_then(|node| Path::new(&node.span.source.name).parent());
+        let Some(folder) = folder else { return self };
+        for store in [&mut self.ssl.trust_store, &mut self.ssl.key_store] {
+            for path in [&mut store.path, &mut store.cert_path, &mut store.key_path].into_iter().flatten() {
+                *path = folder.join(&*path).to_string_lossy().into_owned();
+            }
+        }
+        self
+    }
 }
 
 /// Protocol and timeouts.
@@ -129,7 +147,7 @@ pub struct Store {
     /// Kind of store; empty for none.
     #[serde(rename = "type")]
     pub kind: StoreKind,
-    /// File of the store.
+    /// File of the store, relative to the definition.
     pub path: Option<String>,
     /// The store itself: PEM text, or base64 of a PKCS#12 file.
     pub content: Option<String>,
@@ -139,11 +157,11 @@ pub struct Store {
     pub alias: Option<String>,
     /// PKCS#12: password of the key, if it is another one.
     pub key_password: Option<String>,
-    /// PEM key store: file of the certificate chain.
+    /// PEM key store: file of the certificate chain, relative to the definition.
     pub cert_path: Option<String>,
     /// PEM key store: the certificate chain itself.
     pub cert_content: Option<String>,
-    /// PEM key store: file of the key.
+    /// PEM key store: file of the key, relative to the definition.
     pub key_path: Option<String>,
     /// PEM key store: the key itself.
     pub key_content: Option<String>,

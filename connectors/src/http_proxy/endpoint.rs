@@ -125,7 +125,11 @@ pub struct Headers {
 }
 
 impl Headers {
-    fn new(headers: &[Header]) -> Result<Self, Refusal> {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// A name or value that no head takes.
+    pub fn new(headers: &[Header]) -> Result<Self, Refusal> {
         let mut fields = Fields::new();
         for Header { name, value } in headers {
             fields.set(name, value).map_err(|error| Refusal(format!("header `{name}`: {error}")))?;

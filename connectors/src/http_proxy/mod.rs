@@ -12,6 +12,7 @@ mod backend;
 mod body;
 mod config;
 mod endpoint;
+mod examine;
 mod lane;
 mod probe;
 mod redirect;
@@ -37,11 +38,11 @@ pub static ENDPOINT: Kind<dyn Endpoint> = Kind {
     name: "http-proxy",
     about: "An HTTP/1.1 backend, over TCP, TLS or a Unix socket.",
     docs: include_str!("endpoint.md"),
-    configuration: Part::of::<EndpointConfig>(),
+    configuration: Part::of::<EndpointConfig>().examined(examine::examine),
     shared: Some(Part::of::<SharedConfig>()),
     build: |source, services| {
         let configuration = decode(source.configuration)?;
-        let shared = decode(source.shared)?;
+        let shared = decode::<SharedConfig>(source.shared)?.located(source.shared);
         endpoint(configuration, shared, services)
     },
 };

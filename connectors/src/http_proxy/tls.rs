@@ -59,7 +59,11 @@ impl Store {
 const JKS: &str = "JKS stores cannot be read; convert it: keytool -importkeystore -srckeystore a.jks -destkeystore a.p12 \
                    -deststoretype PKCS12";
 
-fn trust(store: &Store) -> Result<Trust, Refusal> {
+/// Whom it trusts.
+///
+/// # Errors
+/// The store is of a kind that cannot be read, or says not where it is.
+pub fn trust(store: &Store) -> Result<Trust, Refusal> {
     Ok(match (store.kind, &store.path, &store.content) {
         (StoreKind::None, ..) => Trust::System,
         (StoreKind::Jks, ..) => return Err(Refusal(format!("trustStore: {JKS}"))),
@@ -71,7 +75,11 @@ fn trust(store: &Store) -> Result<Trust, Refusal> {
     })
 }
 
-fn identity(store: &Store) -> Result<Option<Identity>, Refusal> {
+/// What it shows of itself.
+///
+/// # Errors
+/// The store is of a kind that cannot be read, or says not where it is.
+pub fn identity(store: &Store) -> Result<Option<Identity>, Refusal> {
     let pem = (&store.cert_path, &store.key_path, &store.cert_content, &store.key_content);
     Ok(Some(match (store.kind, &store.path, &store.content) {
         (StoreKind::None, ..) => return Ok(None),

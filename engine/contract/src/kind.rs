@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ringway_config::{Node, Problem};
+use ringway_config::{Examine, Node, Problem};
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 
@@ -44,15 +44,31 @@ impl Refusal {
 pub struct Part {
     /// The JSON Schema.
     pub schema: fn() -> Schema,
-    /// All problems of a node, with positions.
+    /// All problems of a node by its schema, with positions.
     pub check: fn(&Node) -> Vec<Problem>,
+    /// What the schema cannot say of the whole extension; of `configuration` only.
+    pub examine: Option<Examine>,
 }
 
 impl Part {
     /// The part that deserializes to `C`.
     pub const fn of<C: JsonSchema + DeserializeOwned>() -> Self {
-        Self { schema: || schemars::schema_for!(C), check: |node| ringway_config::check::<C>(node) }
+        Self { schema: || schemars::schema_for!(C), check: |node| ringway_config::check::<C>(node), examine: None }
     }
+
+    /// With a look at what the schema lets pass: whatever [`Kind::build`] would refuse is to be found before a gateway starts with
+    /// it, and a value that is not acted on is to be named in a warning.
+    #[must_use]
+    pub const fn examined(self, examine: Examine) -> Self {
+        Self { examine: Some(examine), ..self }
+    }
+}
+
+/// The refusal of `configuration` as a problem, for a [`Part::examined`].
+pub fn refused(configuration: Option<&Node>, refusal: Option<Refusal>) -> Vec<Problem> {
+    let problem =
+        configuration.zip(refusal).map(|(node, refusal)| Problem::error(&node.span, "configuration", refusal.0));
+    problem.into_iter().collect()
 }
 
 /// Reads a part; an absent one is read as an empty map, so that every default applies.

@@ -32,5 +32,7 @@ pub use policy::{Phases, Policy, Step};
 pub use pool::Pool;
 pub use reply::Reply;
 pub use worker::{Jobs, Worker};
+// What kinds say of a configuration.
+pub use ringway_config::{Node, Problem};
 // What policies read and edit; they depend on this crate alone.
 pub use ringway_wire::{FieldError, Fields, Known, RequestHead, ResponseHead};

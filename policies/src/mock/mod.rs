@@ -5,7 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::StatusCode;
 use ringway_contract::Fields;
-use ringway_contract::kind::{Part, decode};
+use ringway_contract::kind::{Part, decode, refused};
 use ringway_contract::{Exchange, Kind, Phases, Policy, Refusal, Reply, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -15,7 +15,8 @@ pub static KIND: Kind<dyn Policy> = Kind {
     name: "mock",
     about: "Answers with a fixed response instead of calling the endpoint.",
     docs: include_str!("README.md"),
-    configuration: Part::of::<Config>(),
+    configuration: Part::of::<Config>()
+        .examined(|configuration, _| refused(configuration, decode(configuration).and_then(reply).err())),
     shared: None,
     build: |source, _| Ok(Rc::new(Mock { reply: reply(decode(source.configuration)?)? })),
 };

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use ringway_contract::Fields;
-use ringway_contract::kind::{Part, decode};
+use ringway_contract::kind::{Part, decode, refused};
 use ringway_contract::{Exchange, Kind, Phases, Policy, Refusal, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -13,7 +13,9 @@ pub static KIND: Kind<dyn Policy> = Kind {
     name: "transform-headers",
     about: "Removes, sets and appends header fields of the request or the response.",
     docs: include_str!("README.md"),
-    configuration: Part::of::<Config>(),
+    configuration: Part::of::<Config>().examined(|configuration, _| {
+        refused(configuration, decode(configuration).and_then(TransformHeaders::new).err())
+    }),
     shared: None,
     build: |source, _| Ok(Rc::new(TransformHeaders::new(decode(source.configuration)?)?)),
 };

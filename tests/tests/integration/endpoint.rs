@@ -43,6 +43,21 @@ fn a_tls_backend_is_verified_against_the_trust_store() {
 }
 
 #[test]
+fn a_store_is_looked_for_beside_the_definition_that_names_it() {
+    let authority = Authority::new();
+    let nginx = tls_nginx(&authority, "off");
+    let ca = std::fs::read_to_string(authority.path("ca.pem")).unwrap();
+    let ssl = json!({ "trustStore": { "type": "PEM", "path": "stores/ca.pem" } });
+    let api = Api::proxy("/", &format!("https://{}", nginx.address()));
+    let api = api.with("endpointGroups/0/sharedConfiguration/ssl", ssl).json();
+    let gateway = Gateway::start(
+        "shards: 1\nservers: [{ id: http, listen: '{http}' }]\napis: ['{dir}/apis']\nadmin: { listen: '{admin}' }\n",
+        &[("0.json", &api), ("stores/ca.pem", &ca)],
+    );
+    assert_eq!(gateway.get("/").0.status(), 200);
+}
+
+#[test]
 fn a_tls_backend_may_ask_for_the_gateways_certificate() {
     let authority = Authority::new();
     let nginx = tls_nginx(&authority, "on");
