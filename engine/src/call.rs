@@ -80,7 +80,9 @@ pub async fn call(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched
         desk.total.disarm();
         let mut held = held.map_err(|_| Fault::new(Cause::PendingTimeout))??;
 
+        let begun = stage.local.shard.now();
         let attempt = attempt(stage, desk, chain, matched, &mut held).await;
+        member.counters.duration.observe(stage.local.shard.now().saturating_duration_since(begun));
         let took = stage.local.shard.now().saturating_duration_since(now);
         let verdict = match &attempt {
             Attempt::Served(served) => Some(is_backends(served.fault)),
@@ -151,7 +153,8 @@ async fn attempt(
         return Attempt::Lost(Fault::new(Cause::Internal).into());
     };
     let framing = request.head.framing;
-    let coupled = Coupled::new(lane);
+    let local = stage.local;
+    let coupled = Coupled::new(lane, &local.counters);
     coupled.send(Frame::Open(request)).await;
 
     let connection = stage.connection;

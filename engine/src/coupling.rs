@@ -14,12 +14,16 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll};
 
+use ringway_contract::lane::note_wait;
 use ringway_contract::{Fault, Frame, Lane};
+
+use crate::telemetry::ShardCounters;
 
 /// A lane in use by one exchange.
 pub struct Coupled<'a> {
     lane: RefCell<&'a mut Lane>,
     gate: Cell<Gate>,
+    counters: &'a ShardCounters,
 }
 
 /// How far the lane is: what may flow towards it.
@@ -33,8 +37,8 @@ pub enum Gate {
 
 impl<'a> Coupled<'a> {
     /// Couples with `lane`, which was just taken from its pool.
-    pub fn new(lane: &'a mut Lane) -> Self {
-        Self { lane: RefCell::new(lane), gate: Cell::new(Gate::Shut) }
+    pub fn new(lane: &'a mut Lane, counters: &'a ShardCounters) -> Self {
+        Self { lane: RefCell::new(lane), gate: Cell::new(Gate::Shut), counters }
     }
 
     /// Lets more flow towards the lane.
@@ -51,6 +55,7 @@ impl<'a> Coupled<'a> {
     pub async fn send(&self, frame: Frame) -> bool {
         let weight = frame.weight();
         let mut frame = Some(frame);
+        let mut waited = false;
         poll_fn(|cx| {
             let mut ended = false;
             // Once before and once after the lane had a chance to make room.
@@ -58,7 +63,10 @@ impl<'a> Coupled<'a> {
                 let Some(present) = frame.take() else { return Poll::Ready(true) };
                 let mut lane = self.lane.borrow_mut();
                 match lane.outbox.send(present, weight) {
-                    Ok(()) => return Poll::Ready(true),
+                    Ok(()) => {
+                        self.counters.ring_frames.bump();
+                        return Poll::Ready(true);
+                    }
                     Err(full) => frame = Some(full.value),
                 }
                 if ended {
@@ -66,7 +74,13 @@ impl<'a> Coupled<'a> {
                 }
                 ended = lane.poll(cx).is_ready();
             }
-            if ended { Poll::Ready(false) } else { Poll::Pending }
+            if ended {
+                return Poll::Ready(false);
+            }
+            if !std::mem::replace(&mut waited, true) {
+                note_wait();
+            }
+            Poll::Pending
         })
         .await
     }
@@ -125,12 +139,18 @@ impl<'a> Coupled<'a> {
 
     fn poll_recv(&self, cx: &mut Context<'_>) -> Received {
         let mut lane = self.lane.borrow_mut();
-        if let Some(frame) = lane.inbox.recv() {
-            return Received::Frame(frame);
-        }
-        let ended = lane.poll(cx).is_ready();
-        match lane.inbox.recv() {
-            Some(frame) => Received::Frame(frame),
+        let (frame, ended) = match lane.inbox.recv() {
+            None => {
+                let ended = lane.poll(cx).is_ready();
+                (lane.inbox.recv(), ended)
+            }
+            some => (some, false),
+        };
+        match frame {
+            Some(frame) => {
+                self.counters.ring_frames.bump();
+                Received::Frame(frame)
+            }
             None if ended => Received::Ended,
             None => Received::Nothing,
         }

@@ -115,6 +115,7 @@ pub async fn run(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection
     }
     let took = local.shard.now().saturating_duration_since(started);
     counters.ended(&served, took);
+    local.counters.ended(&served, took);
     local.access_log.finish(draft, &exchange, &served, took);
     exchange.attributes.clear();
     desk.attributes = exchange.attributes;

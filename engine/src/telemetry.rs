@@ -129,6 +129,10 @@ pub struct EndpointCounters {
     pub lanes_busy: Counter,
     /// Lanes idle now.
     pub lanes_idle: Counter,
+    /// Exchanges that wait for a lane now.
+    pub pending: Counter,
+    /// Time that exchanges had a lane.
+    pub duration: Histogram,
     /// 1 while checks and breaker let it take requests.
     pub healthy: Counter,
 }
@@ -148,8 +152,18 @@ pub struct ShardCounters {
     pub requests: Counter,
     /// Requests refused before they reached an API (bad head, no route).
     pub rejected: Counter,
+    /// Requests of APIs that ended in a 5xx or without a complete response.
+    pub failed: Counter,
+    /// Time from the head of an API's request to the end of the response.
+    pub duration: Histogram,
+    /// Frames that crossed between the halves of exchanges.
+    pub ring_frames: Counter,
+    /// How often a half had to wait for the other one to take frames.
+    pub ring_waits: Counter,
     /// TLS handshakes that succeeded.
     pub tls_handshakes: Counter,
+    /// Those that resumed an earlier session.
+    pub tls_resumed: Counter,
     /// TLS handshakes that failed.
     pub tls_failures: Counter,
     /// Exchanges sent again after a failed attempt.
@@ -164,6 +178,16 @@ pub struct ShardCounters {
     pub log_dropped: Counter,
     /// Bytes of pooled buffers that are kept.
     pub buffer_bytes: Counter,
+}
+
+impl ShardCounters {
+    /// Counts an exchange of an API that is over.
+    pub(crate) fn ended(&self, served: &Served, took: Duration) {
+        if served.status.is_server_error() || (served.fault.is_some() && served.aborted) {
+            self.failed.bump();
+        }
+        self.duration.observe(took);
+    }
 }
 
 /// The counters of one shard, as the admin thread knows them.
@@ -193,7 +217,7 @@ type Metric<C> = (&'static str, &'static str, &'static str, fn(&C) -> &Counter);
 
 /// Writes everything in the Prometheus text format 0.0.4.
 pub fn expose(shards: &[ShardView], apis: &[ApiView], out: &mut String) {
-    let shard_metrics: [Metric<ShardCounters>; 13] = [
+    let shard_metrics: [Metric<ShardCounters>; 17] = [
         ("ringway_connections_accepted_total", "counter", "Client connections accepted.", |c| &c.accepted),
         ("ringway_connections_refused_total", "counter", "Client connections refused for a limit.", |c| &c.refused),
         ("ringway_connections", "gauge", "Client connections open.", |c| &c.connections),
@@ -202,6 +226,21 @@ pub fn expose(shards: &[ShardView], apis: &[ApiView], out: &mut String) {
         }),
         ("ringway_requests_total", "counter", "Requests whose head was read.", |c| &c.requests),
         ("ringway_requests_rejected_total", "counter", "Requests refused before they reached an API.", |c| &c.rejected),
+        (
+            "ringway_requests_failed_total",
+            "counter",
+            "Requests that ended in a 5xx or without a complete response.",
+            |c| &c.failed,
+        ),
+        ("ringway_ring_frames_total", "counter", "Frames that crossed between the halves of exchanges.", |c| {
+            &c.ring_frames
+        }),
+        ("ringway_ring_waits_total", "counter", "Times that a half of an exchange found the ring full.", |c| {
+            &c.ring_waits
+        }),
+        ("ringway_tls_resumed_total", "counter", "TLS handshakes with clients that resumed a session.", |c| {
+            &c.tls_resumed
+        }),
         ("ringway_tls_handshakes_total", "counter", "TLS handshakes with clients that succeeded.", |c| {
             &c.tls_handshakes
         }),
@@ -219,6 +258,11 @@ pub fn expose(shards: &[ShardView], apis: &[ApiView], out: &mut String) {
         for shard in shards {
             let _ = writeln!(out, "{name}{{shard=\"{}\"}} {}", shard.id, pick(&shard.counters).read());
         }
+    }
+    let name = "ringway_request_duration_seconds";
+    header(out, name, "histogram", "Time from a request's head to the end of its response.");
+    for shard in shards {
+        histogram(out, name, &format!("shard=\"{}\"", shard.id), [&shard.counters.duration].into_iter());
     }
     header(out, "ringway_shard_info", "gauge", "The I/O driver of each shard.");
     for shard in shards {
@@ -251,28 +295,33 @@ fn expose_apis(apis: &[ApiView], out: &mut String) {
     let name = "ringway_api_duration_seconds";
     header(out, name, "histogram", "Time from a request's head to the end of its response.");
     for api in apis {
-        let mut sums = [0; BUCKETS_US.len() + 2];
-        api.shards.iter().for_each(|c| c.duration.add_to(&mut sums));
-        let labels = labels(api);
-        let mut seen = 0;
-        for (bound, count) in BUCKETS_US.iter().zip(&sums) {
-            seen += count;
-            let _ = writeln!(out, "{name}_bucket{{{labels},le=\"{}\"}} {seen}", *bound as f64 / 1e6);
-        }
-        seen += sums[BUCKETS_US.len()];
-        let _ = writeln!(out, "{name}_bucket{{{labels},le=\"+Inf\"}} {seen}");
-        let _ = writeln!(out, "{name}_sum{{{labels}}} {}", sums[BUCKETS_US.len() + 1] as f64 / 1e6);
-        let _ = writeln!(out, "{name}_count{{{labels}}} {seen}");
+        histogram(out, name, &labels(api), api.shards.iter().map(|c| &c.duration));
     }
 }
 
+/// The samples of one series of a histogram, added up over shards.
+fn histogram<'h>(out: &mut String, name: &str, labels: &str, shards: impl Iterator<Item = &'h Histogram>) {
+    let mut sums = [0; BUCKETS_US.len() + 2];
+    shards.for_each(|shard| shard.add_to(&mut sums));
+    let mut seen = 0;
+    for (bound, count) in BUCKETS_US.iter().zip(&sums) {
+        seen += count;
+        let _ = writeln!(out, "{name}_bucket{{{labels},le=\"{}\"}} {seen}", *bound as f64 / 1e6);
+    }
+    seen += sums[BUCKETS_US.len()];
+    let _ = writeln!(out, "{name}_bucket{{{labels},le=\"+Inf\"}} {seen}");
+    let _ = writeln!(out, "{name}_sum{{{labels}}} {}", sums[BUCKETS_US.len() + 1] as f64 / 1e6);
+    let _ = writeln!(out, "{name}_count{{{labels}}} {seen}");
+}
+
 fn expose_endpoints(apis: &[ApiView], out: &mut String) {
-    let metrics: [Metric<EndpointCounters>; 5] = [
+    let metrics: [Metric<EndpointCounters>; 6] = [
         ("ringway_endpoint_exchanges_total", "counter", "Exchanges sent to an endpoint.", |c| &c.exchanges),
         ("ringway_endpoint_faults_total", "counter", "Faults of an endpoint.", |c| &c.faults),
         ("ringway_endpoint_connections_made_total", "counter", "Connections made to an endpoint.", |c| &c.lanes_made),
         ("ringway_endpoint_connections_busy", "gauge", "Connections in use.", |c| &c.lanes_busy),
         ("ringway_endpoint_connections_idle", "gauge", "Connections kept idle.", |c| &c.lanes_idle),
+        ("ringway_endpoint_pending", "gauge", "Exchanges that wait for a connection.", |c| &c.pending),
     ];
     for (name, kind, help, pick) in metrics {
         header(out, name, kind, help);
@@ -281,6 +330,9 @@ fn expose_endpoints(apis: &[ApiView], out: &mut String) {
             let _ = writeln!(out, "{name}{{{labels}}} {sum}");
         });
     }
+    let name = "ringway_endpoint_duration_seconds";
+    header(out, name, "histogram", "Time that an exchange had a connection: from its head to the end of the response.");
+    each_endpoint(apis, |labels, shards| histogram(out, name, labels, shards.iter().map(|c| &c.duration)));
     let name = "ringway_endpoint_healthy";
     header(out, name, "gauge", "1 while every shard lets the endpoint take requests.");
     each_endpoint(apis, |labels, shards| {

@@ -184,6 +184,7 @@ impl Tunnel {
         };
         let took = local.shard.now().saturating_duration_since(record.started);
         record.counters.ended(&served, took);
+        local.counters.ended(&served, took);
         local.access_log.finish(std::mem::take(&mut record.draft), &record.exchange, &served, took);
     }
 }

@@ -33,6 +33,9 @@ pub async fn welcome(
         match stream.accept_tls(&tls, &early, limits).await {
             Ok(stream) => {
                 local.counters.tls_handshakes.bump();
+                if stream.tls().is_some_and(|tls| tls.resumed) {
+                    local.counters.tls_resumed.bump();
+                }
                 connection.stream = stream;
                 connection.client.tls = true;
             }

@@ -273,6 +273,7 @@ async fn housekeeping(local: Rc<Local>) {
         }
         local.access_log.flush();
         local.counters.panics.set(local.shard.panics());
+        local.counters.ring_waits.set(ringway_contract::lane::waits());
         local.counters.parked.set(local.parked.len() as u64);
         local.counters.buffer_bytes.set(local.shard.buffers.count().kept_bytes as u64);
         if local.shard.closing().is_set() {

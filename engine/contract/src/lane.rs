@@ -9,6 +9,7 @@
 //! The carriage polls the lane inside its own task, so a push needs no wake-up: [`Lane::moves`] tells whether anything crossed since
 //! the last look, and as long as something did, both halves are polled again. Dropping a lane cancels what it does.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -83,12 +84,30 @@ impl LaneEnd {
 pub async fn send(outbox: &mut Sender<Frame>, frame: Frame) {
     let weight = frame.weight();
     let mut frame = Some(frame);
+    let mut waits = false;
     poll_fn(|_| match frame.take().map(|present| outbox.send(present, weight)) {
         Some(Err(full)) => {
             frame = Some(full.value);
+            if !std::mem::replace(&mut waits, true) {
+                note_wait();
+            }
             Poll::Pending
         }
         _ => Poll::Ready(()),
     })
     .await
+}
+
+thread_local! {
+    static WAITS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How often a half of an exchange found its link full, of all links of this thread: of a shard.
+pub fn waits() -> u64 {
+    WAITS.get()
+}
+
+/// Notes that a half begins to wait for room in its link.
+pub fn note_wait() {
+    WAITS.set(WAITS.get().wrapping_add(1));
 }

@@ -145,6 +145,7 @@ impl Member {
     fn gauge(&self) {
         self.counters.lanes_busy.set(self.busy.get() as u64);
         self.counters.lanes_idle.set(self.idle.borrow().len() as u64);
+        self.counters.pending.set(self.waiting.borrow().len() as u64);
         self.counters.healthy.set(u64::from(self.is_healthy()));
     }
 }
@@ -173,6 +174,7 @@ impl Place<'_> {
         let ticket = member.tickets.get();
         member.tickets.set(ticket + 1);
         waiting.push_back((ticket, cx.waker().clone()));
+        member.counters.pending.set(waiting.len() as u64);
         self.ticket = Some(ticket);
         Poll::Pending
     }
@@ -183,6 +185,7 @@ impl Place<'_> {
         let mut waiting = self.member.waiting.borrow_mut();
         let before = waiting.len();
         waiting.retain(|(id, _)| *id != ticket);
+        self.member.counters.pending.set(waiting.len() as u64);
         waiting.len() < before
     }
 }

@@ -12,6 +12,7 @@ mod forwarding;
 mod framing;
 mod health;
 mod limits;
+mod metrics;
 mod nginx;
 mod parking;
 mod proxy_protocol;

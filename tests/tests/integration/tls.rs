@@ -91,6 +91,8 @@ fn a_session_resumes_on_any_shard() {
             .collect();
         assert_eq!(resumed, BTreeSet::from([true]), "{version}: every connection resumes, whatever shard it meets");
     }
+    assert_eq!(gateway.metric("ringway_tls_resumed_total", &[]), 24.0);
+    assert_eq!(gateway.metric("ringway_tls_handshakes_total", &[]), 26.0);
 }
 
 #[test]
