@@ -80,10 +80,10 @@ pub async fn call(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched
         desk.total.disarm();
         let mut held = held.map_err(|_| Fault::new(Cause::PendingTimeout))??;
 
-        let begun = stage.local.shard.now();
         let attempt = attempt(stage, desk, chain, matched, &mut held).await;
-        member.counters.duration.observe(stage.local.shard.now().saturating_duration_since(begun));
-        let took = stage.local.shard.now().saturating_duration_since(now);
+        let ended = stage.local.shard.now();
+        let took = ended.saturating_duration_since(now);
+        member.counters.duration.observe(took);
         let verdict = match &attempt {
             Attempt::Served(served) => Some(is_backends(served.fault)),
             Attempt::Failed(_, fault) => Some(is_backends(Some(*fault))),
@@ -91,7 +91,7 @@ pub async fn call(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched
             Attempt::Lost(_) => None,
         };
         if let (Some(leave), Some(failed)) = (leave, verdict) {
-            leave.ended(failed, took, stage.local.shard.now());
+            leave.ended(failed, took, ended);
         }
         match attempt {
             Attempt::Served(mut served) => {

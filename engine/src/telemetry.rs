@@ -131,7 +131,7 @@ pub struct EndpointCounters {
     pub lanes_idle: Counter,
     /// Exchanges that wait for a lane now.
     pub pending: Counter,
-    /// Time that exchanges had a lane.
+    /// Time of attempts, from the choice of the endpoint to the end of its response.
     pub duration: Histogram,
     /// 1 while checks and breaker let it take requests.
     pub healthy: Counter,
@@ -331,7 +331,7 @@ fn expose_endpoints(apis: &[ApiView], out: &mut String) {
         });
     }
     let name = "ringway_endpoint_duration_seconds";
-    header(out, name, "histogram", "Time that an exchange had a connection: from its head to the end of the response.");
+    header(out, name, "histogram", "Time of attempts, from the choice of the endpoint to the end of its response.");
     each_endpoint(apis, |labels, shards| histogram(out, name, labels, shards.iter().map(|c| &c.duration)));
     let name = "ringway_endpoint_healthy";
     header(out, name, "gauge", "1 while every shard lets the endpoint take requests.");
