@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use ringway_contract::{Client, Services};
-use ringway_net::{BoundListener, Doorbell, Listener, Lot, ServerTls, Shard, sleep, spawn};
+use ringway_net::{BoundListener, Doorbell, Listener, Lot, ServerTls, Shard, give_back, sleep, spawn};
 use ringway_ring::{Consumer, Sleeper};
 
 use crate::access_log::AccessLog;
@@ -261,7 +261,11 @@ async fn keep_parked(local: Rc<Local>) {
     drop(local.parked.take(|_| true));
 }
 
+/// For how many rounds after connections became quiet memory is given back: the allocator keeps it for a second first.
+const GIVE_BACK_ROUNDS: u32 = 3;
+
 async fn housekeeping(local: Rc<Local>) {
+    let (mut quiet, mut rounds) = (0, 0);
     loop {
         sleep(HOUSEKEEPING).await;
         let now = Instant::now();
@@ -275,6 +279,14 @@ async fn housekeeping(local: Rc<Local>) {
         local.counters.panics.set(local.shard.panics());
         local.counters.ring_waits.set(ringway_contract::lane::waits());
         local.counters.parked.set(local.parked.len() as u64);
+        // Parked, or not there any more: either way their tasks and buffers are free.
+        let now_quiet = local.parked.len().wrapping_sub(local.connections.get());
+        rounds = if now_quiet == quiet { rounds } else { GIVE_BACK_ROUNDS };
+        quiet = now_quiet;
+        if rounds > 0 {
+            rounds -= 1;
+            give_back();
+        }
         local.counters.buffer_bytes.set(local.shard.buffers.count().kept_bytes as u64);
         if local.shard.closing().is_set() {
             return;

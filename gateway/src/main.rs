@@ -25,9 +25,6 @@ const FAILURE: u8 = 1;
 const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
-    // A burst of connections would turn every 2 MiB that it touches into memory that never goes back: measured, 2.1 KB of an idle
-    // connection instead of 0.8. That the kernel refuses is no reason not to start.
-    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
