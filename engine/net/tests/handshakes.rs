@@ -144,6 +144,68 @@ fn sessions_resume_across_shards_and_reloads() {
     }
 }
 
+/// Serves one client, which says hello and goes; whether its session was resumed.
+fn resumes(tls: &Arc<ServerTls>, config: &Arc<rustls::ClientConfig>) -> bool {
+    let (address, shard) = serve(DriverChoice::Auto, tls, HandshakeLimits::default(), 1, |stream| async {
+        let resumed = stream.as_ref().unwrap().tls().unwrap().resumed;
+        echo_all(stream).await;
+        resumed
+    });
+    let mut client = client_to(address, config, "localhost");
+    client.write_all(b"hello").unwrap();
+    // With 1.3, the tickets come with the first data.
+    client.read_exact(&mut [0; 5]).unwrap();
+    client.conn.send_close_notify();
+    client.flush().unwrap();
+    rest(&mut client);
+    shard.join().unwrap().remove(0)
+}
+
+#[test]
+fn a_ticket_from_two_rotations_ago_does_not_resume() {
+    let authority = Authority::new("ca");
+    let certified = authority.issue(&["localhost"]);
+    for (_, protocol) in VERSIONS {
+        let tls = server(&certified);
+        let config = Arc::new(authority.client_config(protocol));
+        // How often the keys change before each connection, and whether it resumes the session of the one before.
+        for (rotations, resumed) in [(0, false), (0, true), (1, true), (1, true), (2, false), (0, true), (3, false)] {
+            for _ in 0..rotations {
+                tls.rotate_tickets();
+            }
+            assert_eq!(resumes(&tls, &config), resumed, "{protocol:?} after {rotations} rotations");
+            tls.reload(&spec(&certified)).unwrap();
+        }
+    }
+}
+
+/// The file's name stays, what is in it changes: a ticket must not outlive the authority that let its client in.
+#[test]
+fn tickets_are_void_when_the_authorities_in_a_file_change() {
+    let (authority, stranger) = (Authority::new("ca"), Authority::new("stranger"));
+    let (certified, own) = (authority.issue(&["localhost"]), authority.issue(&["me"]));
+    let folder = std::env::temp_dir().join(format!("ringway-authorities-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("clients-ca.pem");
+    let client_auth = ClientAuth::Require(Trust::PemFiles(vec![file.clone()]));
+    let spec = ServerTlsSpec { client_auth, ..spec(&certified) };
+    for (_, protocol) in VERSIONS {
+        std::fs::write(&file, authority.pem()).unwrap();
+        let tls = Arc::new(ServerTls::new(&spec).unwrap());
+        let builder = client_builder(protocol).with_root_certificates(authority.roots());
+        let config = Arc::new(builder.with_client_auth_cert(own.chain(), own.key()).unwrap());
+        assert!(!resumes(&tls, &config));
+        std::fs::write(&file, authority.pem() + "\n").unwrap();
+        tls.reload(&spec).unwrap();
+        assert!(resumes(&tls, &config), "the same authorities");
+        std::fs::write(&file, authority.pem() + &stranger.pem()).unwrap();
+        tls.reload(&spec).unwrap();
+        assert!(!resumes(&tls, &config), "other authorities");
+        assert!(resumes(&tls, &config));
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 #[test]
 fn a_client_resumes_its_sessions_from_any_shard() {
     let authority = Authority::new("ca");

@@ -17,6 +17,7 @@ mod parts;
 mod records;
 mod server;
 mod session;
+mod tickets;
 mod window;
 
 pub use client::{ClientTls, ClientTlsSpec};

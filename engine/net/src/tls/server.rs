@@ -2,15 +2,17 @@
 
 use std::cell::RefCell;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
-use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use rustls::server::{NoServerSessionStorage, ProducesTickets, UnbufferedServerConnection, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig};
 
 use super::keys::{self, Identity, Trust};
 use super::names::Names;
 use super::records::Connection;
+use super::tickets::Tickets;
 use super::{TlsError, TlsVersion, protocol_versions, provider};
 
 /// What a server speaks.
@@ -59,8 +61,8 @@ pub enum ClientAuth {
 
 /// A server's TLS, shared by all shards.
 ///
-/// [`reload`](Self::reload) changes it for new connections; those that are open go on as they are. The key of the
-/// session tickets stays, so that clients can resume across shards and reloads, unless the rules for client
+/// [`reload`](Self::reload) changes it for new connections; those that are open go on as they are. The keys of the
+/// session tickets stay, so that clients can resume across shards and reloads, unless the rules for client
 /// certificates change: a ticket would carry a verdict that was made by the old ones.
 pub struct ServerTls {
     current: RwLock<Current>,
@@ -68,8 +70,8 @@ pub struct ServerTls {
 
 struct Current {
     config: Arc<ServerConfig>,
-    ticketer: Arc<dyn ProducesTickets>,
-    client_auth: ClientAuth,
+    tickets: Arc<Tickets>,
+    rules: Rules,
 }
 
 impl ServerTls {
@@ -78,10 +80,10 @@ impl ServerTls {
     /// # Errors
     /// See [`TlsError`].
     pub fn new(spec: &ServerTlsSpec) -> Result<Self, TlsError> {
-        let ticketer = rustls::crypto::ring::Ticketer::new()?;
-        let config = build(spec, Arc::clone(&ticketer))?;
-        let current = Current { config, ticketer, client_auth: spec.client_auth.clone() };
-        Ok(Self { current: RwLock::new(current) })
+        let rules = Rules::load(&spec.client_auth)?;
+        let tickets = Arc::new(Tickets::new(Instant::now())?);
+        let config = build(spec, &rules, Arc::clone(&tickets))?;
+        Ok(Self { current: RwLock::new(Current { config, tickets, rules }) })
     }
 
     /// Reads everything again and uses it for new connections. Blocks on files: not on a shard.
@@ -89,18 +91,25 @@ impl ServerTls {
     /// # Errors
     /// See [`TlsError`]; then nothing has changed.
     pub fn reload(&self, spec: &ServerTlsSpec) -> Result<(), TlsError> {
+        let rules = Rules::load(&spec.client_auth)?;
         let kept = {
             let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-            (current.client_auth == spec.client_auth).then(|| Arc::clone(&current.ticketer))
+            (current.rules == rules).then(|| Arc::clone(&current.tickets))
         };
-        let ticketer = match kept {
-            Some(ticketer) => ticketer,
-            None => rustls::crypto::ring::Ticketer::new()?,
+        let tickets = match kept {
+            Some(tickets) => tickets,
+            None => Arc::new(Tickets::new(Instant::now())?),
         };
-        let config = build(spec, Arc::clone(&ticketer))?;
+        let config = build(spec, &rules, Arc::clone(&tickets))?;
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        *current = Current { config, ticketer, client_auth: spec.client_auth.clone() };
+        *current = Current { config, tickets, rules };
         Ok(())
+    }
+
+    /// Changes the keys of the session tickets now instead of when their time has come. Tickets of the keys before can still
+    /// be resumed, older ones cannot: after two calls, every ticket that was given out before is void.
+    pub fn rotate_tickets(&self) {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).tickets.rotate(Instant::now());
     }
 
     pub(crate) fn connection(&self) -> Result<Connection, rustls::Error> {
@@ -110,24 +119,52 @@ impl ServerTls {
     }
 }
 
-fn build(spec: &ServerTlsSpec, ticketer: Arc<dyn ProducesTickets>) -> Result<Arc<ServerConfig>, TlsError> {
+/// [`ClientAuth`] with the authorities as they were read. Two are the same when the same authorities are in them, whatever file
+/// they came from: an authority that was taken out of its file must not live on in tickets.
+#[derive(PartialEq)]
+enum Rules {
+    None,
+    Request(Authorities),
+    Require(Authorities),
+}
+
+struct Authorities(Arc<RootCertStore>);
+
+impl PartialEq for Authorities {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.roots == other.0.roots
+    }
+}
+
+impl Rules {
+    fn load(client_auth: &ClientAuth) -> Result<Self, TlsError> {
+        let authorities = |trust: &Trust| -> Result<_, TlsError> { Ok(Authorities(Arc::new(trust.load()?))) };
+        Ok(match client_auth {
+            ClientAuth::None => Self::None,
+            ClientAuth::Request(trust) => Self::Request(authorities(trust)?),
+            ClientAuth::Require(trust) => Self::Require(authorities(trust)?),
+        })
+    }
+}
+
+fn build(spec: &ServerTlsSpec, rules: &Rules, tickets: Arc<Tickets>) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = provider(&spec.cipher_suites)?;
     let names = load(&spec.identities, &provider)?;
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&protocol_versions(&spec.versions))?;
-    let verifier = |trust: &Trust| -> Result<_, TlsError> {
-        Ok(WebPkiClientVerifier::builder_with_provider(Arc::new(trust.load()?), Arc::clone(&provider)))
+    let verifier = |authorities: &Authorities| {
+        WebPkiClientVerifier::builder_with_provider(Arc::clone(&authorities.0), Arc::clone(&provider))
     };
-    let builder = match &spec.client_auth {
-        ClientAuth::None => builder.with_no_client_auth(),
-        ClientAuth::Request(trust) => {
-            builder.with_client_cert_verifier(verifier(trust)?.allow_unauthenticated().build()?)
+    let builder = match rules {
+        Rules::None => builder.with_no_client_auth(),
+        Rules::Request(authorities) => {
+            builder.with_client_cert_verifier(verifier(authorities).allow_unauthenticated().build()?)
         }
-        ClientAuth::Require(trust) => builder.with_client_cert_verifier(verifier(trust)?.build()?),
+        Rules::Require(authorities) => builder.with_client_cert_verifier(verifier(authorities).build()?),
     };
     let mut config = builder.with_cert_resolver(Arc::new(names));
     config.alpn_protocols.clone_from(&spec.alpn);
-    config.ticketer = ticketer;
+    config.ticketer = tickets;
     // Sessions live in the clients' tickets, not here.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.max_early_data_size = 0;
