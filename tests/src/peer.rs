@@ -199,8 +199,9 @@ impl Peer {
         taken.unwrap_or_else(|| self.fail(&format!("the connection ended {} bytes early", count - self.pending.len())))
     }
 
+    /// The next `count` bytes; nothing when the connection ends before them.
     #[track_caller]
-    fn try_exactly(&mut self, count: usize) -> Option<Vec<u8>> {
+    pub fn try_exactly(&mut self, count: usize) -> Option<Vec<u8>> {
         while self.pending.len() < count {
             if !self.fill() {
                 return None;
