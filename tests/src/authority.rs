@@ -21,18 +21,53 @@ impl Authority {
         authority
     }
 
-    /// Signs a certificate for a server name (and 127.0.0.1): `NAME.pem` (with the authority behind it) and `NAME.key`.
+    /// Signs a certificate for a server name (and 127.0.0.1), for servers and clients, valid for 30 days: `NAME.pem` (with the
+    /// authority behind it) and `NAME.key`.
     pub fn sign(&self, name: &str) {
-        self.scratch.write(
-            "extensions",
-            &format!("subjectAltName=DNS:{name},IP:127.0.0.1\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth,clientAuth\n"),
-        );
-        self.openssl(&format!(
-            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {name}.key -out request -subj /CN={name}"
-        ));
+        self.sign_for(name, &usual(name));
+    }
+
+    /// The same with extensions of the test's choice, a line each.
+    pub fn sign_for(&self, name: &str, extensions: &str) {
+        self.request(name, extensions);
         self.openssl(
             "x509 -req -in request -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile extensions -out leaf",
         );
+        self.chain(name);
+    }
+
+    /// The usual certificate, valid from one time to another, such as `20200101000000Z`.
+    pub fn sign_between(&self, name: &str, from: &str, to: &str) {
+        self.request(name, &usual(name));
+        // `openssl x509` can't be told the time in every version, `openssl ca` can; it wants a database.
+        self.scratch.write("database", "");
+        self.scratch.write(
+            "ca.conf",
+            "[ca]\ndefault_ca=c\n[c]\ndatabase=database\nnew_certs_dir=.\nrand_serial=yes\npolicy=p\n[p]\ncommonName=supplied\n",
+        );
+        self.openssl(&format!(
+            "ca -batch -notext -config ca.conf -cert ca.pem -keyfile ca.key -md sha256 -in request -startdate {from} -enddate {to} \
+             -extfile extensions -out leaf"
+        ));
+        self.chain(name);
+    }
+
+    /// A certificate that no authority has signed: `NAME.pem` and `NAME.key`.
+    pub fn self_sign(&self, name: &str) {
+        self.openssl(&format!(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout {name}.key -out {name}.pem -subj /CN={name} \
+             -addext subjectAltName=DNS:{name},IP:127.0.0.1"
+        ));
+    }
+
+    fn request(&self, name: &str, extensions: &str) {
+        self.scratch.write("extensions", &format!("basicConstraints=CA:FALSE\n{extensions}\n"));
+        self.openssl(&format!(
+            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {name}.key -out request -subj /CN={name}"
+        ));
+    }
+
+    fn chain(&self, name: &str) {
         let chain = self.scratch.read("leaf") + &self.scratch.read("ca.pem");
         self.scratch.write(&format!("{name}.pem"), &chain);
     }
@@ -60,4 +95,8 @@ impl Authority {
         let output = output.expect("openssl runs");
         assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+fn usual(name: &str) -> String {
+    format!("subjectAltName=DNS:{name},IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth")
 }

@@ -4,45 +4,7 @@ use std::collections::BTreeSet;
 
 use ringway_tests::{Api, Authority, Backend, Gateway, tool, wait_until};
 
-fn servers(authority: &Authority, more: &str) -> String {
-    for name in ["one.test", "two.test"] {
-        authority.sign(name);
-    }
-    let certificate = |name: &str| {
-        format!(
-            "{{ cert: '{}', key: '{}' }}",
-            authority.path(&format!("{name}.pem")),
-            authority.path(&format!("{name}.key"))
-        )
-    };
-    format!(
-        "servers:\n  - {{ id: http, listen: '{{http}}' }}\n  - id: https\n    listen: '{{tls}}'\n    tls:\n      certificates: [{}, {}]\n{more}",
-        certificate("one.test"),
-        certificate("two.test")
-    )
-}
-
-fn start(authority: &Authority, more: &str) -> (Backend, Gateway) {
-    let backend = Backend::ok("confidential");
-    let gateway = Gateway::configured(&servers(authority, more), &[Api::proxy("/", &backend.target())]);
-    (backend, gateway)
-}
-
-fn curl(authority: &Authority, gateway: &Gateway, name: &str, more: &str) -> tool::Said {
-    let (address, port) = (gateway.tls().ip(), gateway.tls().port());
-    tool::curl(&format!(
-        "--fail --cacert {} --resolve {name}:{port}:{address} {more} https://{name}:{port}/",
-        authority.path("ca.pem")
-    ))
-}
-
-/// What `openssl s_client` says when it connects and asks for `/`.
-fn s_client(gateway: &Gateway, more: &str) -> String {
-    let ask = "printf 'GET / HTTP/1.1\\r\\nHost: one.test\\r\\nConnection: close\\r\\n\\r\\n'";
-    let said =
-        tool::run("bash", ["-c", &format!("{ask} | openssl s_client -connect {} -ign_eof {more} 2>&1", gateway.tls())]);
-    said.out
-}
+use super::{curl, s_client, servers, start};
 
 #[test]
 fn both_versions_serve_and_the_certificate_follows_the_name() {
@@ -93,22 +55,6 @@ fn a_session_resumes_on_any_shard() {
     }
     assert_eq!(gateway.metric("ringway_tls_resumed_total", &[]), 24.0);
     assert_eq!(gateway.metric("ringway_tls_handshakes_total", &[]), 26.0);
-}
-
-#[test]
-fn client_certificates_are_asked_for_as_configured() {
-    let authority = Authority::new();
-    authority.sign("client.test");
-    let stranger = Authority::new();
-    stranger.sign("client.test");
-    let shown = |by: &Authority| format!("--cert {} --key {}", by.path("client.test.pem"), by.path("client.test.key"));
-    for (mode, without) in [("required", false), ("request", true)] {
-        let more = format!("      clientAuth: {mode}\n      clientCa: '{}'\n", authority.path("ca.pem"));
-        let (_backend, gateway) = start(&authority, &more);
-        assert_eq!(curl(&authority, &gateway, "one.test", &shown(&authority)).code, 0, "{mode}, with a certificate");
-        assert_eq!(curl(&authority, &gateway, "one.test", "").code == 0, without, "{mode}, without a certificate");
-        assert_ne!(curl(&authority, &gateway, "one.test", &shown(&stranger)).code, 0, "{mode}, with a stranger's");
-    }
 }
 
 #[test]
