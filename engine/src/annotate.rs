@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use ringway_contract::Exchange;
+use ringway_contract::{Client, Exchange};
 use ringway_wire::{Known, Version, date};
 
 use crate::exchange::Stage;
@@ -25,6 +25,13 @@ pub struct Annotations {
     pub request_id: IdField,
     /// The transaction's id.
     pub transaction_id: IdField,
+}
+
+impl Annotations {
+    /// Whether the peer is one of the trusted proxies.
+    pub fn trusts(&self, client: &Client) -> bool {
+        client.address.is_some_and(|peer| self.trusted.iter().any(|net| net.contains(peer.ip())))
+    }
 }
 
 /// A field with an id, and what becomes of one that the client sent.
@@ -120,7 +127,7 @@ pub fn request(stage: &mut Stage<'_>) {
     let Some(request) = exchange.request.as_deref_mut() else { return };
     let head = &mut request.head;
 
-    let trusted = client.address.is_some_and(|peer| annotations.trusted.iter().any(|net| net.contains(peer.ip())));
+    let trusted = annotations.trusts(&client);
     let mut address = Text::<48>::new();
     if let Some(peer) = client.address {
         let _ = write!(address, "{}", peer.ip().to_canonical());

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use http::StatusCode;
-use ringway_contract::{Cause, Exchange, Fault, Reply};
+use ringway_contract::{Cause, Exchange, Fault, Reply, Request};
 use ringway_wire::{Framing, Version};
 
 use crate::annotate;
@@ -77,6 +77,11 @@ pub async fn run(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection
     let Some(mut request) = desk.request.take() else { return Next::Close };
     let keep_alive = request.head.persistent && !local.draining() && connection.requests < site.requests_max;
 
+    if is_misdirected(&request, connection, &site) {
+        let next = report::misdirected(local, &site, connection, desk, &request, keep_alive).await;
+        desk.request = Some(request);
+        return next;
+    }
     let Some(found) = site.find(&request.head, connection.server) else {
         let next = report::unrouted(local, &site, connection, desk, &request, keep_alive).await;
         desk.request = Some(request);
@@ -120,6 +125,13 @@ pub async fn run(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection
     exchange.attributes.clear();
     desk.attributes = exchange.attributes;
     served.next
+}
+
+/// Whether the host's certificate is another one than the client was shown (RFC 9110 section 7.4). A trusted proxy may carry the
+/// requests of many hosts over one connection.
+fn is_misdirected(request: &Request, connection: &Connection, site: &Site) -> bool {
+    let tls = connection.stream.tls();
+    tls.is_some_and(|tls| tls.is_misdirected(request.head.host())) && !site.annotations.trusts(&connection.client)
 }
 
 /// Router to endpoint and back; the order is the architecture's.

@@ -78,17 +78,47 @@ pub async fn unrouted(
     request: &Request,
     keep_alive: bool,
 ) -> Next {
-    local.counters.rejected.bump();
-    let head = &request.head;
-    let keep_alive = keep_alive && !head.framing.has_content();
-    let reply = if head.is_asterisk() {
+    let reply = if request.head.is_asterisk() {
         Reply { body: Some(bytes::Bytes::new()), ..Reply::refusal(StatusCode::NO_CONTENT, "", "") }
             .header("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
     } else {
         Reply::refusal(StatusCode::NOT_FOUND, "GATEWAY_NO_API", "No API is deployed at this host and path.")
     };
+    outside(local, site, connection, desk, request, keep_alive, &reply).await
+}
+
+/// Answers a request for a host that has another certificate than the connection's.
+pub async fn misdirected(
+    local: &Rc<Local>,
+    site: &Site,
+    connection: &Connection,
+    desk: &mut Desk,
+    request: &Request,
+    keep_alive: bool,
+) -> Next {
+    let reply = Reply::refusal(
+        StatusCode::MISDIRECTED_REQUEST,
+        "MISDIRECTED_REQUEST",
+        "This connection was made for another host; open one for this host.",
+    );
+    outside(local, site, connection, desk, request, keep_alive, &reply).await
+}
+
+/// Answers a request outside of any API.
+async fn outside(
+    local: &Rc<Local>,
+    site: &Site,
+    connection: &Connection,
+    desk: &mut Desk,
+    request: &Request,
+    keep_alive: bool,
+    reply: &Reply,
+) -> Next {
+    local.counters.rejected.bump();
+    let head = &request.head;
+    let keep_alive = keep_alive && !head.framing.has_content();
     let mut writer = writer(local, site, connection, &desk.write);
-    match send(&mut writer, local, &reply, Some(head), keep_alive, |_| {}).await {
+    match send(&mut writer, local, reply, Some(head), keep_alive, |_| {}).await {
         false => Next::Close,
         true if keep_alive => Next::KeepAlive,
         true => Next::Linger,

@@ -79,8 +79,9 @@ impl Stream {
     /// [`InvalidData`](io::ErrorKind::InvalidData), mostly with a rustls error inside, when it is wrong. The client is
     /// told why.
     pub async fn accept_tls(self, tls: &ServerTls, early: &[u8], limits: HandshakeLimits) -> io::Result<Self> {
-        let connection = tls.connection().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let session = Session::handshake(&self.socket, connection, early, limits).await?;
+        let (connection, names) =
+            tls.connection().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let session = Session::handshake(&self.socket, connection, early, limits).await?.named(names);
         Ok(Self { socket: self.socket, tls: Some(Box::new(session)) })
     }
 

@@ -23,6 +23,7 @@ mod window;
 pub use client::{ClientTls, ClientTlsSpec};
 pub use error::TlsError;
 pub use keys::{Identity, Trust};
+pub(crate) use names::Names;
 pub(crate) use parts::Parts;
 pub use server::{ClientAuth, ServerIdentity, ServerTls, ServerTlsSpec};
 pub(crate) use session::Session;

@@ -11,7 +11,7 @@ use super::server::note_sni;
 
 /// Certificates by name. One name may have several, of different key types.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(crate) struct Names {
     exact: HashMap<Box<str>, Vec<Arc<CertifiedKey>>>,
     /// `example.com` for `*.example.com`: a wildcard stands for one label (RFC 9525 section 6.3).
     wildcard: HashMap<Box<str>, Vec<Arc<CertifiedKey>>>,
@@ -43,7 +43,18 @@ impl Names {
     }
 
     fn find(&self, name: Option<&str>) -> &[Arc<CertifiedKey>] {
-        let Some(name) = name else { return &self.default };
+        name.and_then(|name| self.named(name)).unwrap_or(&self.default)
+    }
+
+    /// Whether a client that asked for `asked` was shown another certificate than the ones that are for `host`. A host that
+    /// no certificate is for is nobody else's.
+    pub(super) fn differ(&self, asked: &str, host: &str) -> bool {
+        let Some(keys) = self.named(host) else { return false };
+        let shown = self.find(Some(asked));
+        !keys.iter().any(|key| shown.iter().any(|shown| Arc::ptr_eq(shown, key)))
+    }
+
+    fn named(&self, name: &str) -> Option<&[Arc<CertifiedKey>]> {
         // rustls hands names out as they came; a DNS name has no case.
         let lower;
         let name = if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -53,10 +64,10 @@ impl Names {
             name
         };
         if let Some(keys) = self.exact.get(name) {
-            return keys;
+            return Some(keys);
         }
-        let parent = name.split_once('.').map(|(_, parent)| parent);
-        parent.and_then(|parent| self.wildcard.get(parent)).unwrap_or(&self.default)
+        let (_, parent) = name.split_once('.')?;
+        self.wildcard.get(parent).map(Vec::as_slice)
     }
 }
 

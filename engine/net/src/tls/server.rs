@@ -26,7 +26,7 @@ pub struct ServerTlsSpec {
     pub alpn: Vec<Vec<u8>>,
     /// Versions; none: all.
     pub versions: Vec<TlsVersion>,
-    /// Cipher suites by IANA name; none: all.
+    /// Cipher suites by IANA name, most wanted first; none: all.
     pub cipher_suites: Vec<String>,
 }
 
@@ -70,6 +70,7 @@ pub struct ServerTls {
 
 struct Current {
     config: Arc<ServerConfig>,
+    names: Arc<Names>,
     tickets: Arc<Tickets>,
     rules: Rules,
 }
@@ -82,8 +83,8 @@ impl ServerTls {
     pub fn new(spec: &ServerTlsSpec) -> Result<Self, TlsError> {
         let rules = Rules::load(&spec.client_auth)?;
         let tickets = Arc::new(Tickets::new(Instant::now())?);
-        let config = build(spec, &rules, Arc::clone(&tickets))?;
-        Ok(Self { current: RwLock::new(Current { config, tickets, rules }) })
+        let (config, names) = build(spec, &rules, Arc::clone(&tickets))?;
+        Ok(Self { current: RwLock::new(Current { config, names, tickets, rules }) })
     }
 
     /// Reads everything again and uses it for new connections. Blocks on files: not on a shard.
@@ -100,9 +101,9 @@ impl ServerTls {
             Some(tickets) => tickets,
             None => Arc::new(Tickets::new(Instant::now())?),
         };
-        let config = build(spec, &rules, Arc::clone(&tickets))?;
+        let (config, names) = build(spec, &rules, Arc::clone(&tickets))?;
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        *current = Current { config, tickets, rules };
+        *current = Current { config, names, tickets, rules };
         Ok(())
     }
 
@@ -112,10 +113,14 @@ impl ServerTls {
         self.current.read().unwrap_or_else(PoisonError::into_inner).tickets.rotate(Instant::now());
     }
 
-    pub(crate) fn connection(&self) -> Result<Connection, rustls::Error> {
+    /// A connection, and the names that its certificate is picked by.
+    pub(crate) fn connection(&self) -> Result<(Connection, Arc<Names>), rustls::Error> {
         // Taken once per connection; a handshake costs thousands of times as much.
-        let config = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).config);
-        UnbufferedServerConnection::new(config).map(Connection::Server)
+        let (config, names) = {
+            let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+            (Arc::clone(&current.config), Arc::clone(&current.names))
+        };
+        Ok((Connection::Server(UnbufferedServerConnection::new(config)?), names))
     }
 }
 
@@ -147,9 +152,13 @@ impl Rules {
     }
 }
 
-fn build(spec: &ServerTlsSpec, rules: &Rules, tickets: Arc<Tickets>) -> Result<Arc<ServerConfig>, TlsError> {
+fn build(
+    spec: &ServerTlsSpec,
+    rules: &Rules,
+    tickets: Arc<Tickets>,
+) -> Result<(Arc<ServerConfig>, Arc<Names>), TlsError> {
     let provider = provider(&spec.cipher_suites)?;
-    let names = load(&spec.identities, &provider)?;
+    let names = Arc::new(load(&spec.identities, &provider)?);
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&protocol_versions(&spec.versions))?;
     let verifier = |authorities: &Authorities| {
@@ -162,13 +171,13 @@ fn build(spec: &ServerTlsSpec, rules: &Rules, tickets: Arc<Tickets>) -> Result<A
         }
         Rules::Require(authorities) => builder.with_client_cert_verifier(verifier(authorities).build()?),
     };
-    let mut config = builder.with_cert_resolver(Arc::new(names));
+    let mut config = builder.with_cert_resolver(names.clone());
     config.alpn_protocols.clone_from(&spec.alpn);
     config.ticketer = tickets;
     // Sessions live in the clients' tickets, not here.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.max_early_data_size = 0;
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), names))
 }
 
 fn load(identities: &[ServerIdentity], provider: &CryptoProvider) -> Result<Names, TlsError> {

@@ -2,16 +2,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use rustls::pki_types::CertificateDer;
 use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 
-use super::TlsVersion;
 use super::parts::Parts;
 use super::records::{Connection, FRAGMENT_BYTES, Lent, Want, windows};
 use super::window::{BULK_BYTES, RECORD_BYTES, Window};
+use super::{Names, TlsVersion};
 use crate::shard::Shard;
 use crate::socket::Socket;
 use crate::stream::{Peek, write_all};
@@ -57,6 +58,21 @@ pub struct TlsInfo {
     pub resumed: bool,
     /// The peer's chain in DER, its own certificate first. Empty if it sent none.
     pub peer_certificates: Box<[CertificateDer<'static>]>,
+    /// What the certificate was picked by, on connections that this side accepted.
+    pub(crate) names: Option<Arc<Names>>,
+}
+
+impl TlsInfo {
+    /// Whether the client asked for one name in the handshake and now wants another one, `host`, which a certificate is for
+    /// that it was not shown (RFC 9110 section 7.4). `host` is in lower case.
+    ///
+    /// A client that asked for no name was not misled by one, and a host that no certificate is for belongs to no other.
+    pub fn is_misdirected(&self, host: &str) -> bool {
+        match (&self.names, &self.sni) {
+            (Some(names), Some(asked)) => !asked.eq_ignore_ascii_case(host) && names.differ(asked, host),
+            _ => false,
+        }
+    }
 }
 
 /// A connection after its handshake.
@@ -138,6 +154,12 @@ impl Session {
         }
         let info = inner.info(sni);
         Ok(Self { inner: RefCell::new(inner), writing: Cell::new(false), info })
+    }
+
+    /// The same with the names that the certificate was picked by.
+    pub(crate) fn named(mut self, names: Arc<Names>) -> Self {
+        self.info.names = Some(names);
+        self
     }
 
     pub(crate) fn info(&self) -> &TlsInfo {
@@ -259,6 +281,7 @@ impl Inner {
             cipher: common.negotiated_cipher_suite().map_or("", |suite| iana_name(suite.suite().as_str())),
             resumed: common.handshake_kind() == Some(HandshakeKind::Resumed),
             peer_certificates: common.peer_certificates().unwrap_or_default().into(),
+            names: None,
         }
     }
 

@@ -108,3 +108,41 @@ fn h2load_over_tls_counts_no_failure() {
     let said = tool::run("h2load", ["--h1", "-n", "5000", "-c", "50", "-t", "1", &url]).ok();
     assert_eq!(tool::h2load_counts(&said), Some((5000, 0)), "{said}");
 }
+
+/// RFC 9110 section 7.4: a request belongs on a connection that was secured for its host.
+#[test]
+fn a_host_with_another_certificate_than_the_connections_is_misdirected() {
+    let authority = Authority::new();
+    let ask = |gateway: &Gateway, name: &str, host: &str| {
+        let ask = format!("printf 'GET / HTTP/1.1\\r\\nHost: {host}\\r\\nConnection: close\\r\\n\\r\\n'");
+        let command = format!("{ask} | openssl s_client -connect {} -quiet {name} 2>/dev/null", gateway.tls());
+        tool::run("bash", ["-c", &command]).out
+    };
+    let cases = [
+        ("-servername one.test", "one.test", true),
+        ("-servername one.test", "ONE.test:8443", true),
+        ("-servername one.test", "two.test", false),
+        ("-servername one.test", "TWO.TEST.:443", false),
+        ("-servername ONE.TEST", "two.test", false),
+        // No certificate is for it, so it is nobody else's.
+        ("-servername one.test", "other.test", true),
+        ("-servername one.test", "127.0.0.1", true),
+        // The first certificate was shown, which is not the second host's.
+        ("-servername other.test", "two.test", false),
+        ("-servername other.test", "one.test", true),
+        // Who asked for no name was not misled by one.
+        ("-noservername", "two.test", true),
+    ];
+    let (backend, gateway) = start(&authority, "");
+    for (name, host, served) in cases {
+        let before = backend.seen().len();
+        let said = ask(&gateway, name, host);
+        assert_eq!(said.starts_with("HTTP/1.1 200 "), served, "{name}, Host {host}: {said}");
+        let refused = said.starts_with("HTTP/1.1 421 ") && said.contains("\"key\":\"MISDIRECTED_REQUEST\"");
+        assert_eq!(refused, !served, "{name}, Host {host}: {said}");
+        assert_eq!(backend.seen().len() > before, served, "{name}, Host {host}: whether the backend was asked");
+    }
+    let (_backend, gateway) = start(&authority, "http: { trustedProxies: [127.0.0.1] }\n");
+    let said = ask(&gateway, "-servername one.test", "two.test");
+    assert!(said.starts_with("HTTP/1.1 200 "), "a trusted proxy carries many hosts: {said}");
+}
