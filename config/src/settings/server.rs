@@ -69,7 +69,7 @@ pub struct Tls {
     /// Protocols offered by ALPN (RFC 7301), most wanted first. Default `http/1.1`.
     #[serde(default = "http11")]
     pub alpn: Vec<String>,
-    /// Cipher suites by their IANA names; none for the default set.
+    /// Cipher suites by their IANA names, most wanted first, whatever order clients have; none for the default set.
     #[serde(default)]
     pub cipher_suites: Vec<String>,
 }

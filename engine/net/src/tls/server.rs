@@ -177,6 +177,8 @@ fn build(
     // Sessions live in the clients' tickets, not here.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.max_early_data_size = 0;
+    // The suites' order is the operator's word; without it a client could pick the last of them.
+    config.ignore_client_order = true;
     Ok((Arc::new(config), names))
 }
 

@@ -111,6 +111,27 @@ fn a_server_with_fewer_suites_agrees_to_those_only() {
 }
 
 #[test]
+fn the_order_of_suites_is_the_servers() {
+    let authority = Authority::new();
+    let agreed = |gateway: &ringway_tests::Gateway, versions: &[u16], suites: &[u16]| match Hello::new(versions, suites)
+        .ask(gateway.tls())
+    {
+        Answer::Agreed { suite, .. } => suite,
+        refused => panic!("{refused:?}"),
+    };
+    let (_backend, gateway) = start(&authority, "");
+    for (versions, suites) in [(&[TLS13][..], NEW), (&[], OLD)] {
+        let mut turned = suites;
+        turned.reverse();
+        assert_eq!(agreed(&gateway, versions, &suites), agreed(&gateway, versions, &turned), "{versions:x?}");
+    }
+    let more =
+        "      cipherSuites: [TLS_CHACHA20_POLY1305_SHA256, TLS_AES_128_GCM_SHA256]\n      minVersion: TLSv1.3\n";
+    let (_backend, gateway) = start(&authority, more);
+    assert_eq!(agreed(&gateway, &[TLS13], &NEW), 0x1303, "the first that is configured");
+}
+
+#[test]
 fn compression_and_unknown_protocols_are_refused() {
     let authority = Authority::new();
     let (_backend, gateway) = start(&authority, "");
