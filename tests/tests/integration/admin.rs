@@ -1,6 +1,6 @@
 //! What an operator sees: health, metrics, APIs, configuration, logs.
 
-use ringway_tests::{Api, Backend, Client, Gateway, Port, tool, wait_until};
+use ringway_tests::{Api, Authority, Backend, Client, Gateway, Port, tool, wait_until};
 use serde_json::Value;
 
 #[test]
@@ -101,6 +101,55 @@ fn the_log_level_can_be_changed_while_it_runs() {
     assert!(gateway.ask_admin("GET", "/log-level").1.contains("debug"));
     let (status, _) = gateway.tell_admin("PUT", "/log-level", r#"{"level":"=,="}"#);
     assert!((400..500).contains(&status));
+}
+
+#[test]
+fn no_secret_is_told_by_the_admin_port_or_the_log() {
+    let authority = Authority::new();
+    authority.sign("one.test");
+    authority.openssl("pkcs12 -export -in one.test.pem -inkey one.test.key -out one.p12 -passout pass:hunter2-store");
+    authority.openssl("pkcs12 -export -in one.test.pem -inkey one.test.key -out own.p12 -passout pass:hunter2-own");
+    let yaml = format!(
+        "logging: {{ level: debug }}\nservers:\n  - {{ id: http, listen: '{{http}}' }}\n  - id: https\n    listen: '{{tls}}'\n    \
+         tls: {{ certificates: [{{ pkcs12: '{}', password: hunter2-store }}] }}\n",
+        authority.path("one.p12")
+    );
+    let store = serde_json::json!({ "keyStore": { "type": "PKCS12", "path": authority.path("own.p12"), "password": "hunter2-own" } });
+    let api = Api::proxy("/", "https://127.0.0.1:1").with("endpointGroups/0/sharedConfiguration/ssl", store);
+    let gateway = Gateway::configured(&yaml, &[api]);
+    assert_eq!(gateway.get("/").0.status(), 502);
+    let config = gateway.ask_admin("GET", "/config").1;
+    assert!(config.contains("one.p12") && config.contains("***"), "the setting is there, its secret is not: {config}");
+    let mut told = vec![config, gateway.log()];
+    told.extend(["/apis", "/shards", "/metrics", "/health/ready"].map(|target| gateway.ask_admin("GET", target).1));
+    for text in told {
+        assert!(!text.contains("hunter2-store") && !text.contains("hunter2-own"), "a secret in: {text}");
+    }
+}
+
+#[test]
+fn a_page_in_a_browser_cannot_use_the_admin_port() {
+    let gateway = Gateway::before("http://127.0.0.1:1");
+    let (admin, before) = (gateway.admin(), gateway.metric("ringway_reloads_total", &[]));
+    for (request, status) in [
+        // DNS rebinding: the page's own name in Host.
+        (format!("GET /config HTTP/1.1\r\nHost: evil.test:{}\r\n", admin.port()), 421),
+        (format!("POST /reload HTTP/1.1\r\nHost: evil.test\r\nX-Ringway-Admin: 1\r\nContent-Length: 0\r\n"), 421),
+        // A form that is posted across sites, and the preflight of a script.
+        (format!("POST /reload HTTP/1.1\r\nHost: {admin}\r\nOrigin: https://evil.test\r\nContent-Length: 0\r\n"), 403),
+        (
+            format!(
+                "OPTIONS /reload HTTP/1.1\r\nHost: {admin}\r\nOrigin: https://evil.test\r\n\
+                 Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: x-ringway-admin\r\n"
+            ),
+            405,
+        ),
+    ] {
+        let (head, _) = Client::ask(admin, &format!("{request}Connection: close\r\n\r\n"));
+        assert_eq!(head.status(), status, "{request}");
+        assert_eq!(head.field("access-control-allow-origin"), None, "{request}");
+    }
+    assert_eq!(gateway.metric("ringway_reloads_total", &[]), before, "nothing was reloaded");
 }
 
 #[test]
