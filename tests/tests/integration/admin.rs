@@ -134,7 +134,7 @@ fn a_page_in_a_browser_cannot_use_the_admin_port() {
     for (request, status) in [
         // DNS rebinding: the page's own name in Host.
         (format!("GET /config HTTP/1.1\r\nHost: evil.test:{}\r\n", admin.port()), 421),
-        (format!("POST /reload HTTP/1.1\r\nHost: evil.test\r\nX-Ringway-Admin: 1\r\nContent-Length: 0\r\n"), 421),
+        ("POST /reload HTTP/1.1\r\nHost: evil.test\r\nX-Ringway-Admin: 1\r\nContent-Length: 0\r\n".to_owned(), 421),
         // A form that is posted across sites, and the preflight of a script.
         (format!("POST /reload HTTP/1.1\r\nHost: {admin}\r\nOrigin: https://evil.test\r\nContent-Length: 0\r\n"), 403),
         (
