@@ -75,6 +75,7 @@ fn a_side_that_breaks_off_takes_the_other_with_it() {
     let mut client = open(gateway.http());
     client.send("hello");
     client.expect_end();
+    drop(client);
     wait_until("the connections to be counted out", || gateway.metric("ringway_connections", &[]) == 0.0);
 }
 

@@ -16,6 +16,7 @@ fn any_bytes_pass_both_ways_at_once() {
         let sending = thread::spawn(move || std::io::Write::write_all(&mut writer, &noise(BYTES, 10)));
         assert!(peer.exactly(BYTES) == noise(BYTES, 11), "what the client sent was changed");
         sending.join().unwrap().unwrap();
+        peer.send("all of it");
         peer.rest();
     });
     let gateway = Gateway::before(&backend.target());
@@ -24,6 +25,7 @@ fn any_bytes_pass_both_ways_at_once() {
     let sending = thread::spawn(move || std::io::Write::write_all(&mut writer, &noise(BYTES, 11)));
     assert!(client.exactly(BYTES) == noise(BYTES, 10), "what the backend sent was changed");
     sending.join().unwrap().unwrap();
+    client.expect("all of it");
 }
 
 #[test]
@@ -77,6 +79,7 @@ fn what_the_client_sends_too_early_waits_for_the_101() {
         peer.send(SWITCH);
         peer.expect(Frame::text("early").masked());
         peer.expect(Frame::text("late").masked());
+        peer.send(Frame::text("both").plain());
         peer.rest();
     });
     let gateway = Gateway::before(&backend.target());
@@ -84,6 +87,7 @@ fn what_the_client_sends_too_early_waits_for_the_101() {
     client.send([ASK.as_bytes(), &Frame::text("early").masked()].concat());
     assert_eq!(client.head().status(), 101);
     client.send(Frame::text("late").masked());
+    assert_eq!(read(&mut client), Some((Frame::text("both"), false)));
 }
 
 #[test]
@@ -125,6 +129,7 @@ fn bytes_that_look_like_requests_are_no_requests() {
         peer.expect(smuggled);
         peer.send(answer);
         peer.expect("more");
+        peer.send("as well");
         peer.rest();
     });
     let gateway = Gateway::serving(&[Api::proxy("/chat", &backend.target())]);
@@ -132,4 +137,5 @@ fn bytes_that_look_like_requests_are_no_requests() {
     client.send(smuggled);
     client.expect(answer);
     client.send("more");
+    client.expect("as well");
 }
