@@ -1,8 +1,9 @@
 //! What passes the tunnel: exactly the bytes, in both directions, whatever they mean.
 
+use std::sync::{Mutex, mpsc};
 use std::thread;
 
-use ringway_tests::{Api, Backend, Gateway};
+use ringway_tests::{Api, Backend, DEADLINE, Gateway};
 
 use super::frames::{Frame, read};
 use super::{ASK, SWITCH, noise, open, switch};
@@ -118,6 +119,25 @@ fn a_client_that_ends_its_direction_still_hears_the_backend() {
     client.shut_write();
     let rest = client.rest();
     assert!(rest == noise(500_000, 15), "{} bytes came after the client's end", rest.len());
+}
+
+#[test]
+fn a_backend_that_ends_its_direction_still_hears_the_client() {
+    let (told, heard) = mpsc::channel();
+    let told = Mutex::new(told);
+    let backend = Backend::scripted(move |peer, _| {
+        switch(peer);
+        peer.send("last");
+        peer.shut_write();
+        told.lock().unwrap().send(peer.rest()).unwrap();
+    });
+    let gateway = Gateway::before(&backend.target());
+    let mut client = open(gateway.http());
+    assert_eq!(client.rest(), b"last");
+    client.send(noise(100_000, 16));
+    client.shut_write();
+    let got = heard.recv_timeout(DEADLINE).unwrap();
+    assert!(got == noise(100_000, 16), "{} bytes reached the backend after its end", got.len());
 }
 
 #[test]
