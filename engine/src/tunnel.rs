@@ -85,6 +85,10 @@ pub struct Tunnel {
     pub record: Record,
 }
 
+/// The longest silence once one side has ended. Whether the other still has something to say, or its peer is gone altogether, cannot
+/// be told apart before something is written.
+const HALF_CLOSED_IDLE_MAX: Duration = Duration::from_secs(5);
+
 /// How a relay ends.
 enum End {
     /// Nobody said anything for [`PARK_AFTER`].
@@ -144,14 +148,17 @@ async fn relay(local: &Local, tunnel: &mut Tunnel) -> End {
             }
             if up_ended && down_ended { Poll::Ready(Ok(())) } else { Poll::Pending }
         }));
-        match relayed.await {
+        let relayed = relayed.await;
+        let is_half = (up_ended || down_ended) && ways.writes.get() == 0;
+        match relayed {
             Ok(Ok(())) => break End::Over(None),
             Ok(Err(cause)) => break End::Over(Some(Fault::new(cause))),
+            Err(_) if ways.is_patient.get() && is_half => break End::Over(None),
             Err(_) if ways.is_patient.get() || ways.idle.is_some_and(|idle| idle <= PARK_AFTER) => {
                 break End::Over(Some(idled()));
             }
             // Half of a tunnel cannot be parked: its other end would stir at once. Nor can one that waits to write.
-            Err(_) if up_ended || down_ended || ways.writes.get() > 0 => ways.wait_further(),
+            Err(_) if is_half || ways.writes.get() > 0 => ways.wait_further(is_half),
             Err(_) => break End::Quiet,
         }
     };
@@ -214,9 +221,10 @@ impl Ways<'_> {
     }
 
     /// Nothing has moved for [`PARK_AFTER`]: the rest of the time.
-    fn wait_further(&self) {
+    fn wait_further(&self, is_half: bool) {
         self.is_patient.set(true);
-        match self.idle {
+        let half = is_half.then_some(HALF_CLOSED_IDLE_MAX);
+        match self.idle.map_or(half, |idle| Some(half.map_or(idle, |half| half.min(idle)))) {
             Some(idle) => self.slot.arm(idle.saturating_sub(PARK_AFTER)),
             None => self.slot.disarm(),
         }
