@@ -17,7 +17,7 @@
 use std::fmt;
 use std::mem::MaybeUninit;
 
-use crate::sync::{Arc, AtomicBool, AtomicUsize, Ordering, UnsafeCell};
+use crate::sync::{Arc, AtomicBool, AtomicUsize, Ordering, UnsafeCell, fence};
 
 /// The most slots a ring may have; [`ring`] gives no more, however many it is asked for.
 pub const SLOTS_MAX: usize = 1 << 20;
@@ -144,6 +144,10 @@ impl<T> Producer<T> {
     }
 
     /// Whether the consumer is gone: what is pushed now is dropped with the ring.
+    ///
+    /// Asked behind a full fence after a push ([`Ringer::ring`](crate::Ringer::ring) has one), `false` is a promise: the consumer takes
+    /// what was pushed, or drops it when it goes. So a value that keeps somebody waiting is never stuck in a ring that nobody reads: when
+    /// this says `true`, drop the producer, and the ring with it.
     #[inline]
     pub fn is_closed(&self) -> bool {
         self.shared.consumer.0.gone.load(Ordering::Acquire)
@@ -275,6 +279,9 @@ impl<T> Drop for Producer<T> {
 impl<T> Drop for Consumer<T> {
     fn drop(&mut self) {
         self.shared.consumer.0.gone.store(true, Ordering::Release);
+        // Between the store above and the load of `tail` below; pairs with the fence of a producer that has pushed and then asks
+        // `is_closed`: one of the two sees the other.
+        fence(Ordering::SeqCst);
         // Payloads are freed now, not when the producer finds out. What it pushes meanwhile goes with `Shared`: to wait
         // for the end of that would have no bound.
         self.pop_batch(self.len()).for_each(drop);

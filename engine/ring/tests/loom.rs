@@ -128,6 +128,23 @@ fn a_producer_sees_that_its_consumer_is_gone() {
 }
 
 #[test]
+fn what_is_pushed_to_a_consumer_that_goes_is_dropped_by_it_or_its_producer_learns_of_it() {
+    check(4, || {
+        let alive = Arc::new(());
+        let (mut producer, consumer) = ring(1);
+        let (ringer, _sleeper) = doorbell().unwrap();
+        let consuming = thread::spawn(move || drop(consumer));
+        assert!(producer.push(Arc::clone(&alive)).is_ok());
+        ringer.ring();
+        let closed = producer.is_closed();
+        consuming.join().unwrap();
+        assert!(closed || Arc::strong_count(&alive) == 1, "stuck in a ring that nobody reads");
+        drop(producer);
+        assert_eq!(Arc::strong_count(&alive), 1);
+    });
+}
+
+#[test]
 fn credit_is_never_exceeded_and_never_lost() {
     const WINDOW: usize = 4;
     check(3, || {
