@@ -6,11 +6,15 @@
 //!
 //! ```text
 //!   index   0 … n-1     n … 2n-1
-//!           ours        the successor's          program: n + random % n
+//!           ours        the successor's          program: n + random % n, and n while ours are closed
 //! ```
 //!
 //! So connections that arrive from now on are the successor's, and closing our listeners resets nobody. Without a successor every
 //! index is out of range and nothing changes. With another number of shards some connections still come here, and are served.
+//!
+//! When a socket is closed, the last of the array takes its place. With the first of ours gone, the index 2n-1 is out of range, and the
+//! hash may choose one of ours that is about to close too. So before any of ours is closed, the program is narrowed to the index n: the
+//! successor's first socket stays there until all of ours are gone, in whatever order they go.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -21,15 +25,27 @@ use crate::listen::Listener;
 const RANDOM: u32 = (libc::SKF_AD_OFF as u32).wrapping_add(56);
 
 impl Listener {
-    /// Steers new connections away from the `own` listeners that this process has on the port.
+    /// Steers new connections away from the `own` listeners that this process has on the port, to as many of a successor.
     ///
     /// # Errors
     /// Of the system call; a Unix socket has no such group.
     pub fn divert(&self, own: u32) -> io::Result<()> {
+        self.steer(own, own)
+    }
+
+    /// The same to the first of a successor's only: to be called before one of the `own` listeners is closed.
+    ///
+    /// # Errors
+    /// As [`divert`](Self::divert).
+    pub fn divert_to_first(&self, own: u32) -> io::Result<()> {
+        self.steer(own, 1)
+    }
+
+    fn steer(&self, own: u32, spread: u32) -> io::Result<()> {
         let step = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
         let mut program = [
             step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, RANDOM),
-            step(libc::BPF_ALU | libc::BPF_MOD | libc::BPF_K, own.max(1)),
+            step(libc::BPF_ALU | libc::BPF_MOD | libc::BPF_K, spread.max(1)),
             step(libc::BPF_ALU | libc::BPF_ADD | libc::BPF_K, own),
             step(libc::BPF_RET | libc::BPF_A, 0),
         ];
