@@ -4,6 +4,7 @@
 
 mod access_log;
 mod annotate;
+mod balance;
 mod body;
 mod call;
 mod carriage;

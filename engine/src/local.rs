@@ -11,6 +11,7 @@ use ringway_net::{Lot, Shard, Signal};
 
 use crate::access_log::AccessLog;
 use crate::annotate::Ids;
+use crate::balance::Peers;
 use crate::carriage::{CARRIAGES_KEPT_MAX, Carriage};
 use crate::parking::Parked;
 use crate::site::Site;
@@ -30,8 +31,10 @@ pub struct Local {
     pub carriages: RefCell<Vec<Carriage>>,
     /// Set when the process is to end: no request after the present one.
     pub drain: Signal,
-    /// Connections that are open.
+    /// Connections that are open. Changed by [`Counted`] only.
     pub connections: Cell<usize>,
+    /// The other shards, if there are any.
+    pub peers: Option<Peers>,
     /// The same by address, where that is limited.
     by_address: RefCell<HashMap<IpAddr, usize>>,
     /// Connections that have been silent for long.
@@ -51,6 +54,7 @@ impl Local {
         counters: Arc<ShardCounters>,
         access_log: AccessLog,
         parked: Lot<Parked>,
+        peers: Option<Peers>,
         site: Site,
     ) -> Self {
         // Two shards, and two starts, differ in one of these at least.
@@ -63,6 +67,7 @@ impl Local {
             carriages: RefCell::default(),
             drain: Signal::new(),
             connections: Cell::new(0),
+            peers,
             by_address: RefCell::default(),
             parked,
             ids: Ids::new(seed),
@@ -79,6 +84,19 @@ impl Local {
     /// Puts another site in force and gives back the one before.
     pub fn swap(&self, site: Site) -> Rc<Site> {
         self.site.replace(Rc::new(site))
+    }
+
+    /// Connections that are open here, and those that are on their way from other shards.
+    pub fn connections_due(&self) -> usize {
+        self.connections.get() + self.peers.as_ref().map_or(0, Peers::inbound)
+    }
+
+    fn set_connections(&self, open: usize) {
+        self.connections.set(open);
+        self.counters.connections.set(open as u64);
+        if let Some(peers) = &self.peers {
+            peers.publish(open);
+        }
     }
 
     /// Whether the process is ending.
@@ -122,9 +140,8 @@ impl Counted {
             by_address.insert(address, of_address + 1);
         }
         drop(by_address);
-        local.connections.set(open + 1);
+        local.set_connections(open + 1);
         local.counters.accepted.bump();
-        local.counters.connections.set(open as u64 + 1);
         Some(Self { local: local.clone(), address })
     }
 }
@@ -132,9 +149,7 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         let local = &self.local;
-        let open = local.connections.get().saturating_sub(1);
-        local.connections.set(open);
-        local.counters.connections.set(open as u64);
+        local.set_connections(local.connections.get().saturating_sub(1));
         if let Some(address) = self.address {
             let mut by_address = local.by_address.borrow_mut();
             match by_address.get_mut(&address) {

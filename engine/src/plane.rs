@@ -17,6 +17,7 @@ use ringway_net::{Dns, DnsOptions, ServerTls, Shard, ShardOptions, ShardThread, 
 use ringway_ring::{Consumer, Producer, Ringer, doorbell, ring};
 
 use crate::access_log::{self, AccessLog, BATCHES_MAX};
+use crate::balance::desks;
 use crate::servers;
 use crate::shared::{ApiShared, share};
 use crate::site::Deployment;
@@ -148,6 +149,7 @@ pub fn start(options: StartOptions) -> Result<Engine, StartError> {
         .inspect_err(|error| tracing::warn!(%error, "names of backends cannot be resolved; only addresses can be used"))
         .ok();
     let mut handles: Vec<Handle> = Vec::with_capacity(shards);
+    let mut desks = desks(shards).map_err(StartError::io("doorbells between shards"))?.into_iter();
     let deployment = |shard| Deployment::new(&snapshot, &apis, registry, shard).map_err(StartError::Snapshot);
     for (id, (openings, sink)) in servers.openings.into_iter().zip(sinks).enumerate() {
         let (orders, orders_in) = ring(ORDERS_MAX);
@@ -166,6 +168,7 @@ pub fn start(options: StartOptions) -> Result<Engine, StartError> {
                 None => AccessLog::off(shard, counted),
             }),
             shards,
+            desk: desks.next(),
             deployment: Box::new(deployment(id)?),
         };
         // A single shard beside other work of the machine is left to the scheduler; pinning pays when each core has one.

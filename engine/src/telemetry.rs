@@ -140,8 +140,12 @@ pub struct EndpointCounters {
 /// What is counted of one shard.
 #[derive(Debug, Default)]
 pub struct ShardCounters {
-    /// Connections accepted.
+    /// Connections admitted, wherever they were accepted.
     pub accepted: Counter,
+    /// Connections accepted here and handed to another shard.
+    pub handed_over: Counter,
+    /// Connections that another shard accepted and handed to this one.
+    pub received: Counter,
     /// Connections refused for a limit.
     pub refused: Counter,
     /// Connections open now.
@@ -217,8 +221,22 @@ type Metric<C> = (&'static str, &'static str, &'static str, fn(&C) -> &Counter);
 
 /// Writes everything in the Prometheus text format 0.0.4.
 pub fn expose(shards: &[ShardView], apis: &[ApiView], out: &mut String) {
-    let shard_metrics: [Metric<ShardCounters>; 17] = [
-        ("ringway_connections_accepted_total", "counter", "Client connections accepted.", |c| &c.accepted),
+    let shard_metrics: [Metric<ShardCounters>; 19] = [
+        (
+            "ringway_connections_accepted_total",
+            "counter",
+            "Client connections accepted, by the shard that serves them.",
+            |c| &c.accepted,
+        ),
+        ("ringway_connections_handed_over_total", "counter", "Client connections given to a less loaded shard.", |c| {
+            &c.handed_over
+        }),
+        (
+            "ringway_connections_received_total",
+            "counter",
+            "Client connections received from a more loaded shard.",
+            |c| &c.received,
+        ),
         ("ringway_connections_refused_total", "counter", "Client connections refused for a limit.", |c| &c.refused),
         ("ringway_connections", "gauge", "Client connections open.", |c| &c.connections),
         ("ringway_connections_parked", "gauge", "Connections and tunnels that have been silent for a second.", |c| {

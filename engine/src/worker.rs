@@ -9,10 +9,13 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use ringway_contract::{Client, Services};
-use ringway_net::{BoundListener, Doorbell, Listener, Lot, ServerTls, Shard, give_back, sleep, spawn};
+use ringway_net::{
+    Accepted, BoundListener, Doorbell, Listener, Lot, ServerTls, Shard, give_back, sleep, spawn, yield_now,
+};
 use ringway_ring::{Consumer, Sleeper};
 
 use crate::access_log::AccessLog;
+use crate::balance::{Desk, Inbox, Peers};
 use crate::connection::{self, Connection};
 use crate::local::{Counted, Local};
 use crate::parking;
@@ -74,6 +77,8 @@ pub struct Setup {
     pub access_log: Box<dyn FnOnce(Rc<Shard>) -> AccessLog + Send>,
     /// Shards of the process.
     pub shards: usize,
+    /// Its place among the other shards, if there are any.
+    pub desk: Option<Desk>,
     /// The first site.
     pub deployment: Box<Deployment>,
 }
@@ -83,9 +88,13 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 /// Runs a shard until it is told to stop, or has drained.
 pub async fn run(shard: Rc<Shard>, setup: Setup) {
-    let Setup { openings, mut orders, sleeper, reports, counters, access_log, shards, deployment } = setup;
-    let mut bell = match Doorbell::new(sleeper) {
-        Ok(bell) => bell,
+    let Setup { openings, mut orders, sleeper, reports, counters, access_log, shards, desk, deployment } = setup;
+    let (peers, inbox) = match desk {
+        Some(Desk { peers, inbox, sleeper }) => (Some(peers), Some(Doorbell::new(sleeper).map(|bell| (inbox, bell)))),
+        None => (None, None),
+    };
+    let (mut bell, inbox) = match Doorbell::new(sleeper).and_then(|bell| Ok((bell, inbox.transpose()?))) {
+        Ok(bells) => bells,
         Err(error) => {
             let _ = reports.send(Report::Prepared(Err(format!("doorbell: {error}"))));
             return;
@@ -107,9 +116,11 @@ pub async fn run(shard: Rc<Shard>, setup: Setup) {
             return;
         }
     };
-    let local = Rc::new(Local::new(shard.clone(), services, counters, access_log(shard.clone()), parked, site));
+    let local = Rc::new(Local::new(shard.clone(), services, counters, access_log(shard.clone()), parked, peers, site));
+    let mut gates = Vec::with_capacity(openings.len());
     for opening in openings {
         let server = opening.server;
+        gates.push(Gate { server, proxy_protocol: opening.proxy_protocol, tls: opening.tls.clone() });
         match Listener::from_bound(opening.bound) {
             Ok(listener) => spawn(accept(local.clone(), listener, server, opening.proxy_protocol, opening.tls)),
             Err(error) => {
@@ -117,6 +128,10 @@ pub async fn run(shard: Rc<Shard>, setup: Setup) {
                 return;
             }
         }
+    }
+    if let (Some(peers), Some((inbox, bell))) = (&local.peers, inbox) {
+        peers.take(true);
+        spawn(receive(local.clone(), inbox, bell, gates));
     }
     spawn(housekeeping(local.clone()));
     spawn(keep_parked(local.clone()));
@@ -144,6 +159,9 @@ pub async fn run(shard: Rc<Shard>, setup: Setup) {
                 Order::Discard => built = None,
                 Order::Drain => {
                     local.drain.set();
+                    if let Some(peers) = &local.peers {
+                        peers.take(false);
+                    }
                     parking::close_idle(&local);
                     let local = local.clone();
                     let reports = reports.clone();
@@ -154,7 +172,7 @@ pub async fn run(shard: Rc<Shard>, setup: Setup) {
                 }
                 Order::Stop => {
                     local.access_log.flush();
-                    let _ = reports.send(Report::Ended(local.connections.get()));
+                    let _ = reports.send(Report::Ended(local.connections_due()));
                     return;
                 }
             }
@@ -171,7 +189,7 @@ pub async fn run(shard: Rc<Shard>, setup: Setup) {
 async fn drained(local: &Local) {
     // What was on its way to the listeners when they were told is served too.
     sleep(DIVERT_FOR).await;
-    while local.connections.get() > 0 {
+    while local.connections_due() > 0 {
         sleep(Duration::from_millis(20)).await;
     }
     local.access_log.flush();
@@ -180,6 +198,21 @@ async fn drained(local: &Local) {
 /// Accepts connections. When the shard drains, they are steered to a successor that listens on the same port; those that come here all
 /// the same are served. A listener that still gets some after a while has no successor, and is closed.
 async fn accept(local: Rc<Local>, listener: Listener, server: u16, proxy_protocol: bool, tls: Option<Arc<ServerTls>>) {
+    accept_each(&local, &listener, server, proxy_protocol, tls).await;
+    ring(&local);
+    if local.draining() {
+        // What is in the queue of a listener that is closed is reset; so nothing new may come to any of ours from here on.
+        let _ = listener.divert_to_first(local.services.shards as u32);
+    }
+}
+
+async fn accept_each(
+    local: &Rc<Local>,
+    listener: &Listener,
+    server: u16,
+    proxy_protocol: bool,
+    tls: Option<Arc<ServerTls>>,
+) {
     let mut diverted: Option<Instant> = None;
     loop {
         let accepted = {
@@ -189,12 +222,20 @@ async fn accept(local: Rc<Local>, listener: Listener, server: u16, proxy_protoco
                 if diverted.is_none() && drain.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(None);
                 }
-                accept.as_mut().poll(cx).map(Some)
+                let polled = accept.as_mut().poll(cx);
+                if polled.is_pending() {
+                    ring(local);
+                }
+                polled.map(Some)
             })
             .await
         };
         match accepted {
-            Some(Ok(accepted)) => welcome_one(&local, accepted, server, proxy_protocol, tls.clone()),
+            Some(Ok(accepted)) => {
+                if let Some(accepted) = keep(local, accepted, server) {
+                    welcome_one(local, accepted, server, proxy_protocol, tls.clone());
+                }
+            }
             Some(Err(error)) if error.kind() == std::io::ErrorKind::Interrupted => return,
             Some(Err(error)) => {
                 tracing::error!(shard = local.shard.id, server, %error, "the listener failed");
@@ -212,30 +253,79 @@ async fn accept(local: Rc<Local>, listener: Listener, server: u16, proxy_protoco
     }
 }
 
-/// How long a draining listener takes whatever comes.
-const DIVERT_FOR: Duration = Duration::from_millis(250);
+/// Hands a new connection to the least loaded shard when this one has more than its share. `None`: it is gone.
+fn keep(local: &Local, accepted: Accepted, server: u16) -> Option<Accepted> {
+    let Some(peers) = &local.peers else { return Some(accepted) };
+    let Some(shard) = peers.choose(local.site().connections_max) else { return Some(accepted) };
+    let back = peers.hand_over(shard, accepted, server).err();
+    if back.is_none() {
+        local.counters.handed_over.bump();
+    }
+    back
+}
 
-fn welcome_one(
-    local: &Rc<Local>,
-    accepted: ringway_net::Accepted,
+/// Wakes the shards that got something, once for all that was accepted in a row.
+fn ring(local: &Local) {
+    local.peers.as_ref().map(Peers::ring).unwrap_or_default();
+}
+
+/// What a listener asks of those who come to it; for connections that another shard's listener of the same server has accepted.
+struct Gate {
     server: u16,
     proxy_protocol: bool,
     tls: Option<Arc<ServerTls>>,
-) {
+}
+
+/// Connections that are taken from other shards in a row before the rest of the shard has its turn.
+const RECEIVED_MAX: usize = 64;
+
+/// Serves what other shards hand over, until the shard ends; what then is still on its way is closed with the inbox.
+async fn receive(local: Rc<Local>, mut inbox: Inbox, mut bell: Doorbell, gates: Vec<Gate>) {
+    while !local.shard.closing().is_set() {
+        for _ in 0..RECEIVED_MAX {
+            let Some(arrival) = inbox.pop() else { break };
+            let Some(gate) = gates.iter().find(|gate| gate.server == arrival.server) else { continue };
+            local.counters.received.bump();
+            let (accepted, inbound) = arrival.into_parts();
+            welcome_one(&local, accepted, gate.server, gate.proxy_protocol, gate.tls.clone());
+            // Now it is counted here, or refused.
+            drop(inbound);
+        }
+        if !inbox.is_empty() {
+            yield_now().await;
+            continue;
+        }
+        let rung = {
+            let mut closing = pin!(local.shard.closing().wait());
+            let mut rung = pin!(bell.wait(|| inbox.is_empty()));
+            poll_fn(
+                |cx| if closing.as_mut().poll(cx).is_ready() { Poll::Ready(Ok(())) } else { rung.as_mut().poll(cx) },
+            )
+            .await
+        };
+        if let Err(error) = rung {
+            tracing::error!(shard = local.shard.id, %error, "the doorbell failed: no more connections are taken from other shards");
+            return;
+        }
+    }
+}
+
+/// How long a draining listener takes whatever comes.
+const DIVERT_FOR: Duration = Duration::from_millis(250);
+
+fn welcome_one(local: &Rc<Local>, accepted: Accepted, server: u16, proxy_protocol: bool, tls: Option<Arc<ServerTls>>) {
     let site = local.site();
     let address = accepted.peer.socket_addr().map(|address| address.ip());
     let Some(counted) = Counted::admit(local, site.connections_max, address, site.connections_per_address_max) else {
         return;
     };
-    let connection = Box::new(Connection {
-        timer: local.shard.timers.slot(),
-        client: Client { address: accepted.peer.socket_addr(), tls: tls.is_some() },
-        stream: accepted.stream,
-        requests: 0,
-        server,
-        early: None,
-        counted,
-    });
+    let client = Client { address: accepted.peer.socket_addr(), tls: tls.is_some() };
+    let stream = match accepted.open() {
+        Ok(stream) => stream,
+        Err(error) => return tracing::warn!(shard = local.shard.id, server, %error, "a new connection was closed"),
+    };
+    let timer = local.shard.timers.slot();
+    let connection = Box::new(Connection { timer, client, stream, requests: 0, server, early: None, counted });
     let local = local.clone();
     if !proxy_protocol && tls.is_none() {
         spawn(connection::run(local, connection));

@@ -26,11 +26,11 @@ pub struct Limits {
     /// Requests on one client connection before it is closed; 0: no limit.
     #[serde(rename = "requestsPerConnection")]
     pub requests_per_connection_max: u32,
-    /// Client connections of a shard, 1 to 1,048,576. More wait in the kernel.
+    /// Client connections that a shard serves, 1 to 1,048,576. One more goes to another shard; when all are full, it is closed.
     #[serde(rename = "connectionsPerShard")]
     #[schemars(range(min = 1, max = 1_048_576))]
     pub connections_per_shard_max: usize,
-    /// Client connections of one address on a shard; 0: no limit, because a load balancer in front is one address.
+    /// Client connections of one address that a shard serves; 0: no limit, because a load balancer in front is one address.
     #[serde(rename = "connectionsPerAddress")]
     pub connections_per_address_max: usize,
     /// Requests of one endpoint group on a shard that wait for a backend connection, up to 65,536. More are answered 503.

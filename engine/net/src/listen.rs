@@ -158,12 +158,26 @@ pub struct Listener {
     exhausted: Cell<u64>,
 }
 
-/// A new connection.
+/// A new connection, with `TCP_NODELAY`. It is no shard's yet, so it may still go to another one.
+#[derive(Debug)]
 pub struct Accepted {
-    /// The connection, with `TCP_NODELAY`.
-    pub stream: Stream,
+    /// The connection.
+    pub fd: OwnedFd,
     /// Who connected.
     pub peer: Peer,
+}
+
+impl Accepted {
+    /// Takes it to this shard.
+    ///
+    /// # Errors
+    /// When the driver refuses the descriptor. It is closed.
+    ///
+    /// # Panics
+    /// On a thread that is no shard.
+    pub fn open(self) -> io::Result<Stream> {
+        Stream::from_fd(self.fd)
+    }
 }
 
 /// Connections that are accepted in a row before the rest of the shard has its turn.
@@ -264,7 +278,7 @@ impl Listener {
                 Listening::Unix(listener) => listener.accept().map(|(stream, _)| (owned(stream), Peer::Unix)),
             };
             match accepted {
-                Ok((fd, peer)) => return Ok(Some(Accepted { stream: Stream::from_fd(fd)?, peer })),
+                Ok((fd, peer)) => return Ok(Some(Accepted { fd, peer })),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => return Err(error),

@@ -175,7 +175,7 @@ fn an_idle_plain_connection_is_small() {
                 let before = LIVE_BYTES.get();
                 for _ in 0..CONNECTIONS {
                     clients.push(std::net::TcpStream::connect(address).unwrap());
-                    let stream = listener.accept().await.unwrap().stream;
+                    let stream = listener.accept().await.unwrap().open().unwrap();
                     spawn(async move { stream.readable().await.unwrap() });
                 }
                 yield_now().await;
@@ -217,7 +217,7 @@ fn an_idle_tls_connection_is_small() {
                     if number == CONNECTIONS {
                         before = LIVE_BYTES.get();
                     }
-                    let stream = listener.accept().await.unwrap().stream;
+                    let stream = listener.accept().await.unwrap().open().unwrap();
                     let stream = stream.accept_tls(&tls, &[], HandshakeLimits::default()).await.unwrap();
                     // One request and its response, then nothing.
                     let (result, buffer) = stream.read(shard.buffers.take()).await;
@@ -261,7 +261,7 @@ fn connections_that_are_gone_leave_nothing() {
             for _ in 0..3 {
                 for _ in 0..50 {
                     let client = client(address, |mut stream| stream.write_all(b"hello").unwrap());
-                    let stream = listener.accept().await.unwrap().stream;
+                    let stream = listener.accept().await.unwrap().open().unwrap();
                     let (result, buffer) = stream.read(shard.buffers.take()).await;
                     assert_eq!(result.unwrap(), 5);
                     shard.buffers.put(buffer);

@@ -389,7 +389,7 @@ fn bytes_that_were_read_before_belong_to_the_handshake() {
                 let any = Address::Tcp("127.0.0.1:0".parse().unwrap());
                 let listener = Listener::bind(&any, &ListenerOptions::default()).unwrap();
                 bound.send(listener.local_addr().unwrap().unwrap()).unwrap();
-                let stream = listener.accept().await.unwrap().stream;
+                let stream = listener.accept().await.unwrap().open().unwrap();
                 let early = read_exact(&stream, 100).await;
                 let stream = stream.accept_tls(&tls, &early, HandshakeLimits::default()).await;
                 echo_all(stream).await;

@@ -160,9 +160,10 @@ fn the_end_of_a_shard_closes_what_its_tasks_hold() {
                 while let Ok(accepted) = listener.accept().await {
                     let signal = Rc::clone(&signal);
                     spawn(async move {
-                        read_exact(&accepted.stream, 5).await;
+                        let stream = accepted.open().unwrap();
+                        read_exact(&stream, 5).await;
                         signal.set();
-                        let (result, _) = accepted.stream.read(BytesMut::with_capacity(100)).await;
+                        let (result, _) = stream.read(BytesMut::with_capacity(100)).await;
                         assert_eq!(result.unwrap(), 0);
                     });
                 }

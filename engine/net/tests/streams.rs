@@ -223,12 +223,12 @@ fn a_lingering_close_saves_the_last_response() {
             on_shard(driver, move |_| async move {
                 let listener = Listener::bind(&localhost(), &ListenerOptions::default()).unwrap();
                 bound.send(listener.local_addr().unwrap().unwrap()).unwrap();
-                let stream = listener.accept().await.unwrap().stream;
+                let stream = listener.accept().await.unwrap().open().unwrap();
                 stream.readable().await.unwrap();
                 stream.write(BytesMut::from("too large")).await.0.unwrap();
                 stream.linger(1 << 30).await.unwrap();
                 // And one that goes on for longer than is waited for.
-                let stream = listener.accept().await.unwrap().stream;
+                let stream = listener.accept().await.unwrap().open().unwrap();
                 stream.linger(100_000).await.unwrap();
             });
         });
@@ -261,16 +261,18 @@ fn tcp_and_unix_listeners_accept() {
                 stream.readable().await.unwrap();
             });
             let accepted = listener.accept().await.unwrap();
-            assert_eq!(accepted.peer, accepted.stream.peer_addr().unwrap());
-            assert_eq!(accepted.peer.socket_addr().is_some(), matches!(address, Address::Tcp(_)));
+            let peer = accepted.peer;
+            let stream = accepted.open().unwrap();
+            assert_eq!(peer, stream.peer_addr().unwrap());
+            assert_eq!(peer.socket_addr().is_some(), matches!(address, Address::Tcp(_)));
             assert_eq!(
-                accepted.stream.local_addr().unwrap().socket_addr().map(Address::Tcp),
+                stream.local_addr().unwrap().socket_addr().map(Address::Tcp),
                 match &address {
                     Address::Tcp(_) => Some(address.clone()),
                     Address::Unix(_) => None,
                 }
             );
-            assert_eq!(read_exact(&accepted.stream, 5).await, "hello");
+            assert_eq!(read_exact(&stream, 5).await, "hello");
             assert!(listener.try_accept().unwrap().is_none());
         }
         // The file is still there; nobody listens on it any more, now that the close was submitted.
@@ -292,7 +294,7 @@ fn a_connection_moves_to_another_shard() {
             on_shard(driver, move |_| async move {
                 let listener = Listener::bind(&localhost(), &ListenerOptions::default()).unwrap();
                 bound.send(listener.local_addr().unwrap().unwrap()).unwrap();
-                hand_over.send(listener.accept().await.unwrap().stream.into_fd().unwrap()).unwrap();
+                hand_over.send(listener.accept().await.unwrap().fd).unwrap();
             });
         });
         let client = client(listening.recv().unwrap(), |mut stream| {

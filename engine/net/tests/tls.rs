@@ -90,8 +90,8 @@ fn both_ways_at_once() {
             let done = Rc::new(ringway_net::Signal::new());
             let signal = Rc::clone(&done);
             spawn(async move {
-                let accepted = listener.accept().await.unwrap();
-                let stream = accepted.stream.accept_tls(&server, &[], HandshakeLimits::default()).await.unwrap();
+                let stream = listener.accept().await.unwrap().open().unwrap();
+                let stream = stream.accept_tls(&server, &[], HandshakeLimits::default()).await.unwrap();
                 exchange(&stream, 1).await;
                 signal.set();
             });

@@ -5,6 +5,7 @@
 
 mod admin;
 mod balance;
+mod balance_shards;
 mod endpoint;
 mod examples;
 mod faults;

@@ -150,8 +150,8 @@ where
             bound.send(listener.local_addr().unwrap().unwrap()).unwrap();
             let mut results = Vec::new();
             for _ in 0..count {
-                let accepted = listener.accept().await.unwrap();
-                results.push(serve(accepted.stream.accept_tls(&tls, &[], limits).await).await);
+                let stream = listener.accept().await.unwrap().open().unwrap();
+                results.push(serve(stream.accept_tls(&tls, &[], limits).await).await);
             }
             results
         })
