@@ -61,7 +61,8 @@ pub struct RequestHead {
     pub framing: Framing,
     /// Whether the client wants the connection to stay open (RFC 9112 section 9.3).
     pub persistent: bool,
-    /// Whether the client waits for a 100 before it sends its content (RFC 9110 section 10.1.1). False when no content comes.
+    /// Whether the client waits for a 100 before it sends its content (RFC 9110 section 10.1.1). Where it can't, because no content
+    /// comes or the version is HTTP/1.0, the field line is gone, too.
     pub expect_continue: bool,
     /// Whether the client asks for another protocol, and for one that may be passed on: `Connection: upgrade` and a valid
     /// `Upgrade` without h2c. It is still HTTP until the backend has answered 101.
@@ -374,6 +375,10 @@ impl RequestHead {
         }
         self.framing = framing::framing(&self.fields, self.version)?;
         self.expect_continue = framing::expects_continue(&self.fields, self.version)? && self.framing.has_content();
+        if !self.expect_continue {
+            // A backend that says 100 to a request without content, or waits for what HTTP/1.0 never promised, would be out of step.
+            self.fields.remove_known(Known::Expect);
+        }
         let options = Options::read(&self.fields);
         options.check()?;
         self.persistent = match self.version {

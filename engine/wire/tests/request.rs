@@ -502,6 +502,11 @@ fn expectations_are_100_continue_or_refused() {
     ] {
         let head = parse(format!("POST / HTTP/{version}\r\nHost: a\r\n{lines}\r\n")).unwrap();
         assert_eq!(head.expect_continue, waits, "{version} {lines:?}");
+        assert_eq!(
+            head.fields.contains("expect"),
+            waits,
+            "what cannot be waited for goes no further: {version} {lines:?}"
+        );
     }
     for value in ["", "200-ok", "100-continue, x", "100-continue x", "100"] {
         let refused = post(&format!("Content-Length: 1\r\nExpect: {value}\r\n")).map(|_| ());
