@@ -32,7 +32,12 @@ pub struct Http {
     pub encoded_slash: Suspicious,
     /// `\` and `%5C` in a path: some backends take them for a slash.
     pub backslash: Suspicious,
-    /// Fields whose names have an underscore: CGI-like backends cannot tell it from a hyphen.
+    /// `;` and `%3B` in a path: some backends cut a segment there, so that `/admin;x` is `/admin` to them and to nobody before them.
+    pub path_parameters: Suspicious,
+    /// `%25` before two hexadecimal digits in a path, as in `%252e`: some backends decode twice.
+    pub double_encoding: Suspicious,
+    /// Fields whose names have an underscore: CGI-like backends cannot tell it from a hyphen. Where that would make one of framing, of
+    /// identity or of forwarding (`Content_Length`, `X_Forwarded_For`) it is refused even so.
     pub underscore_headers: Suspicious,
     /// Whether `//` in a path is `/`.
     pub merge_slashes: bool,

@@ -35,6 +35,8 @@ pub struct Fields {
     /// The first live line of each known name; holds only where `present` has the bit.
     first: [u16; IDS],
     live: u16,
+    /// Whether a name of `raw` stands for another one behind a gateway interface.
+    shadowed: bool,
     /// Whether a line of `raw` was removed: without, an encoder may copy `raw` in one run.
     holes: bool,
 }
@@ -96,6 +98,7 @@ impl Fields {
             repeated: 0,
             first: [0; IDS],
             live: 0,
+            shadowed: false,
             holes: false,
         }
     }
@@ -336,6 +339,11 @@ impl Fields {
         usize::from(removed)
     }
 
+    /// Whether a line that was read has the name of another one but for an underscore ([`known::is_shadow`]).
+    pub(crate) fn is_shadowed(&self) -> bool {
+        self.shadowed
+    }
+
     pub(crate) fn present(&self) -> Set {
         self.present
     }
@@ -355,6 +363,7 @@ impl Fields {
         self.present = 0;
         self.repeated = 0;
         self.live = 0;
+        self.shadowed = false;
         self.holes = false;
     }
 
@@ -365,13 +374,14 @@ impl Fields {
     pub(crate) fn read(&mut self, block: &[u8], lines: &[httparse::Header<'_>], end: usize) -> Result<(), Rejection> {
         self.extra.clear();
         self.reset_lines();
-        let (mut present, mut repeated, mut bare) = (0, 0, false);
+        let (mut present, mut repeated, mut bare, mut shadowed) = (0, 0, false, false);
         let mut start = lines.first().map_or(end, |first| offset(block, first.name.as_bytes()));
         self.list.extend(lines.iter().enumerate().map(|(at, line)| {
             let name = line.name.as_bytes();
             let line_end = lines.get(at + 1).map_or(end, |next| offset(block, next.name.as_bytes()));
             bare |= block.get(line_end.wrapping_sub(2)) != Some(&b'\r');
             let known = known::classify(name);
+            shadowed |= known == OTHER && known::is_shadow(name);
             let bit: Set = 1 << known;
             if present & bit == 0 {
                 self.first[usize::from(known) % IDS] = at as u16;
@@ -392,6 +402,7 @@ impl Fields {
         }));
         self.present = present;
         self.repeated = repeated;
+        self.shadowed = shadowed;
         self.live = lines.len() as u16;
         if bare { Err(Rejection::BareLineFeed) } else { Ok(()) }
     }

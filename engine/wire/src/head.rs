@@ -43,7 +43,8 @@ pub struct Limits {
     pub fields_max: usize,
     /// Bytes of a request target. Default 8 KiB.
     pub target_bytes_max: usize,
-    /// Refuses field names with an underscore, which CGI-like backends can't tell from a hyphen. Default false.
+    /// Refuses field names with an underscore, which CGI-like backends can't tell from a hyphen. Default false; a
+    /// name that would be one of framing or identity with a hyphen is refused even so.
     pub refuse_underscores: bool,
     /// What a path may hold.
     pub uri: UriOptions,

@@ -127,6 +127,24 @@ const NOMINATABLE: Set = set(&[Known::ProxyAuthorization, Known::ProxyAuthentica
 /// End-to-end fields: a `Connection` that names one wants the gateway to drop what a backend decides by (RFC 9110 section
 /// 7.6.1: "MUST NOT").
 pub(crate) const PROTECTED: Set = !(HOP_BY_HOP | NOMINATABLE | 1 << OTHER) | set(&[Known::TransferEncoding]);
+/// Fields of framing, of who asks and of where from: a line whose name is one of these but for an underscore would be taken for it
+/// behind a gateway interface that knows no hyphens (RFC 3875 section 4.1.18).
+const SHADOWABLE: Set = set(&[
+    Known::ContentLength,
+    Known::TransferEncoding,
+    Known::ContentType,
+    Known::ProxyAuthorization,
+    Known::XForwardedFor,
+    Known::XForwardedHost,
+    Known::XForwardedProto,
+    Known::XForwardedPort,
+    Known::XForwardedPrefix,
+    Known::XRealIp,
+    Known::XApiKey,
+    Known::XGraviteeApiKey,
+    Known::XGraviteeRequestId,
+    Known::XGraviteeTransactionId,
+]);
 /// Never taken from a trailer section (RFC 9110 section 6.5.1): framing, routing, authentication, request modifiers and what
 /// tells how to read the content.
 pub(crate) const FORBIDDEN_IN_TRAILERS: Set = MANAGED
@@ -253,6 +271,32 @@ pub(crate) fn classify(name: &[u8]) -> u8 {
     if usize::from(LENGTHS[at]) == name.len() && same_token(name, &PADDED[at]) { id } else { OTHER }
 }
 
+/// Whether `name`, which is none of the table, is one of [`SHADOWABLE`] when its underscores are hyphens.
+///
+/// A hyphen stands at none of the places that choose the slot (checked below), so nearly every name is told by one load.
+#[inline]
+pub(crate) fn is_shadow(name: &[u8]) -> bool {
+    let &[first, .., last_but_one, last] = name else { return false };
+    let id = SLOTS[slot(name.len(), first, last, last_but_one)];
+    usize::from(LENGTHS[usize::from(id) % IDS]) == name.len() && shadows(name, id)
+}
+
+#[cold]
+fn shadows(name: &[u8], id: u8) -> bool {
+    let hyphen = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    SHADOWABLE >> id & 1 == 1
+        && NAMES.get(usize::from(id)).is_some_and(|known| name.iter().map(hyphen).eq(known.bytes()))
+}
+
+const _: () = {
+    let mut id = 0;
+    while id < NAMES.len() {
+        let name = NAMES[id].as_bytes();
+        assert!(name[0] != b'-' && name[name.len() - 1] != b'-' && name[name.len() - 2] != b'-');
+        id += 1;
+    }
+};
+
 #[cold]
 fn classify_short(name: &[u8]) -> u8 {
     if name.eq_ignore_ascii_case(b"te") { Known::Te as u8 } else { OTHER }
@@ -295,6 +339,18 @@ mod tests {
             assert_eq!(Known::of(name.replace('-', "\r").as_bytes()).is_some(), !name.contains('-'));
             assert_eq!(Known::of(&name.as_bytes()[1..]), None);
             assert_eq!(Known::of(format!("{name}s").as_bytes()), None);
+        }
+    }
+
+    #[test]
+    fn a_name_is_a_shadow_when_its_underscores_are_hyphens() {
+        for shadow in ["Content_Length", "TRANSFER_ENCODING", "x_forwarded-for", "x-forwarded_for", "X_REAL_IP"] {
+            assert!(is_shadow(shadow.as_bytes()), "{shadow}");
+        }
+        for other in
+            ["content-lengt_", "_ontent-length", "content_lengths", "user_agent", "my_field", "a_", "_", "x_real"]
+        {
+            assert!(!is_shadow(other.as_bytes()), "{other}");
         }
     }
 

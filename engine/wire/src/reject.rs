@@ -50,6 +50,7 @@ rejections! {
     FoldedLine = "FOLDED_LINE", BAD_REQUEST, "a field line begins with white space (RFC 9112 section 5.2)";
     BadFieldValue = "BAD_FIELD_VALUE", BAD_REQUEST, "a field value has a control byte (RFC 9110 section 5.5)";
     UnderscoreInName = "UNDERSCORE_IN_FIELD_NAME", BAD_REQUEST, "a field name has an underscore, which this listener refuses";
+    ShadowedField = "SHADOWED_FIELD", BAD_REQUEST, "a field name is that of framing or identity with an underscore for a hyphen (RFC 3875 section 4.1.18)";
     MissingHost = "MISSING_HOST", BAD_REQUEST, "an HTTP/1.1 request has no Host (RFC 9112 section 3.2)";
     DuplicateHost = "DUPLICATE_HOST", BAD_REQUEST, "more than one Host (RFC 9112 section 3.2)";
     BadHost = "BAD_HOST", BAD_REQUEST, "the host is not a name or address with an optional port (RFC 9112 section 3.2)";

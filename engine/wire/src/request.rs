@@ -263,6 +263,9 @@ impl RequestHead {
         if limits.refuse_underscores && request.headers.iter().any(|line| line.name.contains('_')) {
             return Err(Rejection::UnderscoreInName);
         }
+        if self.fields.is_shadowed() {
+            return Err(Rejection::ShadowedField);
+        }
         let start = offset(input, target.as_bytes());
         self.target = start as u16..(start + target.len()) as u16;
         self.version = if request.version == Some(1) { Version::Http11 } else { Version::Http10 };
