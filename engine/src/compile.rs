@@ -32,6 +32,8 @@ pub fn limits(settings: &Settings) -> Limits {
             merge_slashes: settings.http.merge_slashes,
             keep_encoded_slash: settings.http.encoded_slash == Suspicious::Keep,
             keep_backslash: settings.http.backslash == Suspicious::Keep,
+            keep_parameters: settings.http.path_parameters == Suspicious::Keep,
+            keep_double_encoding: settings.http.double_encoding == Suspicious::Keep,
         },
     }
 }

@@ -55,6 +55,8 @@ impl Default for Http {
             transaction_id: TransactionId::default(),
             encoded_slash: Suspicious::Reject,
             backslash: Suspicious::Reject,
+            path_parameters: Suspicious::Reject,
+            double_encoding: Suspicious::Reject,
             underscore_headers: Suspicious::Keep,
             merge_slashes: true,
         }

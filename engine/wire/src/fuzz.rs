@@ -85,6 +85,8 @@ pub fn uri(data: &[u8]) {
         keep_encoded_slash: options & 2 != 0,
         keep_backslash: options & 4 != 0,
     };
+        keep_parameters: options & 8 != 0,
+        keep_double_encoding: options & 16 != 0,
     let Ok(once) = normal(path, &options) else { return };
     assert_eq!(normal(&once, &options).as_deref(), Ok(once.as_str()), "from {path:?}");
     assert_normal(&once, &options);
@@ -184,6 +186,10 @@ fn assert_normal(path: &str, options: &UriOptions) {
     assert!(!path.contains("%00") && (options.keep_encoded_slash || !path.contains("%2F")), "{path:?}");
     assert!(options.keep_backslash || !path.contains("%5C"), "{path:?}");
 }
+    assert!(options.keep_parameters || !(path.contains(';') || path.contains("%3B")), "{path:?}");
+    let twice =
+        path.as_bytes().windows(5).any(|part| part.starts_with(b"%25") && part[3..].iter().all(u8::is_ascii_hexdigit));
+    assert!(options.keep_double_encoding || !twice, "{path:?}");
 
 fn normal(path: &str, options: &UriOptions) -> Result<String, Rejection> {
     let mut out = String::new();

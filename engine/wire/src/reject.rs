@@ -68,6 +68,8 @@ rejections! {
     BadPercentEncoding = "BAD_PERCENT_ENCODING", BAD_REQUEST, "a percent sign in the path is not followed by two hexadecimal digits (RFC 3986 section 2.1)";
     EncodedNul = "ENCODED_NUL", BAD_REQUEST, "the path has an encoded NUL (RFC 3986 section 7.3)";
     EncodedSlash = "ENCODED_SLASH", BAD_REQUEST, "the path has an encoded slash, which this listener refuses (RFC 3986 section 2.2)";
+    PathParameter = "PATH_PARAMETER", BAD_REQUEST, "the path has a semicolon, plain or encoded, which this listener refuses (RFC 3986 section 3.3)";
+    DoubleEncoding = "DOUBLE_ENCODING", BAD_REQUEST, "the path is percent-encoded twice, which this listener refuses (RFC 3986 section 2.4)";
     Backslash = "BACKSLASH", BAD_REQUEST, "the path has a backslash, which this listener refuses (RFC 3986 section 2)";
     BadUtf8 = "BAD_UTF8", BAD_REQUEST, "the decoded path is not UTF-8 (RFC 3629 section 3)";
     BadChunkSize = "BAD_CHUNK_SIZE", BAD_REQUEST, "a chunk size is not 1 to 16 hexadecimal digits up to 2^60 (RFC 9112 section 7.1)";

@@ -44,7 +44,7 @@ pub(crate) static CLASS: [u8; 256] = {
         if matches!(b, b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}') {
             class |= ENCODE | PATH_STOP;
         }
-        if matches!(b, b'/' | b'%' | b'\\' | b'?') {
+        if matches!(b, b'/' | b'%' | b'\\' | b'?' | b';') {
             class |= PATH_STOP;
         }
         table[i] = class;

@@ -8,11 +8,13 @@
 //! * empty segments are merged (`//` → `/`), unless the listener keeps them;
 //! * percent-encoding is in upper case, unreserved characters are decoded (`%7e` → `~`), reserved ones stay as they are
 //!   (`%3B` and `;` differ), and bytes that no URI holds are encoded (`{` → `%7B`);
-//! * what hides a separator or a dot segment is refused: encoded NUL, encoded `/` and `\`, `\`, overlong or broken UTF-8,
-//!   `/..;x/`.
+//! * what some backend takes for another path than the one that was routed is refused, unless an option keeps it: encoded `/`,
+//!   `\` plain and encoded, `;` plain and encoded (a servlet container drops it and what follows), and what is still
+//!   percent-encoded when it is decoded once (`%252e`);
+//! * what no honest client writes is always refused: encoded NUL, overlong or broken UTF-8, a dot segment behind a kept
+//!   separator or before a parameter (`/..;x/`).
 //!
-//! `%252e` stays `%252e`: it is the text `%2e`. To decode twice would make it another path than the one that was written;
-//! a backend that decodes twice is at fault, and only its operator can tell.
+//! A kept `%252e` stays `%252e`: it is the text `%2e`. To decode twice would make it another path than the one that was written.
 //!
 //! Queries are checked for bytes that no URI holds and otherwise left alone: their meaning is the application's.
 
@@ -28,11 +30,21 @@ pub struct UriOptions {
     pub keep_encoded_slash: bool,
     /// Keeps `\` and `%5C`, both as `%5C`, instead of refusing them. Default false: some backends take it for a slash.
     pub keep_backslash: bool,
+    /// Keeps `;` and `%3B`, each as it is, instead of refusing them. Default false: some backends cut a segment there.
+    pub keep_parameters: bool,
+    /// Keeps `%25` before two hexadecimal digits instead of refusing it. Default false: some backends decode twice.
+    pub keep_double_encoding: bool,
 }
 
 impl Default for UriOptions {
     fn default() -> Self {
-        UriOptions { merge_slashes: true, keep_encoded_slash: false, keep_backslash: false }
+        UriOptions {
+            merge_slashes: true,
+            keep_encoded_slash: false,
+            keep_backslash: false,
+            keep_parameters: false,
+            keep_double_encoding: false,
+        }
     }
 }
 
@@ -113,6 +125,9 @@ fn rewrite(path: &[u8], options: &UriOptions, out: &mut String) -> Result<(), Re
                 if hides_dots(written) {
                     return Err(Rejection::HiddenDotSegment);
                 }
+                if !options.keep_double_encoding && is_encoded_twice(written) {
+                    return Err(Rejection::DoubleEncoding);
+                }
                 continue;
             }
             None => continue,
@@ -134,6 +149,7 @@ fn write_segment(segment: &[u8], options: &UriOptions, out: &mut String) -> Resu
             b'%' => rest = write_encoded(rest, options, out)?,
             b'\\' if options.keep_backslash => push_encoded(b'\\', out),
             b'\\' => return Err(Rejection::Backslash),
+            b';' if !options.keep_parameters => return Err(Rejection::PathParameter),
             byte if syntax::is(byte, ENCODE) => push_encoded(byte, out),
             byte => out.push(char::from(byte)),
         }
@@ -148,6 +164,7 @@ fn write_encoded<'a>(rest: &'a [u8], options: &UriOptions, out: &mut String) -> 
         0 => return Err(Rejection::EncodedNul),
         b'/' if !options.keep_encoded_slash => return Err(Rejection::EncodedSlash),
         b'\\' if !options.keep_backslash => return Err(Rejection::Backslash),
+        b';' if !options.keep_parameters => return Err(Rejection::PathParameter),
         0x80.. => {
             let mut character = [byte, 0, 0, 0];
             let bytes = match byte {
@@ -182,6 +199,14 @@ fn push_encoded(byte: u8, out: &mut String) {
     out.push('%');
     out.push(char::from(DIGITS[usize::from(byte >> 4)]));
     out.push(char::from(DIGITS[usize::from(byte & 15)]));
+}
+
+/// Whether a segment in normal form is percent-encoded still when it is decoded once.
+fn is_encoded_twice(segment: &str) -> bool {
+    segment.match_indices("%25").any(|(at, percent)| {
+        let digits = segment.as_bytes().get(at + percent.len()..at + percent.len() + 2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
 }
 
 /// Whether a part of the segment is a dot segment to somebody who cuts parameters off (`..;x`), or who splits at encoded
