@@ -142,6 +142,7 @@ pub(crate) fn diagnose(head: &[u8], error: httparse::Error) -> Rejection {
         httparse::Error::TooManyHeaders => return Rejection::TooManyFields,
         httparse::Error::Version => return Rejection::UnsupportedVersion,
         httparse::Error::Status => return Rejection::BadStatusLine,
+        httparse::Error::NewLine if has_bare_line_feed(head) => return Rejection::BareLineFeed,
         httparse::Error::Token | httparse::Error::NewLine => return Rejection::BadRequestLine,
         _ => {}
     }
@@ -154,7 +155,7 @@ pub(crate) fn diagnose(head: &[u8], error: httparse::Error) -> Rejection {
         let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
         let (name, value) = line.split_at(colon);
         if !crate::syntax::is_token(name) {
-            let spaced = colon < line.len() && crate::syntax::is_token(name.trim_ascii_end());
+            let spaced = colon < line.len() && crate::syntax::is_token(crate::syntax::trim(name));
             return if spaced { Rejection::SpaceBeforeColon } else { Rejection::BadFieldName };
         }
         if !crate::syntax::all(value, crate::syntax::VALUE) {
@@ -162,4 +163,8 @@ pub(crate) fn diagnose(head: &[u8], error: httparse::Error) -> Rejection {
         }
     }
     if matches!(error, httparse::Error::HeaderValue) { Rejection::BadFieldValue } else { Rejection::BadFieldName }
+}
+
+fn has_bare_line_feed(head: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', head).any(|at| at > 0 && head.get(at - 1) != Some(&b'\r'))
 }
