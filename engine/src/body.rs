@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use ringway_contract::{Cause, Fault};
 use ringway_net::Buffers;
 use ringway_wire::chunk::{Decoded, Decoder};
-use ringway_wire::{Fields, Framing};
+use ringway_wire::{Fields, Framing, Rejection};
 
 use crate::connection::Connection;
 use crate::site::Site;
@@ -17,6 +17,19 @@ pub enum Part {
     Data(BytesMut),
     /// The trailer section; the end of the body.
     Trailers(Box<Fields>),
+}
+
+/// Looks at what of a body came together with its head. Chunks that are wrong there cost a backend nothing: not even the head
+/// reaches it.
+pub fn check(framing: Framing, input: &[u8], site: &Site) -> Result<(), Fault> {
+    if framing != Framing::Chunked || input.is_empty() {
+        return Ok(());
+    }
+    Decoder::new(&site.limits).check(input).map_err(invalid)
+}
+
+fn invalid(rejection: Rejection) -> Fault {
+    Fault::new(Cause::ClientBodyInvalid).detail(rejection.message())
 }
 
 /// Bodies with at least this much to come are read into large blocks: fewer, longer reads.
@@ -96,9 +109,7 @@ impl<'a> BodyReader<'a> {
         loop {
             let mut piece = self.some(0).await?;
             let State::Chunked { decoder, trailers } = &mut self.state else { return Ok(None) };
-            let decoded = decoder
-                .decode(&mut piece, self.input, trailers)
-                .map_err(|rejection| Fault::new(Cause::ClientBodyInvalid).detail(rejection.message()))?;
+            let decoded = decoder.decode(&mut piece, self.input, trailers).map_err(invalid)?;
             if decoded == Decoded::End {
                 let trailers = std::mem::take(trailers);
                 self.state = if trailers.is_empty() { State::Done } else { State::Trailers(trailers) };

@@ -12,7 +12,7 @@ use ringway_net::{Peek, Stream};
 use ringway_wire::{Connection as ConnectionOption, Framing, Known, ResponseHead, Version};
 
 use crate::annotate;
-use crate::body::{BodyReader, Part};
+use crate::body::{self, BodyReader, Part};
 use crate::carriage::Desk;
 use crate::chain::Chain;
 use crate::coupling::{Coupled, Gate, Received};
@@ -62,6 +62,9 @@ enum Attempt {
 pub async fn call(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched: &[u16]) -> Result<Served, Stop> {
     let api = stage.api;
     let Some(group) = api.group.as_ref() else { return Err(Fault::new(Cause::NoEndpoint).into()) };
+    if let Some(request) = stage.exchange.request.as_deref() {
+        body::check(request.head.framing, &desk.input, stage.site)?;
+    }
     let mut tried = Tried::default();
     let mut attempts = 0;
     let mut stale = false;

@@ -174,6 +174,34 @@ impl Decoder {
         Ok(Decoded::End)
     }
 
+    /// Looks at framed bytes without taking them: what is wrong with them can be told before anything of the message is sent on.
+    ///
+    /// # Errors
+    /// The one that [`decode`](Self::decode) would meet in the same bytes.
+    pub fn check(&self, data: &[u8]) -> Result<(), Rejection> {
+        let mut ahead = self.clone();
+        let mut trailers = Fields::new();
+        let mut at = 0;
+        while ahead.state != State::Done
+            && let Some(byte) = data.get(at)
+        {
+            if ahead.state == State::Data {
+                let count = usize::try_from(ahead.remaining).unwrap_or(usize::MAX).min(data.len() - at);
+                at += count;
+                ahead.remaining -= count as u64;
+                if ahead.remaining == 0 {
+                    ahead.state = State::DataEnd;
+                }
+            } else if ahead.state == State::Trailer {
+                at += ahead.trailer(data.get(at..).unwrap_or_default(), trailers.raw_mut())?;
+            } else {
+                ahead.framing(*byte, trailers.raw_mut())?;
+                at += 1;
+            }
+        }
+        if ahead.state == State::Done { trailers.read_trailers(ahead.trailers_max) } else { Ok(()) }
+    }
+
     /// One byte that is neither content nor inside of a trailer line.
     #[inline]
     fn framing(&mut self, byte: u8, trailers: &mut BytesMut) -> Result<(), Rejection> {
