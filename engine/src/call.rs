@@ -180,8 +180,9 @@ async fn attempt(
     match joined {
         Ok(Attempt::Served(mut served)) => {
             served.request_bytes = reader.payload_bytes;
-            // An early response: the rest of the request's body is still to come.
-            if !received.get() && served.next == Next::KeepAlive {
+            // An early response: the rest of the request's body is still to come, and to close upon it would reset the connection
+            // before the client has read the answer.
+            if !received.get() && matches!(served.next, Next::KeepAlive | Next::Close) && served.fault.is_none() {
                 served.next = Next::Linger;
             }
             Attempt::Served(served)
@@ -367,9 +368,10 @@ impl Delivery {
             Framing::UntilClose => Framing::Chunked,
             framing => framing,
         };
-        // The body of an early response's request may or may not come: no further request can be told apart from it.
-        let expecting = request.expect_continue && !received;
-        let keep_alive = stage.keep_alive && !stage.local.draining() && framing != Framing::UntilClose && !expecting;
+        // The body of an early response's request may or may not come: no further request can be told apart from it. An early
+        // success may belong to a conversation in both directions, whose body is through when the response is.
+        let early = !received && (request.expect_continue || !status.is_success());
+        let keep_alive = stage.keep_alive && !stage.local.draining() && framing != Framing::UntilClose && !early;
         let closing = match (keep_alive, old) {
             (true, false) => Closing::Keep,
             (true, true) => Closing::KeepAlive,
