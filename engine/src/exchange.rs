@@ -11,6 +11,7 @@ use crate::call::{self, Served};
 use crate::carriage::Desk;
 use crate::connection::Connection;
 use crate::local::Local;
+use crate::max_forwards;
 use crate::plan;
 use crate::report;
 use crate::site::{ApiSite, Site};
@@ -140,6 +141,7 @@ async fn stages(stage: &mut Stage<'_>, desk: &mut Desk) -> Result<Served, Stop> 
     // The request is on the exchange until the call hands it to a lane.
     let Some(request) = stage.exchange.request.as_deref_mut() else { return Err(Fault::new(Cause::Internal).into()) };
     acceptable(&request.head.method, request.head.framing, stage.site)?;
+    max_forwards::check(&mut request.head)?;
     if let Some(reply) = api.cors.preflight(&request.head) {
         return Err(reply.into());
     }

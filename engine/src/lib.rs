@@ -15,6 +15,7 @@ mod cors;
 mod coupling;
 mod exchange;
 mod local;
+mod max_forwards;
 mod parking;
 mod plan;
 mod plane;

@@ -14,6 +14,7 @@ use crate::carriage::{self, Desk};
 use crate::connection::Connection;
 use crate::exchange::{Next, Stage, Stop};
 use crate::local::Local;
+use crate::max_forwards;
 use crate::site::Site;
 use crate::writer::Writer;
 
@@ -79,8 +80,7 @@ pub async fn unrouted(
     keep_alive: bool,
 ) -> Next {
     let reply = if request.head.is_asterisk() {
-        Reply { body: Some(bytes::Bytes::new()), ..Reply::refusal(StatusCode::NO_CONTENT, "", "") }
-            .header("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+        max_forwards::options()
     } else {
         Reply::refusal(StatusCode::NOT_FOUND, "GATEWAY_NO_API", "No API is deployed at this host and path.")
     };
