@@ -2,6 +2,7 @@
 //!
 //! * [`Gateway`] runs the binary under test; [`Nginx`] is a real peer.
 //! * [`Client`] and [`Backend`] speak the bytes that a test writes down, as a conversation of `>` and `<` lines ([`Peer::talk`]).
+//! * [`Stage`] plays the cases of a [`script`]: both ends as one text, compared to the byte.
 //! * [`tool`] runs curl, h2load, wrk, openssl and Python with a limit on their time.
 //!
 //! It is made of threads and blocking sockets, so that it shares no mechanism with what it tests. Nothing sleeps to let
@@ -16,10 +17,13 @@ mod deadline;
 mod gateway;
 mod head;
 mod nginx;
+mod observer;
 mod peer;
 mod port;
 mod process;
 mod scratch;
+pub mod script;
+mod stage;
 pub mod tool;
 
 pub use api::Api;
@@ -30,7 +34,9 @@ pub use deadline::{DEADLINE, wait_for, wait_until};
 pub use gateway::{Gateway, binary};
 pub use head::Head;
 pub use nginx::Nginx;
+pub use observer::Observer;
 pub use peer::Peer;
 pub use port::Port;
 pub use process::Process;
 pub use scratch::Scratch;
+pub use stage::Stage;
