@@ -11,6 +11,7 @@ use crate::address::Address;
 use crate::shard::Shard;
 use crate::socket::Socket;
 use crate::stream::Stream;
+use crate::vigil::Vigil;
 
 /// How to connect.
 #[derive(Clone, Debug)]
@@ -19,11 +20,13 @@ pub struct DialOptions {
     pub timeout: Duration,
     /// The address to connect from.
     pub source: Option<IpAddr>,
+    /// How the kernel watches over the connection. TCP only.
+    pub vigil: Vigil,
 }
 
 impl Default for DialOptions {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(3), source: None }
+        Self { timeout: Duration::from_secs(3), source: None, vigil: Vigil::default() }
     }
 }
 
@@ -53,6 +56,7 @@ async fn connect_tcp(address: SocketAddr, options: &DialOptions) -> io::Result<S
     let socket = Socket2::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.set_tcp_nodelay(true)?;
+    options.vigil.keep(&SockRef::from(&socket))?;
     if let Some(source) = options.source {
         socket.bind(&SocketAddr::new(source, 0).into())?;
     }

@@ -27,6 +27,7 @@ mod driver;
 mod gather;
 mod listen;
 mod memory;
+mod pace;
 mod park;
 mod proxy;
 mod shard;
@@ -37,6 +38,7 @@ mod spawn;
 mod stream;
 mod timer;
 mod tls;
+mod vigil;
 
 pub use address::{Address, Peer};
 pub use buffer::{Buffers, BuffersCount};
@@ -47,6 +49,7 @@ pub use driver::{Driver, DriverChoice};
 pub use gather::Stable;
 pub use listen::{Accepted, BoundListener, Listener, ListenerOptions};
 pub use memory::give_back;
+pub use pace::Pace;
 pub use park::{Berth, Leave, Lot};
 pub use proxy::{Proxy, ProxyKind, Target, tunnel};
 pub use shard::{Busy, Shard, ShardOptions, ShardThread, run_shard};
@@ -58,3 +61,4 @@ pub use tls::{
     ClientAuth, ClientTls, ClientTlsSpec, HandshakeLimits, Identity, ServerIdentity, ServerTls, ServerTlsSpec,
     TlsError, TlsInfo, TlsVersion, Trust,
 };
+pub use vigil::Vigil;

@@ -7,13 +7,14 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
-use socket2::{Domain, SockAddr, Socket as Socket2, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket as Socket2, Type};
 
 use crate::address::{Address, Peer};
 use crate::shard::Shard;
 use crate::socket::{Socket, owned};
 use crate::spawn::yield_now;
 use crate::stream::Stream;
+use crate::vigil::Vigil;
 
 /// How to listen.
 #[derive(Clone, Debug)]
@@ -26,11 +27,13 @@ pub struct ListenerOptions {
     pub defer_accept_secs: Option<u32>,
     /// An IPv6 wildcard takes no IPv4 connections.
     pub v6only: bool,
+    /// How the kernel watches over accepted connections. TCP only.
+    pub vigil: Vigil,
 }
 
 impl Default for ListenerOptions {
     fn default() -> Self {
-        Self { backlog: 4096, reuseport: true, defer_accept_secs: None, v6only: false }
+        Self { backlog: 4096, reuseport: true, defer_accept_secs: None, v6only: false, vigil: Vigil::default() }
     }
 }
 
@@ -108,8 +111,9 @@ fn bind_tcp(address: SocketAddr, options: &ListenerOptions) -> io::Result<TcpLis
     if let Some(secs) = options.defer_accept_secs {
         set_defer_accept(&socket, secs)?;
     }
-    // Inherited by accepted sockets, which saves a system call for each.
+    // Both are inherited by accepted sockets, which saves the system calls for each.
     socket.set_tcp_nodelay(true)?;
+    options.vigil.keep(&SockRef::from(&socket))?;
     socket.bind(&address.into())?;
     socket.listen(backlog(options))?;
     socket.set_nonblocking(true)?;

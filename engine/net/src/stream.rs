@@ -4,11 +4,10 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
 
 use bytes::BytesMut;
 use monoio::buf::IoBuf;
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 
 use crate::address::Peer;
 use crate::gather::{Gather, Stable};
@@ -16,6 +15,7 @@ use crate::park::Berth;
 use crate::shard::Shard;
 use crate::socket::Socket;
 use crate::tls::{ClientTls, HandshakeLimits, Parts, ServerTls, Session, TlsInfo};
+use crate::vigil::{self, Vigil};
 
 /// A connected stream socket of this shard.
 ///
@@ -298,14 +298,17 @@ impl Stream {
         tcp_only(SockRef::from(&self.socket.borrow()).set_tcp_nodelay(nodelay))
     }
 
-    /// Makes the kernel probe a silent peer after `idle`, every `interval`, and give up after `probes`. Nothing happens
-    /// on a Unix socket.
+    /// Makes the kernel find out whether the peer is still there, see [`Vigil`]. Nothing happens on a Unix socket.
     ///
     /// # Errors
     /// Of the system call.
-    pub fn set_keepalive(&self, idle: Duration, interval: Duration, probes: u32) -> io::Result<()> {
-        let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(probes);
-        tcp_only(SockRef::from(&self.socket.borrow()).set_tcp_keepalive(&keepalive))
+    pub fn set_vigil(&self, vigil: &Vigil) -> io::Result<()> {
+        tcp_only(vigil.keep(&SockRef::from(&self.socket.borrow())))
+    }
+
+    /// Bytes that the peer's kernel has acknowledged so far; below TLS. `None` when nobody knows: a Unix socket.
+    pub fn acknowledged(&self) -> Option<u64> {
+        vigil::bytes_acknowledged(self.socket.borrow())
     }
 }
 

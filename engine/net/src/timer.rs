@@ -150,6 +150,14 @@ fn ticks(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(10).saturating_add(u64::from(part))
 }
 
+/// The same, at most the longest wait.
+pub(crate) fn whole_ticks(duration: Duration) -> u32 {
+    u32::try_from(ticks(duration).min(TICKS_MAX)).unwrap_or(u32::MAX)
+}
+
+/// Ticks of a second.
+pub(crate) const TICKS_PER_SECOND: u32 = 10;
+
 /// One deadline of the table. Given back when dropped.
 pub struct Slot {
     table: Rc<Table>,
@@ -179,15 +187,26 @@ impl Slot {
     /// The beginning is taken from the last scan, so that on a shard that is stuck for longer than a tick it may pass
     /// as much earlier.
     pub fn arm(&self, duration: Duration) {
+        self.arm_ticks(whole_ticks(duration));
+    }
+
+    /// The same with a duration in ticks. The tick that it begins with.
+    pub(crate) fn arm_ticks(&self, wait: u32) -> u32 {
         let table = &*self.table;
         if !table.scanning.get() {
             table.tick.set(table.clock());
             table.scanning.set(true);
             table.wake_scanner();
         }
-        let wait = u32::try_from(ticks(duration).min(TICKS_MAX)).unwrap_or(u32::MAX);
+        let tick = table.tick.get();
         // One more, because the current tick has begun already.
-        self.store(table.tick.get().saturating_add(wait).saturating_add(1).min(DISARMED - 1));
+        self.store(tick.saturating_add(wait).saturating_add(1).min(DISARMED - 1));
+        tick
+    }
+
+    /// The tick of the last scan. Up to date to a tick while the slot is armed.
+    pub(crate) fn tick(&self) -> u32 {
+        self.table.tick.get()
     }
 
     /// Takes the deadline away, passed or not.

@@ -12,7 +12,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use ringway_net::{Address, DialOptions, Listener, ListenerOptions, Peek, Stream, dial, sleep, spawn, yield_now};
+use ringway_net::{
+    Address, DialOptions, Listener, ListenerOptions, Peek, Stream, Vigil, dial, sleep, spawn, yield_now,
+};
 use support::{client, drivers, echo, on_each, on_shard, pattern, peer, read_exact, rest};
 
 fn localhost() -> Address {
@@ -256,7 +258,7 @@ fn tcp_and_unix_listeners_accept() {
             spawn(async move {
                 let stream = connect(&dialled).await;
                 stream.set_nodelay(true).unwrap();
-                stream.set_keepalive(Duration::from_secs(60), Duration::from_secs(10), 3).unwrap();
+                stream.set_vigil(&Vigil::default()).unwrap();
                 stream.write(BytesMut::from("hello")).await.0.unwrap();
                 stream.readable().await.unwrap();
             });
