@@ -1,10 +1,8 @@
 //! The client's body, as it arrives.
 
-use std::time::Duration;
-
 use bytes::BytesMut;
 use ringway_contract::{Cause, Fault};
-use ringway_net::Buffers;
+use ringway_net::{Buffers, Pace};
 use ringway_wire::chunk::{Decoded, Decoder};
 use ringway_wire::{Fields, Framing, Rejection};
 
@@ -32,8 +30,10 @@ fn invalid(rejection: Rejection) -> Fault {
     Fault::new(Cause::ClientBodyInvalid).detail(rejection.message())
 }
 
-/// Bodies with at least this much to come are read into large blocks: fewer, longer reads.
+/// Bodies with at least this much to come are read into large blocks, fewer and longer reads, ...
 const LARGE_FROM_BYTES: u64 = 48 * 1024;
+/// ... as long as reads bring at least this much: a client that is slow, or pretends to be, holds no large block.
+const FAST_FROM_BYTES: usize = 8 * 1024;
 
 /// Reads one body. What lies behind it stays in `input` for the next request.
 pub struct BodyReader<'a> {
@@ -41,7 +41,9 @@ pub struct BodyReader<'a> {
     buffers: &'a Buffers,
     input: &'a mut BytesMut,
     state: State,
-    idle: Duration,
+    pace: Pace,
+    /// Whether the last read brought much.
+    fast: bool,
     bytes_max: u64,
     /// Payload bytes read so far.
     pub payload_bytes: u64,
@@ -74,8 +76,16 @@ impl<'a> BodyReader<'a> {
             Framing::Chunked => State::Chunked { decoder: Decoder::new(&site.limits), trailers: Box::default() },
             _ => State::Done,
         };
-        let idle = site.timeouts.client_body_idle;
-        Self { connection, buffers, input, state, idle, bytes_max: site.body_bytes_max, payload_bytes: 0 }
+        Self {
+            connection,
+            buffers,
+            input,
+            state,
+            pace: site.body_pace,
+            fast: false,
+            bytes_max: site.body_bytes_max,
+            payload_bytes: 0,
+        }
     }
 
     /// The next piece; `None` at the end.
@@ -133,12 +143,16 @@ impl<'a> BodyReader<'a> {
             let fresh = self.buffers.take();
             return Ok(std::mem::replace(self.input, fresh));
         }
-        let buffer = if left >= LARGE_FROM_BYTES { self.buffers.take_large() } else { self.buffers.take() };
-        self.connection.timer.arm(self.idle);
-        let read = self.connection.timer.guard(self.connection.stream.read(buffer)).await;
-        self.connection.timer.disarm();
+        let buffer =
+            if self.fast && left >= LARGE_FROM_BYTES { self.buffers.take_large() } else { self.buffers.take() };
+        let timer = &self.connection.timer;
+        self.pace.begin(timer);
+        let read = timer.guard(self.connection.stream.read(buffer)).await;
+        let count = if let Ok((Ok(count), _)) = read { count } else { 0 };
+        self.pace.end(timer, count);
+        self.fast = count >= FAST_FROM_BYTES;
         match read {
-            Ok((Ok(read), buffer)) if read > 0 => Ok(buffer),
+            Ok((_, buffer)) if count > 0 => Ok(buffer),
             Ok((_, buffer)) => {
                 self.buffers.put(buffer);
                 Err(Fault::new(Cause::ClientClosed))

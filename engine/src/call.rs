@@ -166,13 +166,13 @@ async fn attempt(
     let mut reader = BodyReader::new(connection, buffers, input, framing, stage.site);
     if framing == Framing::None {
         coupled.send(Frame::End).await;
-        let mut writer = Writer::new(connection, buffers, write, stage.site.timeouts.client_write_idle);
+        let mut writer = Writer::new(connection, buffers, write, stage.site.write_pace);
         return down(stage, chain, matched, &coupled, total, &mut writer, &std::cell::Cell::new(true)).await;
     }
 
     let received = std::cell::Cell::new(false);
     let joined = {
-        let mut writer = Writer::new(connection, buffers, write, stage.site.timeouts.client_write_idle);
+        let mut writer = Writer::new(connection, buffers, write, stage.site.write_pace);
         let up = up(&coupled, &mut reader, &received);
         let down = down(stage, chain, matched, &coupled, total, &mut writer, &received);
         coupled.join(up, down).await

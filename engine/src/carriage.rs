@@ -26,6 +26,8 @@ pub enum Back {
     Closed,
     /// It may serve another request.
     Idle(Box<Connection>),
+    /// It ends after what the client still sends.
+    Lingering(Box<Connection>),
     /// It became a tunnel.
     Tunnel(Box<Tunnel>),
 }
@@ -83,25 +85,17 @@ async fn run(local: Rc<Local>, mut jobs: Jobs<Box<Connection>, Back>) {
 /// Serves every request that is there.
 async fn serve(local: &Rc<Local>, desk: &mut Desk, mut connection: Box<Connection>) -> Back {
     loop {
-        match read_head(local, desk, &mut connection).await {
-            Read::Head => {}
+        let next = match read_head(local, desk, &mut connection).await {
+            Read::Head => exchange::run(local, desk, &mut connection).await,
             Read::Gone => return Back::Closed,
-            Read::Timeout => {
-                report::timeout(local, &mut connection, desk).await;
-                return Back::Closed;
-            }
-            Read::Refused(rejection) => {
-                report::rejection(local, &mut connection, desk, &rejection).await;
-                return Back::Closed;
-            }
-        }
-        match exchange::run(local, desk, &mut connection).await {
+            Read::Part => return Back::Idle(connection),
+            Read::Timeout => report::timeout(local, &connection, desk).await,
+            Read::Refused(rejection) => report::rejection(local, &connection, desk, &rejection).await,
+        };
+        match next {
             Next::KeepAlive => {}
             Next::Close => return Back::Closed,
-            Next::Linger => {
-                linger(&connection).await;
-                return Back::Closed;
-            }
+            Next::Linger => return Back::Lingering(connection),
             Next::Tunnel => {
                 let Some((opened, record)) = desk.tunnel.take() else { return Back::Closed };
                 let early = std::mem::take(&mut desk.input);
@@ -117,9 +111,17 @@ async fn serve(local: &Rc<Local>, desk: &mut Desk, mut connection: Box<Connectio
 /// By how much a head's buffer grows when a pooled one is too small for it.
 const GROWTH_BYTES: usize = 16 * 1024;
 
+/// A head of which this much at most has come waits for the rest without a carriage: the copy is small, and so is what is parsed anew.
+const PART_BYTES_MAX: usize = 4 * 1024;
+/// How often one head may: a client that sends a byte at a time shall not have everything before it parsed anew each time.
+const PIECES_MAX: u8 = 32;
+
 enum Read {
     Head,
     Gone,
+    /// The rest of the head is waited for without a carriage: clients that are slow at their heads, by fate or on purpose, hold little
+    /// more than idle ones.
+    Part,
     Timeout,
     Refused(Rejection),
 }
@@ -129,12 +131,24 @@ async fn read_head(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connecti
     let site = local.site();
     let mut request = desk.request.take().unwrap_or_default();
     request.clear();
-    connection.timer.arm(site.timeouts.client_header);
+    let pieces = connection.pieces;
+    if pieces == 0 {
+        connection.timer.arm(site.timeouts.client_header);
+    }
+    // What had come before is parsed when more of it has come.
+    let mut parsed = if pieces == 0 { 0 } else { desk.input.len() };
     let read = loop {
-        if !desk.input.is_empty() {
+        if desk.input.len() > parsed {
             match request.head.parse(&mut desk.input, &site.limits) {
                 Ok(Parsed::Complete) => break Read::Head,
-                Ok(Parsed::Partial) => {}
+                Ok(Parsed::Partial) if connection.timer.expired() => break Read::Timeout,
+                Ok(Parsed::Partial) if pieces < PIECES_MAX && desk.input.len() <= PART_BYTES_MAX => {
+                    connection.early = Some(Box::new(BytesMut::from(desk.input.as_ref())));
+                    connection.pieces = pieces + 1;
+                    desk.request = Some(request);
+                    return Read::Part;
+                }
+                Ok(Parsed::Partial) => parsed = desk.input.len(),
                 Err(rejection) => break Read::Refused(rejection),
             }
         }
@@ -143,16 +157,19 @@ async fn read_head(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connecti
             desk.input.reserve(GROWTH_BYTES);
         }
         let input = std::mem::take(&mut desk.input);
+        // When the deadline passes, the bytes that have come are lost with the read; that there were some is worth an answer.
+        let begun = !input.is_empty();
         match connection.timer.guard(connection.stream.read(input)).await {
             Ok((Ok(0) | Err(_), input)) => {
                 desk.input = input;
                 break Read::Gone;
             }
             Ok((Ok(_), input)) => desk.input = input,
-            Err(_) => break if !desk.input.is_empty() { Read::Timeout } else { Read::Gone },
+            Err(_) => break if begun { Read::Timeout } else { Read::Gone },
         }
     };
     connection.timer.disarm();
+    connection.pieces = 0;
     desk.request = Some(request);
     read
 }

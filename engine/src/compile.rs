@@ -8,10 +8,12 @@ use std::time::Duration;
 use ringway_config::api::Api;
 use ringway_config::settings::{self, OverrideMode, Suspicious};
 use ringway_config::{Settings, Snapshot};
+use ringway_net::Pace;
 use ringway_wire::{Limits, UriOptions};
 
 use crate::annotate::{Annotations, Forwarding, IdField};
 use crate::cors::{Cors, Origin, Rules};
+use crate::memory;
 use crate::router::{HostPattern, Route, RouteTable};
 use crate::shared::ApiShared;
 use crate::site::{Failover, Timeouts};
@@ -60,13 +62,29 @@ pub fn timeouts(settings: &Settings) -> Timeouts {
     let bounded = |ms| if ms == 0 { NEVER } else { Duration::from_millis(ms) };
     Timeouts {
         client_header: Duration::from_millis(timeouts.client_header_ms),
-        client_body_idle: Duration::from_millis(timeouts.client_body_idle_ms),
-        client_write_idle: Duration::from_millis(timeouts.client_write_idle_ms),
         keep_alive: Duration::from_millis(timeouts.keep_alive_ms),
         tls_handshake: Duration::from_millis(timeouts.tls_handshake_ms),
         request: bounded(timeouts.request_ms),
         pending: bounded(timeouts.pending_ms),
     }
+}
+
+/// Bytes of memory of the process from which on requests are shed.
+pub fn memory_max(settings: &Settings) -> u64 {
+    match settings.limits.memory_bytes_max {
+        0 => memory::allowance_bytes(),
+        max => max,
+    }
+}
+
+/// How fast a request's body has to come.
+pub fn body_pace(settings: &Settings) -> Pace {
+    Pace::new(settings.limits.body_rate_min, Duration::from_millis(settings.timeouts.client_body_idle_ms))
+}
+
+/// How fast a client has to take what is sent to it.
+pub fn write_pace(settings: &Settings) -> Pace {
+    Pace::new(settings.limits.response_rate_min, Duration::from_millis(settings.timeouts.client_write_idle_ms))
 }
 
 /// What is added to heads.

@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use ringway_contract::Client;
 use ringway_net::{Slot, Stream, spawn};
 
-use crate::carriage::{Back, carriage};
+use crate::carriage::{self, Back, carriage};
 use crate::local::{Counted, Local};
 use crate::parking::{PARK_AFTER, Parked};
 use crate::tunnel;
@@ -27,8 +27,10 @@ pub struct Connection {
     pub requests: u32,
     /// Index of the server (in `ringway.yaml`) that accepted it.
     pub server: u16,
-    /// Bytes that were read before the first request, with a PROXY protocol header.
+    /// Bytes that were read before the carriage is there: behind a PROXY protocol header, or of a head that came in part.
     pub early: Option<Box<BytesMut>>,
+    /// In how many pieces the present head has come. If in some, it is in `early`, and `timer` is armed with its deadline.
+    pub pieces: u8,
     /// It counts as one for as long as it is open.
     #[expect(dead_code, reason = "dropping it is what counts")]
     pub counted: Counted,
@@ -74,6 +76,11 @@ enum Idle {
 }
 
 async fn idle(local: &Local, connection: &Connection) -> Idle {
+    if connection.pieces > 0 {
+        // Late or not, a carriage has to answer.
+        let _ = connection.timer.guard(connection.stream.readable()).await;
+        return Idle::Ready;
+    }
     if connection.early.is_some() {
         return Idle::Ready;
     }
@@ -103,8 +110,12 @@ async fn serve(local: &Rc<Local>, connection: Box<Connection>) -> Option<Box<Con
     let back = carriage.run(connection).await?;
     local.keep(carriage);
     match back {
-        Back::Idle(idle) => (!local.draining()).then_some(idle),
+        Back::Idle(idle) => (!local.draining() || idle.pieces > 0).then_some(idle),
         Back::Closed => None,
+        Back::Lingering(last) => {
+            spawn(async move { carriage::linger(&last).await });
+            None
+        }
         Back::Tunnel(tunnel) => {
             // A task of its own: this one has room for what a tunnel does not need.
             spawn(tunnel::run(local.clone(), tunnel));

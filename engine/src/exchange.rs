@@ -10,7 +10,7 @@ use crate::annotate;
 use crate::call::{self, Served};
 use crate::carriage::Desk;
 use crate::connection::Connection;
-use crate::local::Local;
+use crate::local::{Local, UnderWay};
 use crate::max_forwards;
 use crate::plan;
 use crate::report;
@@ -78,6 +78,11 @@ pub async fn run(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection
     let Some(mut request) = desk.request.take() else { return Next::Close };
     let keep_alive = request.head.persistent && !local.draining() && connection.requests < site.requests_max;
 
+    let Some(_under_way) = UnderWay::admit(local, site.exchanges_max) else {
+        let next = report::shed(local, &site, connection, desk, &request, keep_alive).await;
+        desk.request = Some(request);
+        return next;
+    };
     if is_misdirected(&request, connection, &site) {
         let next = report::misdirected(local, &site, connection, desk, &request, keep_alive).await;
         desk.request = Some(request);

@@ -31,6 +31,10 @@ pub struct Local {
     pub carriages: RefCell<Vec<Carriage>>,
     /// Set when the process is to end: no request after the present one.
     pub drain: Signal,
+    /// Exchanges that are under way.
+    pub exchanges: Cell<usize>,
+    /// Whether the process has all but used up its memory.
+    pub memory_is_short: Cell<bool>,
     /// Connections that are open. Changed by [`Counted`] only.
     pub connections: Cell<usize>,
     /// The other shards, if there are any.
@@ -66,6 +70,8 @@ impl Local {
             access_log,
             carriages: RefCell::default(),
             drain: Signal::new(),
+            exchanges: Cell::new(0),
+            memory_is_short: Cell::new(false),
             connections: Cell::new(0),
             peers,
             by_address: RefCell::default(),
@@ -104,12 +110,43 @@ impl Local {
         self.drain.is_set()
     }
 
+    fn count(&self, exchanges: usize) {
+        self.exchanges.set(exchanges);
+        self.counters.exchanges.set(exchanges as u64);
+    }
+
     /// Keeps a carriage for the next connection with something to read.
     pub fn keep(&self, carriage: Carriage) {
         let mut kept = self.carriages.borrow_mut();
         if kept.len() < CARRIAGES_KEPT_MAX {
             kept.push(carriage);
         }
+    }
+}
+
+/// Exchanges that a shard serves even when memory is short: what it gives back must not depend on an allocator that keeps what it has.
+const EXCHANGES_KEPT_UP: usize = 32;
+
+/// Counts an exchange for as long as it lives.
+pub struct UnderWay<'a>(&'a Local);
+
+impl<'a> UnderWay<'a> {
+    /// One more; `None` when the shard has as many as it may, or no memory for more.
+    #[inline]
+    pub fn admit(local: &'a Local, exchanges_max: usize) -> Option<Self> {
+        let count = local.exchanges.get();
+        let max = if local.memory_is_short.get() { exchanges_max.min(EXCHANGES_KEPT_UP) } else { exchanges_max };
+        if count >= max {
+            return None;
+        }
+        local.count(count + 1);
+        Some(Self(local))
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.count(self.0.exchanges.get().saturating_sub(1));
     }
 }
 

@@ -1,20 +1,20 @@
 //! The one place that turns a refusal or a fault into a response.
 //!
-//! A response template of the API has the first word; without one, the answer is a problem document (RFC 9457) with the stable key.
+//! A response template of the API has the first word; without one, the answer is a problem document with the stable key.
 
 use std::rc::Rc;
 
-use bytes::{BufMut, BytesMut};
 use http::{Method, StatusCode};
 use ringway_contract::{Cause, Chunk, Reply, Request, Side};
 use ringway_wire::{self as wire, Fields, Framing, Known, Rejection, RequestHead, Version, date};
 
 use crate::call::Served;
-use crate::carriage::{self, Desk};
+use crate::carriage::Desk;
 use crate::connection::Connection;
 use crate::exchange::{Next, Stage, Stop};
 use crate::local::Local;
 use crate::max_forwards;
+use crate::problem::Problem;
 use crate::site::Site;
 use crate::writer::Writer;
 
@@ -26,7 +26,7 @@ pub async fn stop(stage: &mut Stage<'_>, desk: &mut Desk, stop: Stop) -> Served 
     };
     let reply = match stop {
         Stop::Reply(reply) => reply,
-        Stop::Fault(fault) => Box::new(Reply::refusal(fault.cause.status(), fault.cause.key(), fault.cause.message())),
+        Stop::Fault(fault) => Box::new(of_cause(fault.cause)),
     };
     if let Some(fault) = fault
         && fault.cause.side() != Side::Client
@@ -79,12 +79,13 @@ pub async fn unrouted(
     request: &Request,
     keep_alive: bool,
 ) -> Next {
+    local.counters.rejected.bump();
     let reply = if request.head.is_asterisk() {
         max_forwards::options()
     } else {
         Reply::refusal(StatusCode::NOT_FOUND, "GATEWAY_NO_API", "No API is deployed at this host and path.")
     };
-    outside(local, site, connection, desk, request, keep_alive, &reply).await
+    answer(local, site, connection, desk, &reply, Some(&request.head), keep_alive).await
 }
 
 /// Answers a request for a host that has another certificate than the connection's.
@@ -96,67 +97,80 @@ pub async fn misdirected(
     request: &Request,
     keep_alive: bool,
 ) -> Next {
+    local.counters.rejected.bump();
     let reply = Reply::refusal(
         StatusCode::MISDIRECTED_REQUEST,
         "MISDIRECTED_REQUEST",
         "This connection was made for another host; open one for this host.",
     );
-    outside(local, site, connection, desk, request, keep_alive, &reply).await
+    answer(local, site, connection, desk, &reply, Some(&request.head), keep_alive).await
 }
 
-/// Answers a request outside of any API.
-async fn outside(
+/// The refusal that a cause stands for.
+fn of_cause(cause: Cause) -> Reply {
+    let reply = Reply::refusal(cause.status(), cause.key(), cause.message());
+    match cause {
+        Cause::Overloaded | Cause::PendingFull | Cause::PendingTimeout => {
+            reply.header("Retry-After", RETRY_AFTER_SECONDS)
+        }
+        _ => reply,
+    }
+}
+
+/// How long a client should wait before it tries again after it was one too many.
+const RETRY_AFTER_SECONDS: &str = "1";
+
+/// Answers a request that is one too many. Nothing is looked up for it: this has to cost less than serving it.
+pub async fn shed(
     local: &Rc<Local>,
     site: &Site,
     connection: &Connection,
     desk: &mut Desk,
     request: &Request,
     keep_alive: bool,
-    reply: &Reply,
 ) -> Next {
+    local.counters.shed.bump();
+    let reply = of_cause(Cause::Overloaded);
+    answer(local, site, connection, desk, &reply, Some(&request.head), keep_alive).await
+}
+
+/// Answers bytes that are no valid request, and closes.
+pub async fn rejection(local: &Rc<Local>, connection: &Connection, desk: &mut Desk, rejection: &Rejection) -> Next {
+    local.counters.requests.bump();
     local.counters.rejected.bump();
-    let head = &request.head;
-    let keep_alive = keep_alive && !head.framing.has_content();
+    let reply = Reply::refusal(rejection.status(), rejection.key(), rejection.message());
+    answer(local, &local.site(), connection, desk, &reply, None, false).await
+}
+
+/// Answers a head that did not arrive in time, and closes.
+pub async fn timeout(local: &Rc<Local>, connection: &Connection, desk: &mut Desk) -> Next {
+    local.counters.requests.bump();
+    local.counters.rejected.bump();
+    let reply = of_cause(Cause::ClientHeaderTimeout);
+    answer(local, &local.site(), connection, desk, &reply, None, false).await
+}
+
+/// Answers without an API. A body that nobody reads stands before the next request, so the connection ends with it.
+async fn answer(
+    local: &Rc<Local>,
+    site: &Site,
+    connection: &Connection,
+    desk: &mut Desk,
+    reply: &Reply,
+    head: Option<&RequestHead>,
+    keep_alive: bool,
+) -> Next {
+    let keep_alive = keep_alive && head.is_some_and(|head| !head.framing.has_content());
     let mut writer = writer(local, site, connection, &desk.write);
-    match send(&mut writer, local, reply, Some(head), keep_alive, |_| {}).await {
+    match send(&mut writer, local, reply, head, keep_alive, |_| {}).await {
         false => Next::Close,
         true if keep_alive => Next::KeepAlive,
         true => Next::Linger,
     }
 }
 
-/// Answers bytes that are no valid request, and closes.
-pub async fn rejection(local: &Rc<Local>, connection: &mut Connection, desk: &mut Desk, rejection: &Rejection) {
-    local.counters.requests.bump();
-    local.counters.rejected.bump();
-    let reply = Reply::refusal(rejection.status(), rejection.key(), rejection.message());
-    close_with(local, connection, desk, &reply).await;
-}
-
-/// Answers a head that did not arrive in time, and closes.
-pub async fn timeout(local: &Rc<Local>, connection: &mut Connection, desk: &mut Desk) {
-    local.counters.rejected.bump();
-    let reply = Reply::refusal(
-        StatusCode::REQUEST_TIMEOUT,
-        "REQUEST_HEADER_TIMEOUT",
-        "The head of the request did not arrive in time.",
-    );
-    close_with(local, connection, desk, &reply).await;
-}
-
-async fn close_with(local: &Rc<Local>, connection: &mut Connection, desk: &mut Desk, reply: &Reply) {
-    let site = local.site();
-    let sent = {
-        let mut writer = writer(local, &site, connection, &desk.write);
-        send(&mut writer, local, reply, None, false, |_| {}).await
-    };
-    if sent {
-        carriage::linger(connection).await;
-    }
-}
-
 fn writer<'a>(local: &'a Local, site: &Site, connection: &'a Connection, slot: &'a ringway_net::Slot) -> Writer<'a> {
-    Writer::new(connection, &local.shard.buffers, slot, site.timeouts.client_write_idle)
+    Writer::new(connection, &local.shard.buffers, slot, site.write_pace)
 }
 
 /// Writes a whole answer; `false` when the client did not take it.
@@ -170,9 +184,9 @@ async fn send(
 ) -> bool {
     let problem = match &reply.body {
         Some(_) => None,
-        None => Some(problem(reply)),
+        None => Some(Problem::of(reply, head)),
     };
-    let body: &[u8] = reply.body.as_deref().or(problem.as_deref()).unwrap_or_default();
+    let body: &[u8] = reply.body.as_deref().or(problem.as_ref().map(|problem| &*problem.body)).unwrap_or_default();
     let mut response = local.services.responses.take();
     response.set_status(reply.status);
     let fields = &mut response.fields;
@@ -181,8 +195,10 @@ async fn send(
         // A policy's own field that is no field is left out rather than sent: it could split the response.
         let _ = fields.append(name, value);
     }
-    if problem.is_some() && !fields.contains("content-type") {
-        let _ = fields.append("Content-Type", "application/problem+json");
+    if let Some(problem) = &problem
+        && !fields.contains("content-type")
+    {
+        let _ = fields.append("Content-Type", problem.media);
     }
     annotate(fields);
     let old = head.is_some_and(|head| head.version == Version::Http10);
@@ -203,31 +219,6 @@ async fn send(
         return false;
     }
     writer.flush().await.is_ok()
-}
-
-/// A problem document. `type` is left out: RFC 9457 then takes `about:blank`, and the title is the status's own.
-fn problem(reply: &Reply) -> BytesMut {
-    let mut out = BytesMut::with_capacity(256);
-    out.put_slice(b"{\"title\":\"");
-    escape(reply.status.canonical_reason().unwrap_or("Error"), &mut out);
-    out.put_slice(b"\",\"status\":");
-    out.put_slice(reply.status.as_str().as_bytes());
-    out.put_slice(b",\"detail\":\"");
-    escape(&reply.message, &mut out);
-    out.put_slice(b"\",\"key\":\"");
-    escape(reply.key, &mut out);
-    out.put_slice(b"\"}");
-    out
-}
-
-fn escape(text: &str, out: &mut BytesMut) {
-    for byte in text.bytes() {
-        match byte {
-            b'"' | b'\\' => out.put_slice(&[b'\\', byte]),
-            0..0x20 => out.put_slice(b" "),
-            _ => out.put_u8(byte),
-        }
-    }
 }
 
 /// What a response template may be chosen by.

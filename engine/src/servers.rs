@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringway_config::settings::{
     AccessFormat, ClientAuth as AskFor, Driver, Listen, Server, Settings, TlsVersion as Version,
 };
 use ringway_net::{
     Address, BoundListener, ClientAuth, DriverChoice, Identity, ListenerOptions, ServerIdentity, ServerTls,
-    ServerTlsSpec, TlsVersion, Trust,
+    ServerTlsSpec, TlsVersion, Trust, Vigil,
 };
 
 use crate::access_log::Format;
@@ -24,6 +25,9 @@ pub struct Servers {
     /// TLS of each server that speaks it, for reloads of certificates.
     pub tls: Vec<(String, Arc<ServerTls>)>,
 }
+
+/// By how much longer than `timeouts.clientWriteIdle` the kernel waits for a client that acknowledges nothing.
+const UNACKNOWLEDGED_MORE: Duration = Duration::from_secs(60);
 
 /// Binds every server once per shard.
 ///
@@ -47,7 +51,10 @@ pub fn bind(settings: &Settings, shards: usize) -> Result<Servers, StartError> {
             Listen::Tcp(address) => Address::Tcp(*address),
             Listen::Unix(path) => Address::Unix(path.clone()),
         };
-        let options = ListenerOptions { backlog: server.backlog, ..ListenerOptions::default() };
+        // The kernel's own patience ends well after that of the shards: it is for those whom nobody waits for any more.
+        let patience = Duration::from_millis(settings.timeouts.client_write_idle_ms) + UNACKNOWLEDGED_MORE;
+        let vigil = Vigil { unacknowledged: Some(patience), ..Vigil::default() };
+        let options = ListenerOptions { backlog: server.backlog, vigil, ..ListenerOptions::default() };
         let mut first: Option<BoundListener> = None;
         for openings in &mut servers.openings {
             let what = || format!("server `{}` cannot listen on {address}", server.id);

@@ -10,7 +10,7 @@ use ringway_config::api::{self, Api};
 use ringway_config::{Settings, Snapshot};
 use ringway_contract::kind::{self, Registry};
 use ringway_contract::{ApiInfo, Entrypoint, Policy, Services, Source};
-use ringway_net::{spawn, yield_now};
+use ringway_net::{Pace, spawn, yield_now};
 use ringway_wire::{Limits, RequestHead};
 
 use crate::annotate::Annotations;
@@ -60,9 +60,15 @@ impl Deployment {
         })
     }
 
-    /// What is asked of a backend's head.
-    pub fn response_limits(&self) -> Limits {
-        compile::limits(&self.snapshot.settings)
+    /// What a shard lends to extensions.
+    pub fn services(&self, shards: usize) -> Services {
+        let settings = &self.snapshot.settings;
+        Services {
+            shards,
+            response_limits: compile::limits(settings),
+            response_rate_min: settings.limits.backend_rate_min,
+            ..Services::default()
+        }
     }
 }
 
@@ -71,10 +77,6 @@ impl Deployment {
 pub struct Timeouts {
     /// From the first byte of a head to its last; also how long a new connection may stay silent.
     pub client_header: Duration,
-    /// Silence within a request's body.
-    pub client_body_idle: Duration,
-    /// A client that takes nothing of a response.
-    pub client_write_idle: Duration,
     /// Silence between two requests.
     pub keep_alive: Duration,
     /// The handshake.
@@ -97,6 +99,14 @@ pub struct Site {
     pub body_bytes_max: u64,
     /// Most requests of one connection.
     pub requests_max: u32,
+    /// How fast a request's body has to come.
+    pub body_pace: Pace,
+    /// How fast a client has to take what is sent to it.
+    pub write_pace: Pace,
+    /// Most exchanges under way on this shard.
+    pub exchanges_max: usize,
+    /// Bytes of memory of the process from which on requests are shed.
+    pub memory_max: u64,
     /// Most connections of this shard.
     pub connections_max: usize,
     /// Most connections of one address to this shard; 0: any number.
@@ -183,6 +193,10 @@ impl Site {
             limits: compile::limits(settings),
             body_bytes_max: compile::body_bytes_max(settings),
             requests_max: compile::requests_max(settings),
+            body_pace: compile::body_pace(settings),
+            write_pace: compile::write_pace(settings),
+            exchanges_max: settings.limits.exchanges_per_shard_max,
+            memory_max: compile::memory_max(settings),
             connections_max: settings.limits.connections_per_shard_max,
             connections_per_address_max: settings.limits.connections_per_address_max,
             timeouts: compile::timeouts(settings),

@@ -164,6 +164,10 @@ pub struct ShardCounters {
     pub ring_frames: Counter,
     /// How often a half had to wait for the other one to take frames.
     pub ring_waits: Counter,
+    /// Requests refused because the shard had too much to do.
+    pub shed: Counter,
+    /// Exchanges under way.
+    pub exchanges: Counter,
     /// TLS handshakes that succeeded.
     pub tls_handshakes: Counter,
     /// Those that resumed an earlier session.
@@ -221,7 +225,7 @@ type Metric<C> = (&'static str, &'static str, &'static str, fn(&C) -> &Counter);
 
 /// Writes everything in the Prometheus text format 0.0.4.
 pub fn expose(shards: &[ShardView], apis: &[ApiView], out: &mut String) {
-    let shard_metrics: [Metric<ShardCounters>; 19] = [
+    let shard_metrics: [Metric<ShardCounters>; 21] = [
         (
             "ringway_connections_accepted_total",
             "counter",
@@ -259,6 +263,10 @@ pub fn expose(shards: &[ShardView], apis: &[ApiView], out: &mut String) {
         ("ringway_tls_resumed_total", "counter", "TLS handshakes with clients that resumed a session.", |c| {
             &c.tls_resumed
         }),
+        ("ringway_requests_shed_total", "counter", "Requests refused because the shard had too much to do.", |c| {
+            &c.shed
+        }),
+        ("ringway_exchanges", "gauge", "Requests under way.", |c| &c.exchanges),
         ("ringway_tls_handshakes_total", "counter", "TLS handshakes with clients that succeeded.", |c| {
             &c.tls_handshakes
         }),

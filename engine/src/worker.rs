@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use ringway_contract::{Client, Services};
+use ringway_contract::Client;
 use ringway_net::{
     Accepted, BoundListener, Doorbell, Listener, Lot, ServerTls, Shard, give_back, sleep, spawn, yield_now,
 };
@@ -18,6 +18,7 @@ use crate::access_log::AccessLog;
 use crate::balance::{Desk, Inbox, Peers};
 use crate::connection::{self, Connection};
 use crate::local::{Counted, Local};
+use crate::memory;
 use crate::parking;
 use crate::router::RouteTable;
 use crate::site::{Deployment, Site};
@@ -100,7 +101,7 @@ pub async fn run(shard: Rc<Shard>, setup: Setup) {
             return;
         }
     };
-    let services = Services { shards, response_limits: deployment.response_limits(), ..Services::default() };
+    let services = deployment.services(shards);
     let site = match Site::build(*deployment, None, &services, shard.id).await {
         Ok(site) => site,
         Err(reason) => {
@@ -325,7 +326,7 @@ fn welcome_one(local: &Rc<Local>, accepted: Accepted, server: u16, proxy_protoco
         Err(error) => return tracing::warn!(shard = local.shard.id, server, %error, "a new connection was closed"),
     };
     let timer = local.shard.timers.slot();
-    let connection = Box::new(Connection { timer, client, stream, requests: 0, server, early: None, counted });
+    let connection = Box::new(Connection { timer, client, stream, requests: 0, server, early: None, pieces: 0, counted });
     let local = local.clone();
     if !proxy_protocol && tls.is_none() {
         spawn(connection::run(local, connection));
@@ -365,6 +366,7 @@ async fn housekeeping(local: Rc<Local>) {
                 group.sweep(now);
             }
         }
+        local.memory_is_short.set(memory::resident_bytes() > site.memory_max);
         local.access_log.flush();
         local.counters.panics.set(local.shard.panics());
         local.counters.ring_waits.set(ringway_contract::lane::waits());

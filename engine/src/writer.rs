@@ -3,11 +3,13 @@
 //! Small pieces gather in one buffer and leave with one send: a head together with the body that is there already. A piece that does not
 //! fit goes out behind the gathered bytes in one vectored write, uncopied.
 
-use std::time::Duration;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
 
 use bytes::BytesMut;
 use ringway_contract::{Cause, Chunk, Fault};
-use ringway_net::{Buffers, Slot};
+use ringway_net::{Buffers, Pace, Slot};
 use ringway_wire::{Fields, chunk};
 
 use crate::connection::Connection;
@@ -26,16 +28,16 @@ pub struct Writer<'a> {
     connection: &'a Connection,
     buffers: &'a Buffers,
     slot: &'a Slot,
-    idle: Duration,
+    pace: Pace,
     out: BytesMut,
     /// Payload bytes written so far.
     pub payload_bytes: u64,
 }
 
 impl<'a> Writer<'a> {
-    /// A writer that gives up when the client takes nothing for `idle`.
-    pub fn new(connection: &'a Connection, buffers: &'a Buffers, slot: &'a Slot, idle: Duration) -> Self {
-        Self { connection, buffers, slot, idle, out: buffers.take(), payload_bytes: 0 }
+    /// A writer that gives up on a client that falls behind `pace`.
+    pub fn new(connection: &'a Connection, buffers: &'a Buffers, slot: &'a Slot, pace: Pace) -> Self {
+        Self { connection, buffers, slot, pace, out: buffers.take(), payload_bytes: 0 }
     }
 
     /// The gathered bytes: heads are encoded straight into them.
@@ -49,18 +51,9 @@ impl<'a> Writer<'a> {
             return Ok(());
         }
         let out = std::mem::take(&mut self.out);
-        self.slot.arm(self.idle);
-        let written = self.slot.guard(self.connection.stream.write(out)).await;
-        self.slot.disarm();
-        match written {
-            Ok((Ok(()), mut out)) => {
-                out.clear();
-                self.out = out;
-                Ok(())
-            }
-            Ok((Err(_), _)) => Err(Fault::new(Cause::ClientClosed)),
-            Err(_) => Err(Fault::new(Cause::ClientWriteTimeout)),
-        }
+        let bytes = out.len();
+        let (result, out) = self.paced(bytes, self.connection.stream.write(out)).await?;
+        self.has_written(result, out)
     }
 
     /// Adds a piece of the body, framed as a chunk if `chunked`.
@@ -83,30 +76,53 @@ impl<'a> Writer<'a> {
         }
         let tail = if chunked { CHUNK_TAIL } else { b"" };
         let out = std::mem::take(&mut self.out);
-        self.slot.arm(self.idle);
-        let written = match piece {
+        let bytes = out.len() + piece.len();
+        let (result, out) = match piece {
             Chunk::Pooled(body) => {
-                let written = self.slot.guard(self.connection.stream.write_three(out, body, tail)).await;
-                written.map(|(result, (out, body, _))| {
-                    self.buffers.put(body);
-                    (result, out)
-                })
+                let written = self.paced(bytes, self.connection.stream.write_three(out, body, tail)).await?;
+                let (result, (out, body, _)) = written;
+                self.buffers.put(body);
+                (result, out)
             }
             Chunk::Shared(body) => {
-                let written = self.slot.guard(self.connection.stream.write_three(out, body, tail)).await;
-                written.map(|(result, (out, _, _))| (result, out))
+                let written = self.paced(bytes, self.connection.stream.write_three(out, body, tail)).await?;
+                let (result, (out, ..)) = written;
+                (result, out)
             }
         };
-        self.slot.disarm();
-        match written {
-            Ok((Ok(()), mut out)) => {
-                out.clear();
-                self.out = out;
-                Ok(())
+        self.has_written(result, out)
+    }
+
+    /// Waits for a write of `bytes`, as long as the client keeps the pace.
+    ///
+    /// A write ends when the kernel has taken its last byte, and where the client is slow the kernel takes bytes in leaps of a third of
+    /// its buffer: minutes may pass between two of them though the client reads all the time. So before a client is given up, its
+    /// kernel's acknowledgements tell what it has really taken. They are asked for only then, and half the grace earlier to have
+    /// something to compare with.
+    async fn paced<T>(&mut self, bytes: usize, write: impl Future<Output = T>) -> Result<T, Fault> {
+        let mut write = pin!(write);
+        let mut taken = None;
+        self.pace.begin_half(self.slot);
+        loop {
+            if let Ok(written) = self.slot.guard(write.as_mut()).await {
+                self.pace.end(self.slot, bytes);
+                return Ok(written);
             }
-            Ok((Err(_), _)) => Err(Fault::new(Cause::ClientClosed)),
-            Err(_) => Err(Fault::new(Cause::ClientWriteTimeout)),
+            let now = self.connection.stream.acknowledged();
+            let before = std::mem::replace(&mut taken, now);
+            let since = now.zip(before).map_or(0, |(now, before)| now.saturating_sub(before));
+            if !self.pace.go_on(self.slot, since) {
+                self.slot.disarm();
+                return Err(Fault::new(Cause::ClientWriteTimeout));
+            }
         }
+    }
+
+    fn has_written(&mut self, result: io::Result<()>, mut out: BytesMut) -> Result<(), Fault> {
+        result.map_err(|_| Fault::new(Cause::ClientClosed))?;
+        out.clear();
+        self.out = out;
+        Ok(())
     }
 
     /// Ends a chunked body, with trailers if there are some.

@@ -20,6 +20,16 @@ pub struct Limits {
     #[serde(rename = "uriBytes")]
     #[schemars(range(min = 256, max = 65_535))]
     pub uri_bytes_max: usize,
+    /// Bytes per second that a request's body has to come with; 0: only its silence counts. Whoever falls behind by
+    /// `timeouts.clientBodyIdle` is answered 408.
+    pub body_rate_min: u32,
+    /// Bytes per second that a client has to take of what is sent to it; 0: only taking nothing at all counts. Whoever falls behind by
+    /// `timeouts.clientWriteIdle` is cut off.
+    pub response_rate_min: u32,
+    /// Bytes per second that a backend has to send of a body whose length it announced; 0: only its silence counts. Whoever falls behind
+    /// by the endpoint's `readTimeout` is cut off. Bodies of unknown length may be events that come when they come. Read at the start
+    /// only.
+    pub backend_rate_min: u32,
     /// Bytes of a request's body; 0: no limit, because bodies are streamed and never kept. More is answered 413.
     #[serde(rename = "bodyBytes")]
     pub body_bytes_max: u64,
@@ -33,6 +43,15 @@ pub struct Limits {
     /// Client connections of one address that a shard serves; 0: no limit, because a load balancer in front is one address.
     #[serde(rename = "connectionsPerAddress")]
     pub connections_per_address_max: usize,
+    /// Requests of a shard that are under way, 1 to 1,048,576. More are answered 503 with `Retry-After`, before anything else is done for
+    /// them.
+    #[serde(rename = "exchangesPerShard")]
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub exchanges_per_shard_max: usize,
+    /// Bytes of memory of the process, from which on requests are answered 503 as long as more than a few are under way; 0: nine tenths of
+    /// what the machine or the control group has.
+    #[serde(rename = "memoryBytes")]
+    pub memory_bytes_max: u64,
     /// Requests of one endpoint group on a shard that wait for a backend connection, up to 65,536. More are answered 503.
     #[serde(rename = "pendingRequests")]
     #[schemars(range(max = 65_536))]
@@ -45,10 +64,15 @@ impl Default for Limits {
             head_bytes_max: 32 * 1024,
             header_count_max: 100,
             uri_bytes_max: 8 * 1024,
+            body_rate_min: 500,
+            response_rate_min: 500,
+            backend_rate_min: 500,
             body_bytes_max: 0,
             requests_per_connection_max: 0,
             connections_per_shard_max: 20_000,
             connections_per_address_max: 0,
+            exchanges_per_shard_max: 4096,
+            memory_bytes_max: 0,
             pending_requests_max: 1024,
         }
     }
@@ -63,11 +87,13 @@ pub struct Timeouts {
     #[serde(rename = "clientHeader")]
     #[schemars(range(min = 100, max = 3_600_000))]
     pub client_header_ms: u64,
-    /// The longest silence within a request's body, in milliseconds, 100 to 3,600,000.
+    /// The longest silence within a request's body, and how far it may fall behind `limits.bodyRateMin`, in milliseconds, 100 to
+    /// 3,600,000. Longer is answered 408.
     #[serde(rename = "clientBodyIdle")]
     #[schemars(range(min = 100, max = 3_600_000))]
     pub client_body_idle_ms: u64,
-    /// The longest that a client may take none of what is sent to it, in milliseconds, 100 to 3,600,000.
+    /// The longest that a client may take none of what is sent to it, and how far it may fall behind `limits.responseRateMin`, in
+    /// milliseconds, 100 to 3,600,000.
     #[serde(rename = "clientWriteIdle")]
     #[schemars(range(min = 100, max = 3_600_000))]
     pub client_write_idle_ms: u64,

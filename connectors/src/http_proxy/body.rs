@@ -7,7 +7,7 @@ use ringway_ring::Sender;
 use ringway_wire::Framing;
 use ringway_wire::chunk::{Decoded, Decoder};
 
-use super::lane::Exchange;
+use super::lane::{Exchange, Turn};
 
 /// Bodies with at least this much to come are read into large blocks.
 const LARGE_FROM_BYTES: u64 = 48 * 1024;
@@ -56,6 +56,7 @@ async fn counted(
         if left == 0 {
             return Ok(excess == 0);
         }
+        exchange.set_pace();
         *input = more(exchange, std::mem::take(input), left).await?.ok_or_else(|| exchange.closed())?;
     }
 }
@@ -151,9 +152,20 @@ pub async fn more(exchange: &Exchange<'_>, mut input: BytesMut, left: u64) -> Re
     } else if input.len() == input.capacity() {
         input.reserve(input.capacity());
     }
-    exchange.arm_read();
-    match exchange.kept.read.guard(exchange.stream.read(input)).await {
-        Ok((Ok(read), buffer)) if read > 0 => Ok(Some(buffer)),
+    let read = &exchange.kept.read;
+    let mut pace = exchange.pace.get().filter(|_| exchange.turn.get() == Turn::Backend);
+    match &mut pace {
+        Some(pace) => pace.begin(read),
+        None => exchange.arm_read(),
+    }
+    match read.guard(exchange.stream.read(input)).await {
+        Ok((Ok(count), buffer)) if count > 0 => {
+            if let Some(mut pace) = pace {
+                pace.end(read, count);
+                exchange.pace.set(Some(pace));
+            }
+            Ok(Some(buffer))
+        }
         Ok((result, buffer)) => {
             buffers.put(buffer);
             result.map(|_| None).map_err(|_| exchange.closed())

@@ -30,6 +30,8 @@ pub struct HttpProxy {
     pub responses: Pool<ResponseHead>,
     /// What is asked of a response's head.
     pub limits: Limits,
+    /// Bytes per second at least of a body whose length is known; 0: any.
+    pub rate_min: u32,
     /// The shard that this one serves.
     pub shard: Rc<Shard>,
     /// TLS, once something speaks it.
@@ -52,6 +54,7 @@ impl HttpProxy {
             shared,
             responses: services.responses.clone(),
             limits: services.response_limits.clone(),
+            rate_min: services.response_rate_min,
             shard: Shard::current(),
             tls: OnceCell::new(),
             shards: services.shards.max(1),

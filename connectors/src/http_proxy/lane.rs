@@ -21,7 +21,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use http::Method;
 use ringway_contract::{Cause, Fault, Frame, LaneEnd, Request, Retry, Upgraded};
-use ringway_net::{Peek, Shard, Slot, Stream};
+use ringway_net::{Pace, Peek, Shard, Slot, Stream};
 use ringway_wire::Fields;
 
 use super::backend;
@@ -165,6 +165,8 @@ pub struct Exchange<'a> {
     pub turn: Cell<Turn>,
     /// The longest silence of the backend.
     pub silence: Cell<Option<Duration>>,
+    /// How fast the body must come, if its length is known: then it is no stream of events that come when they come.
+    pub pace: Cell<Option<Pace>>,
     /// Whether the connection has served an exchange before.
     reused: bool,
     /// Why the request was not sent to its end.
@@ -182,6 +184,7 @@ impl<'a> Exchange<'a> {
             follows: Cell::new(false),
             turn: Cell::new(Turn::Backend),
             silence: Cell::new(endpoint.read_timeout()),
+            pace: Cell::new(None),
             reused,
             broken: Cell::new(None),
         }
@@ -268,6 +271,14 @@ impl<'a> Exchange<'a> {
         match silence {
             Some(silence) => self.kept.read.arm(silence),
             None => self.kept.read.disarm(),
+        }
+    }
+
+    /// More of a body whose length is known is to come.
+    pub fn set_pace(&self) {
+        let rate = self.endpoint.rate_min;
+        if rate > 0 && self.pace.get().is_none() {
+            self.pace.set(self.silence.get().map(|grace| Pace::new(rate, grace)));
         }
     }
 

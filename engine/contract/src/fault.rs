@@ -61,20 +61,25 @@ macro_rules! causes {
 causes! {
     /// The client closed or reset its connection in the middle of the exchange.
     ClientClosed = "CLIENT_ABORTED", Client, BAD_REQUEST, "The client closed the connection.";
-    /// The client's body stalled for longer than `timeouts.clientBodyIdle`.
+    /// The head of a request did not come within `timeouts.clientHeader`.
+    ClientHeaderTimeout = "REQUEST_HEADER_TIMEOUT", Client, REQUEST_TIMEOUT, "The head of the request did not arrive in time.";
+    /// The client's body stalled for longer than `timeouts.clientBodyIdle`, or fell behind `limits.bodyRateMin` by as much.
     ClientBodyTimeout = "REQUEST_BODY_TIMEOUT", Client, REQUEST_TIMEOUT, "The request body did not arrive in time.";
     /// The client's body breaks the chunked coding (RFC 9112 section 7.1).
     ClientBodyInvalid = "BAD_REQUEST_BODY", Client, BAD_REQUEST, "The request body is not validly framed.";
-    /// The client's body is larger than `limits.bodyBytesMax`.
+    /// The client's body is larger than `limits.bodyBytes`.
     ClientBodyTooLarge = "REQUEST_CONTENT_LIMIT_TOO_LARGE", Client, PAYLOAD_TOO_LARGE, "The request body is too large.";
-    /// The client took nothing of the response for longer than `timeouts.clientWriteIdle`.
+    /// The client took nothing of the response for longer than `timeouts.clientWriteIdle`, or fell behind `limits.responseRateMin` by as
+    /// much.
     ClientWriteTimeout = "CLIENT_WRITE_TIMEOUT", Client, REQUEST_TIMEOUT, "The client does not read the response.";
     /// The whole exchange took longer than `timeouts.request`.
     RequestTimeout = "REQUEST_TIMEOUT", Gateway, GATEWAY_TIMEOUT, "The request took too long.";
     /// No endpoint of the API's group can take the request.
     NoEndpoint = "NO_ENDPOINT_FOUND", Gateway, SERVICE_UNAVAILABLE, "No endpoint is available.";
+    /// The shard has `limits.exchangesPerShard` requests under way already, or no memory for more.
+    Overloaded = "GATEWAY_OVERLOADED", Gateway, SERVICE_UNAVAILABLE, "The gateway is overloaded.";
     /// Every connection is busy and the queue for one is full.
-    PendingFull = "GATEWAY_PENDING_OVERFLOW", Gateway, SERVICE_UNAVAILABLE, "The gateway is overloaded.";
+    PendingFull = "GATEWAY_PENDING_OVERFLOW", Gateway, SERVICE_UNAVAILABLE, "Too many requests wait for the backend.";
     /// No connection became free in time.
     PendingTimeout = "GATEWAY_PENDING_TIMEOUT", Gateway, SERVICE_UNAVAILABLE, "No connection became free in time.";
     /// The circuit breaker is open.
@@ -89,7 +94,7 @@ causes! {
     BackendConnectTimeout = "GATEWAY_CLIENT_CONNECTION_TIMEOUT", Backend, GATEWAY_TIMEOUT, "The backend did not accept in time.";
     /// The TLS handshake with the backend failed.
     BackendTls = "GATEWAY_CLIENT_TLS_ERROR", Backend, BAD_GATEWAY, "The TLS handshake with the backend failed.";
-    /// The backend sent nothing for longer than its read timeout.
+    /// The backend sent nothing for longer than its read timeout, or fell behind `limits.backendRateMin` by as much.
     BackendTimeout = "GATEWAY_BACKEND_TIMEOUT", Backend, GATEWAY_TIMEOUT, "The backend did not respond in time.";
     /// The backend closed before its response was complete.
     BackendClosed = "GATEWAY_BACKEND_CLOSED", Backend, BAD_GATEWAY, "The backend closed the connection.";

@@ -15,6 +15,8 @@ pub struct Services {
     pub responses: Pool<ringway_wire::ResponseHead>,
     /// What is asked of a head that a backend sends.
     pub response_limits: ringway_wire::Limits,
+    /// Bytes per second at least of a response's body whose length is known; 0: any.
+    pub response_rate_min: u32,
     /// Shards of the process: bounds that an operator gives for the whole are divided by it.
     pub shards: usize,
 }
