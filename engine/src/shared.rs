@@ -54,12 +54,14 @@ pub fn share(snapshot: &Snapshot, before: &[Arc<ApiShared>], shards: usize) -> V
         .iter()
         .map(|api| match known.get(api.id.as_str()) {
             Some(same) if same.api.fingerprint == api.fingerprint => (*same).clone(),
-            _ => Arc::new(fresh(api, shards)),
+            // What it has counted goes on: a counter that falls back with every change of a definition adds up to nothing.
+            Some(older) if older.counters.len() == shards => Arc::new(fresh(api, older.counters.clone(), shards)),
+            _ => Arc::new(fresh(api, (0..shards).map(|_| Arc::default()).collect(), shards)),
         })
         .collect()
 }
 
-fn fresh(api: &Arc<Api>, shards: usize) -> ApiShared {
+fn fresh(api: &Arc<Api>, counters: Vec<Arc<ApiCounters>>, shards: usize) -> ApiShared {
     let endpoints = api
         .endpoint_groups
         .iter()
@@ -70,5 +72,5 @@ fn fresh(api: &Arc<Api>, shards: usize) -> ApiShared {
             counters: (0..shards).map(|_| Arc::default()).collect(),
         })
         .collect();
-    ApiShared { api: api.clone(), counters: (0..shards).map(|_| Arc::default()).collect(), endpoints }
+    ApiShared { api: api.clone(), counters, endpoints }
 }

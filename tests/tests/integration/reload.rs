@@ -140,4 +140,8 @@ fn a_running_exchange_finishes_on_the_site_it_began_with() {
     assert_eq!(client.response().1, b"old");
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(client.response().1, b"new", "the same connection, the next exchange");
+    let count = |counter| gateway.metric(counter, &[]);
+    wait_until("what was counted before the reload to count on", || {
+        count("ringway_api_responses_total") == count("ringway_requests_total")
+    });
 }
