@@ -12,6 +12,7 @@
 mod api;
 mod authority;
 mod backend;
+mod calm;
 mod client;
 mod deadline;
 mod gateway;
@@ -29,6 +30,7 @@ pub mod tool;
 pub use api::Api;
 pub use authority::Authority;
 pub use backend::Backend;
+pub use calm::Calm;
 pub use client::Client;
 pub use deadline::{DEADLINE, wait_for, wait_until};
 pub use gateway::{Gateway, binary};

@@ -66,6 +66,11 @@ impl Process {
         try_wait(limit, || self.ended())
     }
 
+    /// How many threads it has.
+    pub fn threads(&self) -> u64 {
+        self.memory_kib("Threads")
+    }
+
     /// A figure of `/proc/PID/status` in KiB: `VmRSS`, `VmHWM`, ...
     pub fn memory_kib(&self, figure: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();

@@ -12,6 +12,8 @@ mod faults;
 mod forwarding;
 mod framing;
 mod health;
+mod hostile_backends;
+mod hostile_clients;
 mod limits;
 mod metrics;
 mod nginx;
