@@ -326,7 +326,8 @@ fn welcome_one(local: &Rc<Local>, accepted: Accepted, server: u16, proxy_protoco
         Err(error) => return tracing::warn!(shard = local.shard.id, server, %error, "a new connection was closed"),
     };
     let timer = local.shard.timers.slot();
-    let connection = Box::new(Connection { timer, client, stream, requests: 0, server, early: None, pieces: 0, counted });
+    let connection =
+        Box::new(Connection { timer, client, stream, requests: 0, server, early: None, pieces: 0, counted });
     let local = local.clone();
     if !proxy_protocol && tls.is_none() {
         spawn(connection::run(local, connection));
