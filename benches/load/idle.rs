@@ -36,12 +36,12 @@ pub(crate) fn bytes_per_connection(what: Idle, contender: &Contender, stage: &St
             exchange(what, stream.as_mut())?;
         }
     }
-    std::thread::sleep(REST);
+    std::thread::park_timeout(REST);
     let before = cost::resident(contender.id())?;
     for _ in 0..count {
         open.push(connect(what, contender, tls.as_ref())?);
     }
-    std::thread::sleep(REST);
+    std::thread::park_timeout(REST);
     let after = cost::resident(contender.id())?;
     // They must still be there: a proxy that closed them would look frugal.
     for stream in &mut open {

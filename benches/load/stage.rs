@@ -122,7 +122,7 @@ fn web_socket_backend() -> Result<SocketAddr> {
                 }
             }
             if is_quiet {
-                std::thread::sleep(Duration::from_micros(200));
+                std::thread::park_timeout(Duration::from_micros(200));
             }
         }
     });
