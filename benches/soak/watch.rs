@@ -11,7 +11,7 @@ use crate::stage::{Stage, api};
 
 /// Between two rows of the table, at most.
 const ROW_MAX: Duration = Duration::from_secs(60);
-/// Between two reloads.
+/// Between two reloads that the churn asks for; the changed files are seen and loaded besides.
 const RELOAD: Duration = Duration::from_secs(2);
 /// What a part of the run may not grow by, in KiB, if nothing leaks: pools fill and the allocator keeps pieces.
 const GROWTH_MAX_KIB: f64 = 2048.0;
