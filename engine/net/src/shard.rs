@@ -21,8 +21,8 @@ use crate::tls::Windows;
 /// How long a shard that is done waits for the tasks that it has left.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
 
-/// Most work under way at which a stream does not wait for the ring. Measured with 1 to 64 kept connections: at 8 the direct calls
-/// are cheaper, at 64 the queue is.
+/// Most work under way at which a stream does not wait for the ring. Measured in CPU per request: at 2,000 requests a second the direct
+/// calls save a sixth; with 8 connections that ask without a pause they make no difference; with 64 it is the queue that saves.
 const CALM_MAX: u32 = 16;
 
 /// See [`Shard::busy`].

@@ -186,6 +186,7 @@ fn a_backend_gets_as_many_requests_as_it_may_and_as_many_more_wait() {
         }
         let first = answers.recv_timeout(DEADLINE);
         refused(&mut first.unwrap(), 503, "GATEWAY_PENDING_OVERFLOW");
+        wait_until("two requests to be at the backend", || dam.most.load(Ordering::SeqCst) == 2);
         drop(dam.gates);
         for _ in 0..3 {
             assert_eq!(answers.recv_timeout(DEADLINE).unwrap().response().1, b"ok");
