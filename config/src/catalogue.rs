@@ -1,5 +1,6 @@
 //! The extensions that exist, as plain data: this crate knows none of them, and checks what definitions say to each by what it is given.
 
+use crate::api::{ApiType, Qos};
 use crate::names;
 use crate::node::Node;
 use crate::problem::{Problem, Severity};
@@ -14,6 +15,18 @@ pub type Check = fn(&Node) -> Vec<Problem>;
 /// `sharedConfiguration`.
 pub type Examine = fn(Option<&Node>, Option<&Node>) -> Vec<Problem>;
 
+/// What an entrypoint asks of messages, or what an endpoint can do with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Messaging {
+    /// Levels at which it publishes; none: it does not.
+    pub publish: &'static [Qos],
+    /// Levels at which it subscribes; none: it does not.
+    pub subscribe: &'static [Qos],
+    /// Of an endpoint: whether it can go on from an id that it gave out. Of an entrypoint: whether `AT_MOST_ONCE` and `AT_LEAST_ONCE` need
+    /// that, because its clients cannot acknowledge.
+    pub recover: bool,
+}
+
 /// An extension.
 #[derive(Clone, Copy, Debug)]
 pub struct Extension {
@@ -25,6 +38,8 @@ pub struct Extension {
     pub shared: Option<Check>,
     /// Looks at what these let pass.
     pub examine: Option<Examine>,
+    /// What it can do with messages. `None`: it belongs to APIs of type PROXY.
+    pub messaging: Option<Messaging>,
 }
 
 /// The extensions that exist.
@@ -32,8 +47,10 @@ pub struct Extension {
 pub struct Catalogue {
     /// How consumers reach an API.
     pub entrypoints: Vec<Extension>,
-    /// What an API reaches.
+    /// What an API of type PROXY reaches.
     pub endpoints: Vec<Extension>,
+    /// What an API of type MESSAGE reaches.
+    pub brokers: Vec<Extension>,
     /// Who may call a plan. A plan whose security is not among them is not offered.
     pub guards: Vec<Extension>,
     /// Steps of flows.
@@ -61,6 +78,36 @@ pub(crate) struct Use {
     pub(crate) what: What,
 }
 
+/// What an API carries, as far as extensions are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carries {
+    /// Requests and responses.
+    Requests,
+    /// Messages.
+    Messages,
+}
+
+impl Carries {
+    /// Of an API of this type; `None` where no API of the type is served.
+    pub(crate) fn of(kind: ApiType) -> Option<Self> {
+        match kind {
+            ApiType::Proxy => Some(Self::Requests),
+            ApiType::Message => Some(Self::Messages),
+            _ => None,
+        }
+    }
+
+    /// That an extension belongs to APIs of the other type.
+    fn refuses(self, extension: &Extension, name: &Node, pointer: String) -> Problem {
+        let (other, own) = match self {
+            Self::Requests => ("MESSAGE", "PROXY"),
+            Self::Messages => ("PROXY", "MESSAGE"),
+        };
+        let message = format!("`{}` belongs to APIs of type {other}, and this one is of type {own}", extension.name);
+        Problem::error(&name.span, pointer, message)
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum What {
     Entrypoint,
@@ -71,16 +118,20 @@ pub(crate) enum What {
     Guard,
 }
 
-pub(crate) const USES: [Use; 11] = [
+pub(crate) const USES: [Use; 15] = [
     at("listeners[*].entrypoints[*]", "type", "configuration", What::Entrypoint),
     at("endpointGroups[*]", "type", "sharedConfiguration", What::Group),
     at("endpointGroups[*].endpoints[*]", "type", "configuration", What::Endpoint),
     at("endpointGroups[*].endpoints[*]", "type", "sharedConfigurationOverride", What::Override),
     at("flows[*].request[*]", "policy", "configuration", What::Policy),
     at("flows[*].response[*]", "policy", "configuration", What::Policy),
+    at("flows[*].publish[*]", "policy", "configuration", What::Policy),
+    at("flows[*].subscribe[*]", "policy", "configuration", What::Policy),
     at("flows[*].entrypointConnect[*]", "policy", "configuration", What::Policy),
     at("plans[*].flows[*].request[*]", "policy", "configuration", What::Policy),
     at("plans[*].flows[*].response[*]", "policy", "configuration", What::Policy),
+    at("plans[*].flows[*].publish[*]", "policy", "configuration", What::Policy),
+    at("plans[*].flows[*].subscribe[*]", "policy", "configuration", What::Policy),
     at("plans[*].flows[*].entrypointConnect[*]", "policy", "configuration", What::Policy),
     at("plans[*].security", "type", "configuration", What::Guard),
 ];
@@ -90,8 +141,8 @@ const fn at(pattern: &'static str, name: &'static str, configuration: &'static s
 }
 
 impl Catalogue {
-    /// Looks at every extension that the definition of an API of type PROXY names.
-    pub(crate) fn inspect(&self, definition: &Node) -> Verdict {
+    /// Looks at every extension that the definition of an API of this type names.
+    pub(crate) fn inspect(&self, definition: &Node, carries: Carries) -> Verdict {
         let mut verdict = Verdict::default();
         for used in &USES {
             for place in walk::places(definition, used.pattern) {
@@ -99,11 +150,15 @@ impl Catalogue {
                 let Some(name) = place.node.field(used.name).filter(|_| !disabled) else { continue };
                 let known = name
                     .as_text()
-                    .and_then(|name| self.table(used.what).iter().find(|known| names::same(known.name, name)));
+                    .and_then(|name| self.table(used.what, carries).iter().find(|known| names::same(known.name, name)));
                 let Some(known) = known else {
-                    self.unknown(used, &place.pointer, name, &mut verdict);
+                    self.unknown(used, &place.pointer, name, carries, &mut verdict);
                     continue;
                 };
+                if used.what == What::Entrypoint && known.messaging.is_some() != (carries == Carries::Messages) {
+                    verdict.problems.push(carries.refuses(known, name, format!("{}.{}", place.pointer, used.name)));
+                    continue;
+                }
                 let check = match used.what {
                     What::Group | What::Override => known.shared,
                     _ => Some(known.configuration),
@@ -129,9 +184,10 @@ impl Catalogue {
         verdict
     }
 
-    pub(crate) fn table(&self, what: What) -> &[Extension] {
+    pub(crate) fn table(&self, what: What, carries: Carries) -> &[Extension] {
         match what {
             What::Entrypoint => &self.entrypoints,
+            What::Group | What::Endpoint | What::Override if carries == Carries::Messages => &self.brokers,
             What::Group | What::Endpoint | What::Override => &self.endpoints,
             What::Policy => &self.policies,
             What::Guard => &self.guards,
@@ -139,7 +195,7 @@ impl Catalogue {
     }
 
     /// An extension that does not exist here: still to come, or a spelling mistake.
-    fn unknown(&self, used: &Use, pointer: &str, name: &Node, verdict: &mut Verdict) {
+    fn unknown(&self, used: &Use, pointer: &str, name: &Node, carries: Carries, verdict: &mut Verdict) {
         let (kind, reference): (_, &[&str]) = match used.what {
             What::Entrypoint => ("entrypoint", &reference::ENTRYPOINTS),
             // Named by its endpoints already, and an empty group does nothing.
@@ -150,7 +206,12 @@ impl Catalogue {
         };
         let pointer = format!("{pointer}.{}", used.name);
         let text = name.as_text().unwrap_or_default();
-        let known = self.table(used.what).iter().map(|known| known.name).chain(reference.iter().copied());
+        let other = if carries == Carries::Messages { &self.endpoints } else { &self.brokers };
+        if let Some(other) = other.iter().find(|other| used.what == What::Endpoint && names::same(other.name, text)) {
+            verdict.problems.push(carries.refuses(other, name, pointer));
+            return;
+        }
+        let known = self.table(used.what, carries).iter().map(|known| known.name).chain(reference.iter().copied());
         if let Some(near) = names::misspelt(text, known) {
             let problem = Problem::error(&name.span, pointer, format!("there is no {kind} {}", name.shown()));
             verdict.problems.push(problem.hint(format!("did you mean `{near}`?")));

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::api::{Api, ApiType, Listener};
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Carries, Catalogue};
 use crate::node::{Node, Source, Value};
 use crate::plans;
 use crate::problem::{self, Problem};
 use crate::settings::Settings;
 use crate::substitute::{Environment, Rule, substitute};
-use crate::{check, decode, json, legacy, names, path, pending, rules, yaml};
+use crate::{check, decode, json, legacy, names, pairs, path, pending, rules, yaml};
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,11 +125,12 @@ fn one(mut node: Node, around: &Surroundings<'_>, problems: &mut Vec<Problem>) -
 fn also(node: &Node, around: &Surroundings<'_>, problems: &mut Vec<Problem>) {
     let mut more = Vec::new();
     rules::examine(node, around.settings, &mut more);
-    let is_proxy = node.field("type").and_then(Node::as_text).is_some_and(|kind| names::same("PROXY", kind));
-    if let Some(catalogue) = around.catalogue.filter(|_| is_proxy) {
-        more.extend(catalogue.inspect(node).problems);
+    let kind = node.field("type").and_then(Node::as_text).unwrap_or_default();
+    let carries = [ApiType::Proxy, ApiType::Message].into_iter().find(|known| names::same(known.name(), kind));
+    if let Some((catalogue, carries)) = around.catalogue.zip(carries.and_then(Carries::of)) {
+        more.extend(catalogue.inspect(node, carries).problems);
         let known: Vec<Problem> = problems.iter().chain(&more).cloned().collect();
-        more.extend(catalogue.examine(node, around.settings, &known).problems);
+        more.extend(catalogue.examine(node, carries, around.settings, &known).problems);
     }
     let known: Vec<(u32, u32)> = problems.iter().map(|problem| (problem.line, problem.column)).collect();
     more.retain(|problem| problem.is_error() && !known.contains(&(problem.line, problem.column)));
@@ -181,17 +182,14 @@ fn complete(api: &mut Api) {
 /// Decides whether the API is served here, with which plans, flows and endpoints.
 fn judge(api: &mut Api, node: &Node, around: &Surroundings<'_>, problems: &mut Vec<Problem>) {
     let settings = around.settings;
-    if api.kind != ApiType::Proxy {
+    let Some(carries) = Carries::of(api.kind) else {
         let kind = node.field("type").unwrap_or(node);
-        let reason = match api.kind {
-            ApiType::Message => "message APIs come with a later release".to_owned(),
-            other => format!("APIs of type {} come with a later release", other.name()),
-        };
+        let reason = format!("APIs of type {} come with a later release", api.kind.name());
         problems.push(Problem::warning(&kind.span, "type", reason.clone()).hint("the API is loaded but not served"));
         api.idle = Some(reason);
         plans::withhold(api, node, around, &[], problems);
         return;
-    }
+    };
     for (at, listener) in api.listeners.iter().enumerate() {
         if matches!(listener, Listener::Http(_)) {
             continue;
@@ -211,19 +209,22 @@ fn judge(api: &mut Api, node: &Node, around: &Surroundings<'_>, problems: &mut V
         let message = "only the first group is used: others are reached by policies that come with a later release";
         problems.push(Problem::warning(&other.span, "endpointGroups[1]", message));
     }
-    let found = pending::find(node);
+    let found = pending::find(node, carries);
     problems.extend(found.problems);
     reasons.extend(found.idle);
     let mut unguarded: Vec<usize> = (0..api.plans.len()).filter(|at| !is_open(api, *at)).collect();
     if let Some(catalogue) = around.catalogue {
-        let verdict = catalogue.inspect(node);
+        let verdict = catalogue.inspect(node, carries);
         problems.extend(verdict.problems);
+        if carries == Carries::Messages {
+            problems.extend(pairs::check(api, node, catalogue));
+        }
         reasons.extend(verdict.idle);
         unguarded = verdict.unguarded;
     }
     plans::withhold(api, node, around, &unguarded, problems);
     if let Some(catalogue) = around.catalogue.filter(|_| crate::tags::deployed(&api.tags, &settings.tags)) {
-        let examined = catalogue.examine(node, settings, problems);
+        let examined = catalogue.examine(node, carries, settings, problems);
         problems.extend(examined.problems);
         reasons.extend(examined.idle);
     }

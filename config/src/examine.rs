@@ -3,7 +3,7 @@
 //! Whatever would keep a gateway from starting is found here, before it replaces what runs. What this gateway does not build is left alone:
 //! the files of another tenant's endpoints need not exist here.
 
-use crate::catalogue::{Catalogue, Examine, USES, What};
+use crate::catalogue::{Carries, Catalogue, Examine, USES, What};
 use crate::names;
 use crate::node::{Node, Value};
 use crate::problem::Problem;
@@ -31,9 +31,15 @@ struct Part<'n> {
 }
 
 impl Catalogue {
-    /// Lets every extension that the definition of an API of type PROXY names look at its configuration. Where `known` has an error
+    /// Lets every extension that the definition of an API of this type names look at its configuration. Where `known` has an error
     /// already, there is nothing more to say.
-    pub(crate) fn examine(&self, definition: &Node, settings: &Settings, known: &[Problem]) -> Examined {
+    pub(crate) fn examine(
+        &self,
+        definition: &Node,
+        carries: Carries,
+        settings: &Settings,
+        known: &[Problem],
+    ) -> Examined {
         let mut examined = Examined::default();
         let single = USES.iter().filter(|used| matches!(used.what, What::Entrypoint | What::Policy | What::Guard));
         for used in single {
@@ -46,7 +52,7 @@ impl Catalogue {
                     group: String::new(),
                     over: None,
                 };
-                self.look(used.what, used.name, &part, known, &mut examined);
+                self.look((used.what, carries), used.name, &part, known, &mut examined);
             }
         }
         for group in walk::places(definition, "endpointGroups[*]") {
@@ -68,13 +74,20 @@ impl Catalogue {
                     group: format!("{}.sharedConfiguration", group.pointer),
                     over,
                 };
-                self.look(What::Endpoint, "type", &part, known, &mut examined);
+                self.look((What::Endpoint, carries), "type", &part, known, &mut examined);
             }
         }
         examined
     }
 
-    fn look(&self, what: What, name: &str, part: &Part<'_>, known: &[Problem], examined: &mut Examined) {
+    fn look(
+        &self,
+        (what, carries): (What, Carries),
+        name: &str,
+        part: &Part<'_>,
+        known: &[Problem],
+        examined: &mut Examined,
+    ) {
         let disabled = part.node.field("enabled").and_then(Node::as_bool) == Some(false);
         let broken = |pointer: &str| {
             let below = |problem: &&Problem| !pointer.is_empty() && problem.pointer.starts_with(pointer);
@@ -85,7 +98,9 @@ impl Catalogue {
             return;
         }
         let name = part.node.field(name).and_then(Node::as_text).unwrap_or_default();
-        let Some(extension) = self.table(what).iter().find(|known| names::same(known.name, name)) else { return };
+        let Some(extension) = self.table(what, carries).iter().find(|known| names::same(known.name, name)) else {
+            return;
+        };
         for (root, node) in [("configuration", part.configuration), ("sharedConfiguration", part.shared.as_ref())] {
             let Some((place, pointer)) = node.and_then(|node| expression(node, root.to_owned())) else { continue };
             let message = "needs the expression language, which comes with a later release";

@@ -3,6 +3,7 @@
 //! Nothing is dropped in silence: each of these is named in a warning where it is written. What would change who may call, or what is done to a
 //! call, is never left out either: then the API is loaded but not served.
 
+use crate::catalogue::Carries;
 use crate::names;
 use crate::node::{Node, Value};
 use crate::problem::Problem;
@@ -39,10 +40,21 @@ const fn value(pattern: &'static str, value: &'static str, reason: &'static str)
 }
 
 const EXPRESSIONS: &str = "needs the expression language, which comes with a later release";
-const MESSAGES: &str = "belongs to message APIs, which come with a later release";
+const MESSAGES: &str = "belongs to APIs of type MESSAGE";
+const MESSAGE_POLICIES: &str = "is not run: policies on messages come with a later release";
 const ANALYTICS: &str = "is not recorded: analytics come with a later release";
 
-/// Of APIs of type PROXY.
+/// What becomes of a line that says [`MESSAGES`] in an API of type MESSAGE.
+const OF_MESSAGES: [(&str, Effect, &str); 6] = [
+    ("dlq", Served, "has no effect: dead letters come with webhooks, in a later release"),
+    ("sampling", Served, ANALYTICS),
+    ("messageCondition", Idle, MESSAGE_POLICIES),
+    ("publish", Idle, MESSAGE_POLICIES),
+    ("subscribe", Idle, MESSAGE_POLICIES),
+    ("CHANNEL", Idle, "is not evaluated: flows on channels come with policies on messages, in a later release"),
+];
+
+/// Of APIs of type PROXY; see [`OF_MESSAGES`].
 const LINES: [Line; 38] = [
     line("listeners[*].pathMappings", Served, ANALYTICS),
     line("listeners[*].paths[*].overrideAccess", Served, "has no effect: there are no host restrictions to override"),
@@ -119,8 +131,8 @@ pub(crate) struct Pending {
     pub(crate) idle: Option<String>,
 }
 
-/// Looks for what is not acted on in the definition of an API of type PROXY.
-pub(crate) fn find(definition: &Node) -> Pending {
+/// Looks for what is not acted on in the definition of an API of this type.
+pub(crate) fn find(definition: &Node, carries: Carries) -> Pending {
     let mut pending = Pending::default();
     for Line { pattern, effect, reason, value } in &LINES {
         let mut said = said(definition, pattern);
@@ -129,6 +141,10 @@ pub(crate) fn find(definition: &Node) -> Pending {
         }
         let Some(first) = said.first() else { continue };
         let name = value.unwrap_or_else(|| pattern.rsplit('.').next().unwrap_or(pattern));
+        let (effect, reason) = match OF_MESSAGES.iter().find(|(known, ..)| *known == name) {
+            Some((_, effect, reason)) if carries == Carries::Messages => (effect, reason),
+            _ => (effect, reason),
+        };
         let more = match said.len() {
             1 => String::new(),
             count => format!(" (and in {} more places)", count - 1),

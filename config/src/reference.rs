@@ -2,7 +2,7 @@
 //! a spelling mistake.
 
 /// Types of entrypoints.
-pub(crate) const ENTRYPOINTS: [&str; 12] = [
+pub(crate) const ENTRYPOINTS: [&str; 13] = [
     "a2a-proxy",
     "agent-to-agent",
     "http-get",
@@ -14,6 +14,7 @@ pub(crate) const ENTRYPOINTS: [&str; 12] = [
     "native-kafka",
     "sse",
     "tcp-proxy",
+    "webhook",
     "websocket",
 ];
 

@@ -178,10 +178,18 @@ fn any(_: &Node) -> Vec<Problem> {
 }
 
 fn catalogue() -> Catalogue {
-    let extension = |name, configuration| Extension { name, configuration, shared: None, examine: None };
+    let extension =
+        |name, configuration| Extension { name, configuration, shared: None, examine: None, messaging: None };
     Catalogue {
         entrypoints: vec![extension("http-proxy", any)],
-        endpoints: vec![Extension { name: "http-proxy", configuration: strict, shared: Some(any), examine: None }],
+        brokers: Vec::new(),
+        endpoints: vec![Extension {
+            name: "http-proxy",
+            configuration: strict,
+            shared: Some(any),
+            examine: None,
+            messaging: None,
+        }],
         guards: vec![extension("key-less", any), extension("jwt", any)],
         policies: vec![extension("transform-headers", any)],
     }
@@ -243,7 +251,8 @@ fn examine(configuration: Option<&Node>, shared: Option<&Node>) -> Vec<Problem> 
 
 #[test]
 fn extensions_look_at_what_their_schemas_let_pass() {
-    let look = |name| Extension { name, configuration: any, shared: Some(any), examine: Some(examine) };
+    let look =
+        |name| Extension { name, configuration: any, shared: Some(any), examine: Some(examine), messaging: None };
     let known = Catalogue { endpoints: vec![look("http-proxy")], policies: vec![look("mock")], ..catalogue() };
     let check = |text: &str, settings: &ringway_config::Settings| {
         let (apis, problems) = Loader::default().catalogue(&known).definition("a", text, settings);

@@ -220,8 +220,8 @@ fn every_kind_of_problem_has_its_place_and_its_words() {
         // Warnings.
         (
             "type: proxy",
-            "type: message",
-            "2:7: warning: type: message APIs come with a later release (the API is loaded but not served)",
+            "type: native",
+            "2:7: warning: type: APIs of type NATIVE come with a later release (the API is loaded but not served)",
         ),
         (
             "      type: key-less",

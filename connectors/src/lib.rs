@@ -1,11 +1,19 @@
-//! Entrypoints and endpoints: one folder per protocol, one line in a table here.
+//! Entrypoints, endpoints and brokers: one folder per protocol, one line in a table here.
 
-use ringway_contract::{Endpoint, Entrypoint, Kind};
+use ringway_contract::{Broker, Endpoint, Entrypoint, Kind};
 
+pub mod http_get;
+pub mod http_post;
 pub mod http_proxy;
+pub mod mock;
+pub mod sse;
 
 /// How consumers reach an API.
-pub static ENTRYPOINTS: &[&Kind<dyn Entrypoint>] = &[&http_proxy::ENTRYPOINT];
+pub static ENTRYPOINTS: &[&Kind<dyn Entrypoint>] =
+    &[&http_proxy::ENTRYPOINT, &http_get::ENTRYPOINT, &http_post::ENTRYPOINT, &sse::ENTRYPOINT];
 
-/// What an API reaches.
+/// What an API of type PROXY reaches.
 pub static ENDPOINTS: &[&Kind<dyn Endpoint>] = &[&http_proxy::ENDPOINT];
+
+/// What an API of type MESSAGE reaches.
+pub static BROKERS: &[&Kind<dyn Broker>] = &[&mock::BROKER];

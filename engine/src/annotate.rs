@@ -270,6 +270,14 @@ impl Ids {
         Self { prefix: mixed(0x9E37_79B9_7F4A_7C15), next: std::cell::Cell::new(mixed(0x6A09_E667_F3BC_C909)) }
     }
 
+    /// Bits that nobody outside can tell.
+    pub fn random(&self) -> u64 {
+        let number = self.next.get();
+        self.next.set(number.wrapping_add(0x9E37_79B9_7F4A_7C15));
+        let mixed = (self.prefix ^ number).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed ^ (mixed >> 31)
+    }
+
     /// The next id: 32 hexadecimal digits.
     pub fn next(&self) -> [u8; 32] {
         let number = self.next.get();

@@ -15,8 +15,10 @@ use crate::annotate;
 use crate::body::{self, BodyReader, Part};
 use crate::carriage::Desk;
 use crate::chain::Chain;
+use crate::connection::Connection;
 use crate::coupling::{Coupled, Gate, Received};
 use crate::exchange::{Next, Stage, Stop};
+use crate::messages::stream::Streaming;
 use crate::tunnel::Opened;
 use crate::upstream::group::Tried;
 use crate::writer::Writer;
@@ -37,12 +39,23 @@ pub struct Served {
     pub aborted: bool,
     /// The backend's side of the tunnel that the response began.
     pub opened: Option<Opened>,
+    /// The session that goes on behind the response's head.
+    pub streaming: Option<Box<Streaming>>,
 }
 
 impl Served {
     /// One of `status`, without payload and without fault.
     pub fn new(status: StatusCode, next: Next) -> Self {
-        Self { status, next, request_bytes: 0, response_bytes: 0, fault: None, aborted: false, opened: None }
+        Self {
+            status,
+            next,
+            request_bytes: 0,
+            response_bytes: 0,
+            fault: None,
+            aborted: false,
+            opened: None,
+            streaming: None,
+        }
     }
 }
 
@@ -302,7 +315,7 @@ async fn reply(stage: &Stage<'_>, coupled: &Coupled<'_>, total: &ringway_net::Sl
     let outcome = total
         .guard(async {
             let mut frame = pin!(coupled.recv());
-            let mut gone = pin!(gone(stage));
+            let mut gone = pin!(gone(stage.connection));
             poll_fn(|cx| {
                 if let Poll::Ready(frame) = frame.as_mut().poll(cx) {
                     return Poll::Ready(frame.ok_or_else(lost));
@@ -317,12 +330,12 @@ async fn reply(stage: &Stage<'_>, coupled: &Coupled<'_>, total: &ringway_net::Sl
 }
 
 /// Ready when the client has closed. A client that sends its body or pipelines is there, and is not looked after any more.
-async fn gone(stage: &Stage<'_>) {
-    let idle = matches!(stage.connection.stream.peek(), Peek::Quiet);
+pub(crate) async fn gone(connection: &Connection) {
+    let idle = matches!(connection.stream.peek(), Peek::Quiet);
     if idle {
-        let _ = stage.connection.stream.readable().await;
+        let _ = connection.stream.readable().await;
     }
-    if !matches!(stage.connection.stream.peek(), Peek::Closed) {
+    if !matches!(connection.stream.peek(), Peek::Closed) {
         std::future::pending::<()>().await;
     }
 }

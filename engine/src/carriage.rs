@@ -14,6 +14,7 @@ use ringway_wire::{Parsed, Rejection};
 use crate::connection::Connection;
 use crate::exchange::{self, Next};
 use crate::local::Local;
+use crate::messages::stream::{Live, Streaming};
 use crate::report;
 use crate::tunnel::{Opened, Record, Tunnel};
 
@@ -30,6 +31,16 @@ pub enum Back {
     Lingering(Box<Connection>),
     /// It became a tunnel.
     Tunnel(Box<Tunnel>),
+    /// A session goes on over it.
+    Stream(Box<Live>),
+}
+
+/// What an exchange has opened.
+pub enum Open {
+    /// The backend's side of a tunnel.
+    Tunnel(Opened),
+    /// A session of a message API.
+    Stream(Box<Streaming>),
 }
 
 /// Idle carriages that a shard keeps; more are made under load and dropped after it.
@@ -49,8 +60,8 @@ pub struct Desk {
     pub write: Slot,
     /// Deadline of the exchange.
     pub total: Slot,
-    /// What the exchange has opened: the backend's side of a tunnel.
-    pub tunnel: Option<(Opened, Record)>,
+    /// What the exchange has opened.
+    pub opened: Option<(Open, Record)>,
 }
 
 /// A new carriage for a shard.
@@ -66,7 +77,7 @@ async fn run(local: Rc<Local>, mut jobs: Jobs<Box<Connection>, Back>) {
         attributes: Attributes::default(),
         write: local.shard.timers.slot(),
         total: local.shard.timers.slot(),
-        tunnel: None,
+        opened: None,
     };
     loop {
         let mut connection = jobs.next().await;
@@ -97,9 +108,16 @@ async fn serve(local: &Rc<Local>, desk: &mut Desk, mut connection: Box<Connectio
             Next::Close => return Back::Closed,
             Next::Linger => return Back::Lingering(connection),
             Next::Tunnel => {
-                let Some((opened, record)) = desk.tunnel.take() else { return Back::Closed };
+                let Some((opened, record)) = desk.opened.take() else { return Back::Closed };
                 let early = std::mem::take(&mut desk.input);
-                return Back::Tunnel(Box::new(Tunnel { client: connection, early, opened, record }));
+                return match opened {
+                    Open::Tunnel(opened) => {
+                        Back::Tunnel(Box::new(Tunnel { client: connection, early, opened, record }))
+                    }
+                    Open::Stream(streaming) => {
+                        Back::Stream(Box::new(Live { client: connection, early, streaming, record }))
+                    }
+                };
             }
         }
         if desk.input.is_empty() {

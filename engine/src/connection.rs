@@ -12,6 +12,7 @@ use ringway_net::{Slot, Stream, spawn};
 
 use crate::carriage::{self, Back, carriage};
 use crate::local::{Counted, Local};
+use crate::messages::stream;
 use crate::parking::{PARK_AFTER, Parked};
 use crate::tunnel;
 
@@ -119,6 +120,10 @@ async fn serve(local: &Rc<Local>, connection: Box<Connection>) -> Option<Box<Con
         Back::Tunnel(tunnel) => {
             // A task of its own: this one has room for what a tunnel does not need.
             spawn(tunnel::run(local.clone(), tunnel));
+            None
+        }
+        Back::Stream(live) => {
+            spawn(stream::run(local.clone(), live));
             None
         }
     }

@@ -3,15 +3,16 @@
 use std::rc::Rc;
 
 use http::StatusCode;
-use ringway_contract::{Cause, Exchange, Fault, Reply, Request};
+use ringway_contract::{Cause, Coupling, Exchange, Fault, Reply, Request};
 use ringway_wire::{Framing, Version};
 
 use crate::annotate;
 use crate::call::{self, Served};
-use crate::carriage::Desk;
+use crate::carriage::{Desk, Open};
 use crate::connection::Connection;
 use crate::local::{Local, UnderWay};
 use crate::max_forwards;
+use crate::messages::{self, Door};
 use crate::plan;
 use crate::report;
 use crate::site::{ApiSite, Site};
@@ -26,7 +27,7 @@ pub enum Next {
     Close,
     /// Closed after reading what the client still sends.
     Linger,
-    /// It is no HTTP any more: see [`Desk::tunnel`].
+    /// It goes on without the carriage: see [`Desk::opened`].
     Tunnel,
 }
 
@@ -118,10 +119,11 @@ pub async fn run(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection
         local.services.responses.put(response);
     }
     let counters = &found.api.counters;
-    if let Some(opened) = served.opened.take() {
+    let opened = served.opened.take().map(Open::Tunnel).or(served.streaming.take().map(Open::Stream));
+    if let Some(opened) = opened {
         let (counters, request_bytes) = (counters.clone(), served.request_bytes);
         let draft = local.access_log.keep(draft);
-        desk.tunnel = Some((opened, Record::new(exchange, draft, counters, started, request_bytes)));
+        desk.opened = Some((opened, Record::new(exchange, draft, counters, started, request_bytes)));
         return Next::Tunnel;
     }
     let took = local.shard.now().saturating_duration_since(started);
@@ -150,18 +152,18 @@ async fn stages(stage: &mut Stage<'_>, desk: &mut Desk) -> Result<Served, Stop> 
     if let Some(reply) = api.cors.preflight(&request.head) {
         return Err(reply.into());
     }
-    if !api.entrypoints.iter().any(|entrypoint| entrypoint.matches(request)) {
+    let Some(door) = api.doors.iter().find(|door| door.entrypoint.matches(request)) else {
         return Err(refusal(
             StatusCode::NOT_FOUND,
             "GATEWAY_NO_ENTRYPOINT",
             "No entrypoint of this API takes the request.",
         ));
-    }
+    };
 
     let plan = plan::admit(&api.plans, stage.exchange)?;
 
     let mut matched = std::mem::take(&mut desk.matched);
-    let outcome = passed(stage, desk, plan, &mut matched).await;
+    let outcome = passed(stage, desk, (door, plan), &mut matched).await;
     desk.matched = matched;
     outcome
 }
@@ -170,7 +172,7 @@ async fn stages(stage: &mut Stage<'_>, desk: &mut Desk) -> Result<Served, Stop> 
 async fn passed(
     stage: &mut Stage<'_>,
     desk: &mut Desk,
-    plan: &plan::Plan,
+    (door, plan): (&Door, &plan::Plan),
     matched: &mut Vec<u16>,
 ) -> Result<Served, Stop> {
     matched.clear();
@@ -185,7 +187,11 @@ async fn passed(
         }
     }
     annotate::request(stage);
-    call::call(stage, desk, &plan.chain, matched).await
+    match door.entrypoint.coupling() {
+        Coupling::Transparent => call::call(stage, desk, &plan.chain, matched).await,
+        // Boxed: a session's future is larger than a call's, and most shards never see one.
+        Coupling::Messages => Box::pin(messages::serve(stage, desk, &plan.chain, matched, door)).await,
+    }
 }
 
 /// What no API is asked to take.

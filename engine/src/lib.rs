@@ -17,6 +17,7 @@ mod exchange;
 mod local;
 mod max_forwards;
 mod memory;
+mod messages;
 mod parking;
 mod plan;
 mod plane;

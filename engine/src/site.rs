@@ -1,22 +1,24 @@
 //! What a shard serves: routes, plans, chains and groups, compiled from the snapshot, swapped whole, never changed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use ringway_config::api::{self, Api};
+use ringway_config::api::{self, Api, ApiType};
 use ringway_config::{Settings, Snapshot};
 use ringway_contract::kind::{self, Registry};
-use ringway_contract::{ApiInfo, Entrypoint, Policy, Services, Source};
-use ringway_net::{Pace, spawn, yield_now};
+use ringway_contract::{ApiInfo, Policy, Services, Source};
+use ringway_net::{Pace, Signal, spawn, yield_now};
 use ringway_wire::{Limits, RequestHead};
 
 use crate::annotate::Annotations;
 use crate::chain::{Chain, Flow, Mode, Scope, Selector};
 use crate::compile;
 use crate::cors::Cors;
+use crate::messages::Door;
+use crate::messages::brokers::{self, Brokers};
 use crate::plan::Plan;
 use crate::router::RouteTable;
 use crate::shared::ApiShared;
@@ -115,6 +117,8 @@ pub struct Site {
     pub timeouts: Timeouts,
     /// What is added to heads.
     pub annotations: Annotations,
+    /// Most bytes of a message from a client.
+    pub message_bytes_max: usize,
     /// Number of the snapshot.
     pub revision: u64,
 }
@@ -130,9 +134,13 @@ pub struct ApiSite {
     /// Its plans, keyless ones last.
     pub plans: Vec<Plan>,
     /// Its entrypoints, the most specific first.
-    pub entrypoints: Vec<Rc<dyn Entrypoint>>,
-    /// The group that serves it.
+    pub doors: Vec<Door>,
+    /// The group that serves it, if it carries requests.
     pub group: Option<Group>,
+    /// The brokers that serve it, if it carries messages.
+    pub brokers: Option<Brokers>,
+    /// Set when it is not served any more in this form: its streams are to end.
+    pub retired: Rc<Signal>,
     /// Failover, if it has any.
     pub failover: Option<Failover>,
     /// Cross-origin rules.
@@ -201,8 +209,17 @@ impl Site {
             connections_per_address_max: settings.limits.connections_per_address_max,
             timeouts: compile::timeouts(settings),
             annotations: compile::annotations(settings),
+            message_bytes_max: settings.limits.message_bytes_max,
             revision: deployment.revision,
         })
+    }
+
+    /// Tells the streams of APIs that `next` does not serve in the same form to end.
+    pub fn retire(&self, next: &Site) {
+        let kept: HashSet<*const ApiSite> = next.apis.iter().map(Rc::as_ptr).collect();
+        for api in self.apis.iter().filter(|api| api.brokers.is_some() && !kept.contains(&Rc::as_ptr(api))) {
+            api.retired.set();
+        }
     }
 
     /// The route tables, to be freed where nobody waits.
@@ -246,13 +263,19 @@ impl ApiSite {
             // Nothing routes to it, and what it names may not exist here.
             return Ok(Self::idle(shared, shard));
         }
-        let group = build_group(shared, registry, settings, services, shard)?;
+        let (mut group, mut brokers) = (None, None);
+        match api.kind {
+            ApiType::Message => brokers = build_brokers(shared, registry, services, shard)?,
+            _ => group = build_group(shared, registry, settings, services, shard)?,
+        }
         Ok(Self {
             info: Rc::new(ApiInfo { id: api.id.clone(), name: api.name.clone(), version: api.api_version.clone() }),
             counters: shared.counters.get(shard).cloned().unwrap_or_default(),
             plans: build_plans(api, registry, services)?,
-            entrypoints: build_entrypoints(api, registry, services)?,
+            doors: build_doors(api, registry, services)?,
             group,
+            brokers,
+            retired: Rc::default(),
             failover: compile::failover(api),
             cors: compile::cors(api)?,
             templates: templates(api)?,
@@ -266,8 +289,10 @@ impl ApiSite {
             info: Rc::new(ApiInfo { id: api.id.clone(), name: api.name.clone(), version: api.api_version.clone() }),
             counters: shared.counters.get(shard).cloned().unwrap_or_default(),
             plans: Vec::new(),
-            entrypoints: Vec::new(),
+            doors: Vec::new(),
             group: None,
+            brokers: None,
+            retired: Rc::default(),
             failover: None,
             cors: Cors::default(),
             templates: Templates::default(),
@@ -276,17 +301,49 @@ impl ApiSite {
     }
 }
 
-fn build_entrypoints(api: &Api, registry: Registry, services: &Services) -> Result<Vec<Rc<dyn Entrypoint>>, String> {
+fn build_doors(api: &Api, registry: Registry, services: &Services) -> Result<Vec<Door>, String> {
     let mut built = Vec::new();
     for entrypoint in api.http_listeners().flat_map(|listener| &listener.entrypoints) {
         let Some(kind) = kind::find(registry.entrypoints, &entrypoint.kind) else {
             return Err(format!("entrypoint `{}` is not known", entrypoint.kind));
         };
         let source = Source { configuration: entrypoint.configuration.as_ref(), shared: None };
-        built.push((kind.build)(source, services).map_err(|refusal| format!("entrypoint `{}`: {refusal}", kind.name))?);
+        let refused = |refusal| format!("entrypoint `{}`: {refusal}", kind.name);
+        built.push(Door {
+            entrypoint: (kind.build)(source, services).map_err(refused)?,
+            qos: entrypoint.qos,
+            recovers: kind.messaging.is_some_and(|messaging| messaging.recover),
+        });
     }
-    built.sort_by_key(|entrypoint| std::cmp::Reverse(entrypoint.criteria()));
+    built.sort_by_key(|door| std::cmp::Reverse(door.entrypoint.criteria()));
     Ok(built)
+}
+
+fn build_brokers(
+    shared: &ApiShared,
+    registry: Registry,
+    services: &Services,
+    shard: usize,
+) -> Result<Option<Brokers>, String> {
+    // As in `build_group`: the first group serves.
+    let Some(group) = shared.api.endpoint_groups.first() else { return Ok(None) };
+    if group.endpoints.len() > MEMBERS_MAX {
+        return Err(format!("group `{}` has more than {MEMBERS_MAX} endpoints", group.name));
+    }
+    let mut members = Vec::with_capacity(group.endpoints.len());
+    for endpoint in &group.endpoints {
+        let Some(kind) = kind::find(registry.brokers, &endpoint.kind) else {
+            return Err(format!("endpoint type `{}` is not known", endpoint.kind));
+        };
+        let merged = endpoint.shared_configuration(group);
+        let source = Source { configuration: endpoint.configuration.as_ref(), shared: merged.as_ref() };
+        let broker = (kind.build)(source, services)
+            .map_err(|refusal| format!("endpoint `{}` of group `{}`: {refusal}", endpoint.name, group.name))?;
+        let name = Rc::from(endpoint.name.as_str());
+        members.push(Rc::new(brokers::Member::new(name, endpoint.weight, endpoint.secondary, broker)));
+    }
+    let balancer = Balancer::new(group.load_balancer.kind, members.len(), shard as u64);
+    Ok(Some(Brokers::new(members, balancer)))
 }
 
 fn build_group(

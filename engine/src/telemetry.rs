@@ -92,6 +92,10 @@ pub struct ApiCounters {
     pub request_bytes: Counter,
     /// Payload bytes to clients.
     pub response_bytes: Counter,
+    /// Messages that brokers took.
+    pub published: Counter,
+    /// Messages that were sent over subscriptions of one client.
+    pub delivered: Counter,
 }
 
 impl ApiCounters {
@@ -150,6 +154,8 @@ pub struct ShardCounters {
     pub refused: Counter,
     /// Connections open now.
     pub connections: Counter,
+    /// Streams and upgraded connections of message APIs.
+    pub streams: Counter,
     /// Connections and tunnels that have been silent for long.
     pub parked: Counter,
     /// Requests whose head was read.
@@ -225,7 +231,7 @@ type Metric<C> = (&'static str, &'static str, &'static str, fn(&C) -> &Counter);
 
 /// Writes everything in the Prometheus text format 0.0.4.
 pub fn expose(shards: &[ShardView], apis: &[ApiView], out: &mut String) {
-    let shard_metrics: [Metric<ShardCounters>; 21] = [
+    let shard_metrics: [Metric<ShardCounters>; 22] = [
         (
             "ringway_connections_accepted_total",
             "counter",
@@ -243,6 +249,7 @@ pub fn expose(shards: &[ShardView], apis: &[ApiView], out: &mut String) {
         ),
         ("ringway_connections_refused_total", "counter", "Client connections refused for a limit.", |c| &c.refused),
         ("ringway_connections", "gauge", "Client connections open.", |c| &c.connections),
+        ("ringway_streams", "gauge", "Streams and upgraded connections of message APIs.", |c| &c.streams),
         ("ringway_connections_parked", "gauge", "Connections and tunnels that have been silent for a second.", |c| {
             &c.parked
         }),
@@ -306,10 +313,14 @@ fn expose_apis(apis: &[ApiView], out: &mut String) {
             let _ = writeln!(out, "ringway_api_responses_total{{{},class=\"{}xx\"}} {sum}", labels(api), class + 1);
         }
     }
-    let sums: [Metric<ApiCounters>; 3] = [
+    let sums: [Metric<ApiCounters>; 5] = [
         ("ringway_api_aborted_total", "counter", "Exchanges that ended without a complete response.", |c| &c.aborted),
         ("ringway_api_request_bytes_total", "counter", "Payload bytes from clients.", |c| &c.request_bytes),
         ("ringway_api_response_bytes_total", "counter", "Payload bytes to clients.", |c| &c.response_bytes),
+        ("ringway_api_messages_published_total", "counter", "Messages that brokers took.", |c| &c.published),
+        ("ringway_api_messages_delivered_total", "counter", "Messages sent over subscriptions of one client.", |c| {
+            &c.delivered
+        }),
     ];
     for (name, kind, help, pick) in sums {
         header(out, name, kind, help);

@@ -42,7 +42,7 @@ pub struct Opened {
     pub seat: Option<Seat>,
 }
 
-/// What is written down of the exchange when its tunnel ends.
+/// What is written down of the exchange when its tunnel or stream ends.
 pub struct Record {
     /// The exchange, without its heads.
     pub exchange: Exchange,
@@ -52,7 +52,7 @@ pub struct Record {
     pub counters: Arc<ApiCounters>,
     /// When the exchange began.
     pub started: Instant,
-    /// Payload bytes of the request that asked for the tunnel.
+    /// Payload bytes of the request that asked for it.
     pub request_bytes: u64,
     /// Bytes from the client since.
     pub up: Cell<u64>,
@@ -70,6 +70,14 @@ impl Record {
         request_bytes: u64,
     ) -> Self {
         Self { exchange, draft, counters, started, request_bytes, up: Cell::new(0), down: Cell::new(0) }
+    }
+
+    /// Writes it down.
+    pub fn close(&mut self, local: &Local, served: &Served) {
+        let took = local.shard.now().saturating_duration_since(self.started);
+        self.counters.ended(served, took);
+        local.counters.ended(served, took);
+        local.access_log.finish(std::mem::take(&mut self.draft), &self.exchange, served, took);
     }
 }
 
@@ -189,10 +197,7 @@ impl Tunnel {
             aborted: fault.is_some(),
             ..Served::new(StatusCode::SWITCHING_PROTOCOLS, Next::Close)
         };
-        let took = local.shard.now().saturating_duration_since(record.started);
-        record.counters.ended(&served, took);
-        local.counters.ended(&served, took);
-        local.access_log.finish(std::mem::take(&mut record.draft), &record.exchange, &served, took);
+        record.close(local, &served);
     }
 }
 

@@ -153,6 +153,7 @@ pub async fn run(shard: Rc<Shard>, setup: Setup) {
                         local.counters.revision.set(site.revision);
                         local.counters.reloads.bump();
                         // An exchange that still holds the old site frees it when it ends.
+                        local.site().retire(&site);
                         old = Rc::try_unwrap(local.swap(site)).map(Site::into_routes).unwrap_or_default();
                     }
                     let _ = reports.send(Report::Committed(old));

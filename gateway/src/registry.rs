@@ -7,6 +7,7 @@ pub fn registry() -> Registry {
     Registry {
         entrypoints: ringway_connectors::ENTRYPOINTS,
         endpoints: ringway_connectors::ENDPOINTS,
+        brokers: ringway_connectors::BROKERS,
         guards: ringway_policies::GUARDS,
         policies: ringway_policies::POLICIES,
     }

@@ -128,7 +128,8 @@ fn schemas_are_printed_by_name() {
     };
     has("api", "/properties/endpointGroups");
     has("ringway", "/properties/servers");
-    has("mock", "/properties/status");
+    has("mock", "/policy/properties/status");
+    has("mock", "/endpoint/properties/messageInterval");
     has("http-proxy", "/endpoint/configuration/properties/target");
     assert_eq!(ringway(&["schema"]).out, ringway(&["schema", "api"]).out);
     let said = ringway(&["schema", "mok"]);

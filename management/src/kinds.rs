@@ -8,6 +8,7 @@ pub fn catalogue(registry: &Registry) -> Catalogue {
     Catalogue {
         entrypoints: extensions(registry.entrypoints),
         endpoints: extensions(registry.endpoints),
+        brokers: extensions(registry.brokers),
         guards: extensions(registry.guards),
         policies: extensions(registry.policies),
     }
@@ -19,6 +20,7 @@ fn extensions<T: ?Sized>(table: &'static [&'static Kind<T>]) -> Vec<Extension> {
         configuration: kind.configuration.check,
         shared: kind.shared.map(|part| part.check),
         examine: kind.configuration.examine,
+        messaging: kind.messaging,
     };
     table.iter().map(extension).collect()
 }

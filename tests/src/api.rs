@@ -14,6 +14,25 @@ impl Api {
         Api::balanced(path, &[target])
     }
 
+    /// An API of type MESSAGE at `path`: its entrypoints, and the type and configuration of its one endpoint.
+    pub fn messages(path: &str, entrypoints: Value, kind: &str, configuration: Value) -> Api {
+        let name = format!("messages{}", path.replace('/', "-"));
+        let json = json!({
+            "definitionVersion": "V4",
+            "type": "MESSAGE",
+            "name": name,
+            "apiVersion": "1.0",
+            "listeners": [{ "type": "HTTP", "paths": [{ "path": path }], "entrypoints": entrypoints }],
+            "endpointGroups": [{
+                "name": "brokers",
+                "type": kind,
+                "endpoints": [{ "name": "broker", "type": kind, "configuration": configuration }]
+            }],
+            "plans": [{ "name": "open", "mode": "STANDARD", "status": "PUBLISHED", "security": { "type": "KEY_LESS" } }]
+        });
+        Api { json }
+    }
+
     /// A key-less proxy API with endpoints `e0`, `e1`, ... in one group.
     pub fn balanced(path: &str, targets: &[&str]) -> Api {
         let endpoints: Vec<Value> = targets

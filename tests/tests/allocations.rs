@@ -53,6 +53,7 @@ fn gateway(backend: &str) -> Engine {
     let registry = Registry {
         entrypoints: ringway_connectors::ENTRYPOINTS,
         endpoints: ringway_connectors::ENDPOINTS,
+        brokers: ringway_connectors::BROKERS,
         guards: ringway_policies::GUARDS,
         policies: ringway_policies::POLICIES,
     };

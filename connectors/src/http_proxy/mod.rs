@@ -30,6 +30,7 @@ pub static ENTRYPOINT: Kind<dyn Entrypoint> = Kind {
     docs: include_str!("entrypoint.md"),
     configuration: Part::of::<EntrypointConfig>(),
     shared: None,
+    messaging: None,
     build: |_, _| Ok(Rc::new(HttpProxy)),
 };
 
@@ -40,6 +41,7 @@ pub static ENDPOINT: Kind<dyn Endpoint> = Kind {
     docs: include_str!("endpoint.md"),
     configuration: Part::of::<EndpointConfig>().examined(examine::examine),
     shared: Some(Part::of::<SharedConfig>()),
+    messaging: None,
     build: |source, services| {
         let configuration = decode(source.configuration)?;
         let shared = decode::<SharedConfig>(source.shared)?.located(source.shared);

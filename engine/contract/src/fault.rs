@@ -69,6 +69,10 @@ causes! {
     ClientBodyInvalid = "BAD_REQUEST_BODY", Client, BAD_REQUEST, "The request body is not validly framed.";
     /// The client's body is larger than `limits.bodyBytes`.
     ClientBodyTooLarge = "REQUEST_CONTENT_LIMIT_TOO_LARGE", Client, PAYLOAD_TOO_LARGE, "The request body is too large.";
+    /// The id that a client of a message API wants to go on from is none of the endpoint's.
+    CursorInvalid = "GATEWAY_INVALID_CURSOR", Client, BAD_REQUEST, "The cursor is none of this API.";
+    /// A message is larger than `limits.messageBytes`, or than the broker takes.
+    MessageTooLarge = "MESSAGE_TOO_LARGE", Client, PAYLOAD_TOO_LARGE, "The message is too large.";
     /// The client took nothing of the response for longer than `timeouts.clientWriteIdle`, or fell behind `limits.responseRateMin` by as
     /// much.
     ClientWriteTimeout = "CLIENT_WRITE_TIMEOUT", Client, REQUEST_TIMEOUT, "The client does not read the response.";
@@ -100,6 +104,18 @@ causes! {
     BackendClosed = "GATEWAY_BACKEND_CLOSED", Backend, BAD_GATEWAY, "The backend closed the connection.";
     /// The backend's response breaks HTTP/1.1.
     BackendInvalid = "GATEWAY_INVALID_RESPONSE", Backend, BAD_GATEWAY, "The backend's response is not valid.";
+    /// The broker cannot be reached.
+    BrokerUnreachable = "FAILURE_ENDPOINT_CONNECTION_FAILED", Backend, SERVICE_UNAVAILABLE, "The broker cannot be reached.";
+    /// The broker closed the connection, and what was under way is lost.
+    BrokerClosed = "FAILURE_ENDPOINT_CONNECTION_CLOSED", Backend, BAD_GATEWAY, "The broker closed the connection.";
+    /// The broker does not let the gateway in, or not to what the definition names.
+    BrokerRefused = "FAILURE_ENDPOINT_CONFIGURATION_INVALID", Backend, BAD_GATEWAY, "The broker refuses the gateway.";
+    /// The broker did not answer in time.
+    BrokerTimeout = "FAILURE_ENDPOINT_TIMEOUT", Backend, GATEWAY_TIMEOUT, "The broker did not answer in time.";
+    /// The broker did not take a message.
+    PublishFailed = "FAILURE_ENDPOINT_PUBLISH_FAILED", Backend, INTERNAL_SERVER_ERROR, "The message was not published.";
+    /// The broker did not accept a subscription.
+    SubscribeFailed = "FAILURE_ENDPOINT_SUBSCRIBE_FAILED", Backend, INTERNAL_SERVER_ERROR, "The subscription failed.";
 }
 
 /// A failure of an exchange.

@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use ringway_config::{Examine, Node, Problem};
+use ringway_config::{Examine, Messaging, Node, Problem};
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 
-use crate::{Endpoint, Entrypoint, Guard, Policy, Pool};
+use crate::{Broker, Endpoint, Entrypoint, Guard, Policy, Pool};
 
 /// What a shard lends to the extensions that it builds.
 #[derive(Clone, Default)]
@@ -84,7 +84,7 @@ pub fn decode<C: JsonSchema + DeserializeOwned>(node: Option<&Node>) -> Result<C
     }
 }
 
-/// An extension of one of the four traits.
+/// An extension of one of the five traits.
 pub struct Kind<T: ?Sized> {
     /// The name that definitions use, in kebab case.
     pub name: &'static str,
@@ -96,6 +96,8 @@ pub struct Kind<T: ?Sized> {
     pub configuration: Part,
     /// `sharedConfiguration`; endpoints only.
     pub shared: Option<Part>,
+    /// What it can do with messages; of entrypoints and brokers. `None`: it belongs to APIs of type PROXY.
+    pub messaging: Option<Messaging>,
     /// Builds one for a shard.
     pub build: fn(Source<'_>, &Services) -> Result<Rc<T>, Refusal>,
 }
@@ -105,8 +107,10 @@ pub struct Kind<T: ?Sized> {
 pub struct Registry {
     /// How consumers reach an API.
     pub entrypoints: &'static [&'static Kind<dyn Entrypoint>],
-    /// What an API reaches.
+    /// What an API of type PROXY reaches.
     pub endpoints: &'static [&'static Kind<dyn Endpoint>],
+    /// What an API of type MESSAGE reaches.
+    pub brokers: &'static [&'static Kind<dyn Broker>],
     /// Who may call a plan.
     pub guards: &'static [&'static Kind<dyn Guard>],
     /// Steps of flows.

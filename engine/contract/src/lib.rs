@@ -1,38 +1,47 @@
 //! The words that the engine and its extensions share.
 //!
-//! An extension is an [`Entrypoint`], an [`Endpoint`], a [`Guard`] or a [`Policy`]. It is described once per process by a
+//! An extension is an [`Entrypoint`], an [`Endpoint`], a [`Broker`], a [`Guard`] or a [`Policy`]. It is described once per process by a
 //! [`Kind`], built once per shard, and then serves many exchanges. Nothing here knows a runtime or the engine, so an extension
 //! can be read, tested and benched by itself.
 
 pub mod attributes;
+pub mod broker;
 pub mod control;
 pub mod endpoint;
 pub mod entrypoint;
 pub mod exchange;
 pub mod fault;
+pub mod feed;
 pub mod frame;
 pub mod guard;
 pub mod kind;
 pub mod lane;
+pub mod message;
 pub mod policy;
 pub mod pool;
 pub mod reply;
+pub mod session;
 pub mod worker;
 
 pub use attributes::Attributes;
+pub use broker::{Broker, Publishing, Subscribe};
 pub use endpoint::{Endpoint, HealthRequest, Probe};
 pub use entrypoint::{Coupling, Entrypoint};
 pub use exchange::{ApiInfo, Client, Exchange, Request};
 pub use fault::{Cause, Fault, Retry, Side};
+pub use feed::{Delivery, Feed, FeedEnd, Level, Origin, Receipt};
 pub use frame::{Chunk, Frame, Upgraded};
 pub use guard::{Admission, Guard};
 pub use kind::{Kind, Refusal, Registry, Services, Source};
 pub use lane::{Lane, LaneEnd};
+pub use message::{Message, Position};
 pub use policy::{Phases, Policy, Step};
 pub use pool::Pool;
 pub use reply::Reply;
+pub use session::{Answer, Ending, Opening, Out, Outline, Render, Session, Tick, Wish};
 pub use worker::{Jobs, Worker};
 // What kinds say of a configuration.
-pub use ringway_config::{Node, Problem};
+pub use ringway_config::api::Qos;
+pub use ringway_config::{Messaging, Node, Problem};
 // What policies read and edit; they depend on this crate alone.
 pub use ringway_wire::{FieldError, Fields, Known, RequestHead, ResponseHead};

@@ -13,7 +13,7 @@ pub fn list(options: &ListOptions, output: &Output) -> Outcome {
     let registry = registry();
     let rows = match options.what {
         Catalogue::Entrypoints => rows(registry.entrypoints),
-        Catalogue::Endpoints => rows(registry.endpoints),
+        Catalogue::Endpoints => [rows(registry.endpoints), rows(registry.brokers)].concat(),
         Catalogue::Policies => rows(registry.policies),
         Catalogue::Plans => rows(registry.guards),
     };

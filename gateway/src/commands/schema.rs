@@ -23,7 +23,7 @@ pub fn schema(options: &SchemaOptions, output: &Output) -> Outcome {
         SETTINGS => vec![(SETTINGS, ringway_config::schema_of_ringway().into())],
         _ => [
             ("entrypoint", of(registry.entrypoints, name)),
-            ("endpoint", of(registry.endpoints, name)),
+            ("endpoint", of(registry.endpoints, name).or_else(|| of(registry.brokers, name))),
             ("policy", of(registry.policies, name)),
             ("plan", of(registry.guards, name)),
         ]
@@ -61,6 +61,7 @@ fn nearest(name: &str) -> String {
     let mut names = vec![API, SETTINGS];
     names.extend(registry.entrypoints.iter().map(|kind| kind.name));
     names.extend(registry.endpoints.iter().map(|kind| kind.name));
+    names.extend(registry.brokers.iter().map(|kind| kind.name));
     names.extend(registry.policies.iter().map(|kind| kind.name));
     names.extend(registry.guards.iter().map(|kind| kind.name));
     names.sort_unstable();

@@ -30,6 +30,7 @@ pub fn pages() -> Vec<Page> {
     let mut pages = vec![settings(), definition(), faults(), command_line()];
     pages.extend(kinds("entrypoint", registry.entrypoints));
     pages.extend(kinds("endpoint", registry.endpoints));
+    pages.extend(kinds("endpoint", registry.brokers));
     pages.extend(kinds("policy", registry.policies));
     pages.extend(kinds("plan", registry.guards));
     let mut index = String::from("# Reference\n\n");

@@ -14,6 +14,7 @@ pub static KIND: Kind<dyn Guard> = Kind {
     docs: include_str!("README.md"),
     configuration: Part::of::<Config>(),
     shared: None,
+    messaging: None,
     build: |_, _| Ok(Rc::new(KeyLess)),
 };
 

@@ -18,6 +18,7 @@ pub static KIND: Kind<dyn Policy> = Kind {
     configuration: Part::of::<Config>()
         .examined(|configuration, _| refused(configuration, decode(configuration).and_then(reply).err())),
     shared: None,
+    messaging: None,
     build: |source, _| Ok(Rc::new(Mock { reply: reply(decode(source.configuration)?)? })),
 };
 

@@ -17,6 +17,7 @@ pub static KIND: Kind<dyn Policy> = Kind {
         refused(configuration, decode(configuration).and_then(TransformHeaders::new).err())
     }),
     shared: None,
+    messaging: None,
     build: |source, _| Ok(Rc::new(TransformHeaders::new(decode(source.configuration)?)?)),
 };
 

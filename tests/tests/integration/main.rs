@@ -15,6 +15,7 @@ mod health;
 mod hostile_backends;
 mod hostile_clients;
 mod limits;
+mod messages;
 mod metrics;
 mod nginx;
 mod parking;

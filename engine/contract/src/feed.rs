@@ -1,0 +1,251 @@
+//! A subscription as a shard sees it: messages that come in over a ring, and receipts that go back.
+//!
+//! ```text
+//!   broker's client (a thread, or a future of this shard)             shard
+//!   Sender<Delivery>   ══ Ready, Message*, Fault ══▶   Feed::poll_next ─▶ session or topic log
+//!   Receiver<Receipt>  ◀══ Ack ══════════════════════  Feed::ack
+//!                      ◀── credit ───────────────────  Feed::grant
+//! ```
+//!
+//! The sender may push only as much as it has credit for, and credit comes back when messages have left the gateway: a slow client slows
+//! its broker. When the feed is dropped the ring is closed, which tells the sender to stop.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use ringway_ring::{Receiver, Ringer, Sender, link};
+
+use crate::{Fault, Message, Position};
+
+/// Messages that a feed's ring holds.
+pub const FEED_SLOTS: usize = 1024;
+
+/// Bytes of messages that are under way from a broker to one feed: in the ring, and received but not granted.
+pub const FEED_WINDOW_BYTES: usize = 1024 * 1024;
+
+/// What a broker's side sends.
+#[derive(Debug)]
+pub enum Delivery {
+    /// The broker has accepted the subscription: whatever is published from here on will come. Once, and first.
+    Ready,
+    /// A message.
+    Message(Message),
+    /// The subscription has ended and does not come back by itself: wrong credentials, no such topic, ... A broker that is away for a
+    /// while is not told.
+    Fault(Fault),
+}
+
+/// What a shard tells the broker's side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// The message of this position was delivered, or dropped on purpose: it need not come again.
+    Ack(Position),
+    /// It could not be delivered: the broker may give it to somebody else, or again.
+    Nack(Position),
+}
+
+/// Tells what positions mean. One per feed, on the shard.
+pub trait Origin {
+    /// A message comes by, in the order of the feed. What [`Origin::id`] says of it holds until the next one comes.
+    fn passed(&mut self, message: &Message);
+
+    /// Appends the id of the message that has just passed. Where the broker can go on from a given place, this is the cursor behind the
+    /// message: text without CR, LF and NUL, at most 4 KiB.
+    fn id(&self, message: &Message, out: &mut BytesMut);
+
+    /// Calls `each` with names and values of metadata besides the message's own.
+    fn metadata(&self, message: &Message, each: &mut dyn FnMut(&str, &[u8]));
+}
+
+/// The broker's end of a feed.
+pub struct FeedEnd {
+    /// Messages to the shard; they weigh [`Message::weight`], everything else nothing.
+    pub outbox: Sender<Delivery>,
+    /// Receipts from the shard.
+    pub inbox: Receiver<Receipt>,
+}
+
+/// The shard's end.
+pub struct Feed {
+    inbox: Rc<RefCell<Receiver<Delivery>>>,
+    outbox: Sender<Receipt>,
+    /// Receipts that found no room. The ring has a slot for every message that can be under way.
+    backlog: VecDeque<Receipt>,
+    bell: Option<Ringer>,
+    driver: Pin<Box<dyn Future<Output = ()>>>,
+    ended: bool,
+    /// Tells what the positions of its messages mean.
+    pub origin: Box<dyn Origin>,
+}
+
+/// A look at a feed's ring, for the future that drives the feed.
+#[derive(Clone)]
+pub struct Level(Rc<RefCell<Receiver<Delivery>>>);
+
+impl Level {
+    /// Whether there is nothing to receive, and the sender is there.
+    pub fn is_idle(&self) -> bool {
+        let ring = self.0.borrow();
+        ring.is_empty() && !ring.is_closed()
+    }
+
+    /// Waits until everything was taken. Only in the feed's own driver.
+    pub async fn drained(&self) {
+        poll_fn(|_| if self.0.borrow().is_empty() { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+}
+
+impl Feed {
+    /// Makes both ends. `drive` makes the future that is polled whenever the ring is empty: it waits for the other thread's bell, or,
+    /// where everything is on this shard, brings the messages itself. The feed ends when it does. `bell` wakes the other side when there
+    /// are receipts or credit for it.
+    pub fn new<F, Fut>(origin: Box<dyn Origin>, bell: Option<Ringer>, drive: F) -> Self
+    where
+        F: FnOnce(Level, FeedEnd) -> Fut,
+        Fut: Future<Output = ()> + 'static,
+    {
+        let (outbox, inbox) = link(FEED_SLOTS, FEED_WINDOW_BYTES);
+        let (receipts, their_inbox) = link(FEED_SLOTS, usize::MAX);
+        let inbox = Rc::new(RefCell::new(inbox));
+        let driver = Box::pin(drive(Level(inbox.clone()), FeedEnd { outbox, inbox: their_inbox }));
+        Self { inbox, outbox: receipts, backlog: VecDeque::new(), bell, driver, ended: false, origin }
+    }
+
+    /// The next delivery. `None`: the subscription has ended.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
+        self.flush();
+        loop {
+            if let Some(delivery) = self.take() {
+                return Poll::Ready(Some(delivery));
+            }
+            if self.ended || self.is_closed() {
+                return Poll::Ready(self.take());
+            }
+            self.ended = self.driver.as_mut().poll(cx).is_ready();
+            if !self.ended && self.inbox.borrow().is_empty() && !self.is_closed() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// The next delivery, waited for.
+    pub async fn next(&mut self) -> Option<Delivery> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// What is there already.
+    pub fn take(&mut self) -> Option<Delivery> {
+        let delivery = self.inbox.borrow_mut().recv()?;
+        if let Delivery::Message(message) = &delivery {
+            self.origin.passed(message);
+        }
+        Some(delivery)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.inbox.borrow().is_closed()
+    }
+
+    /// Gives back the credit of messages that need no memory any more; rings the bell once.
+    pub fn grant(&mut self, bytes: usize) {
+        if bytes > 0 {
+            self.inbox.borrow_mut().grant(bytes);
+            self.ring();
+        }
+    }
+
+    /// Sends a receipt. [`Feed::ring`] after a batch of them.
+    pub fn receipt(&mut self, receipt: Receipt) {
+        self.backlog.push_back(receipt);
+        self.flush();
+    }
+
+    /// Wakes the other side.
+    pub fn ring(&self) {
+        if let Some(bell) = &self.bell {
+            bell.ring();
+        }
+    }
+
+    fn flush(&mut self) {
+        while let Some(receipt) = self.backlog.pop_front() {
+            if self.outbox.send(receipt, 0).is_err() {
+                self.backlog.push_front(receipt);
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    struct Plain;
+
+    impl Origin for Plain {
+        fn passed(&mut self, _message: &Message) {}
+        fn id(&self, message: &Message, out: &mut BytesMut) {
+            out.extend_from_slice(message.position.offset.to_string().as_bytes());
+        }
+        fn metadata(&self, _message: &Message, _each: &mut dyn FnMut(&str, &[u8])) {}
+    }
+
+    #[test]
+    fn a_driver_brings_messages_and_its_end_is_the_feeds() {
+        let mut feed = Feed::new(Box::new(Plain), None, |level, mut end| async move {
+            for content in ["one", "two"] {
+                let message = Message::new(content);
+                let weight = message.weight();
+                let _ = end.outbox.send(Delivery::Message(message), weight);
+                level.drained().await;
+            }
+        });
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut seen = Vec::new();
+        while let Poll::Ready(Some(Delivery::Message(message))) = feed.poll_next(&mut cx) {
+            seen.push(message.content);
+        }
+        assert_eq!(seen, ["one", "two"]);
+        assert!(matches!(feed.poll_next(&mut cx), Poll::Ready(None)));
+    }
+
+    #[test]
+    fn what_has_no_credit_waits_until_it_is_granted() {
+        let heavy = FEED_WINDOW_BYTES;
+        let mut feed = Feed::new(Box::new(Plain), None, |_, mut end| async move {
+            let mut next = Some(Message::new(vec![0; heavy]));
+            for _ in 0..2 {
+                poll_fn(|_| match next.take() {
+                    Some(message) => {
+                        let weight = message.weight();
+                        match end.outbox.send(Delivery::Message(message), weight) {
+                            Ok(()) => Poll::Ready(()),
+                            Err(full) => {
+                                let Delivery::Message(message) = full.value else { return Poll::Pending };
+                                next = Some(message);
+                                Poll::Pending
+                            }
+                        }
+                    }
+                    None => Poll::Ready(()),
+                })
+                .await;
+                next.get_or_insert_with(|| Message::new(vec![1; heavy]));
+            }
+            std::future::pending::<()>().await;
+        });
+        let mut cx = Context::from_waker(Waker::noop());
+        let Poll::Ready(Some(Delivery::Message(first))) = feed.poll_next(&mut cx) else { panic!("no message") };
+        assert!(feed.poll_next(&mut cx).is_pending());
+        feed.grant(first.weight());
+        assert!(matches!(feed.poll_next(&mut cx), Poll::Ready(Some(Delivery::Message(_)))));
+    }
+}

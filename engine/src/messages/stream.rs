@@ -1,0 +1,398 @@
+//! Sessions that go on: server-sent events, WebSockets. The carriage sends the head; after that a session has a task of its own, which holds
+//! no buffer while nothing happens.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use ringway_contract::{
+    Answer, Attributes, Cause, Chunk, Delivery, Ending, Fault, Feed, Out, Position, Publishing, Qos, Receipt, Render,
+    Session, Tick,
+};
+use ringway_net::{Pace, Peek, Signal};
+use ringway_wire::{Connection as Hop, Framing, Known, Version};
+
+use super::brokers::{Member, Source};
+use super::topic::Found;
+use super::{Begun, Receipts};
+use crate::annotate;
+use crate::call::Served;
+use crate::carriage::Desk;
+use crate::chain::Chain;
+use crate::connection::Connection;
+use crate::exchange::{Next, Stage, Stop};
+use crate::local::Local;
+use crate::tunnel::Record;
+use crate::writer::Writer;
+
+/// Messages of one session that a broker has not answered yet; a client with more is not read.
+const PUBLISHING_MAX: usize = 64;
+
+/// Bytes that are gathered before they are sent.
+const GATHERED_BYTES_MAX: usize = 64 * 1024;
+
+/// What of a session outlives the exchange that began it.
+pub struct Streaming {
+    session: Box<dyn Session>,
+    renderer: Option<Rc<dyn Render>>,
+    source: Option<Source>,
+    member: Rc<Member>,
+    attributes: Attributes,
+    qos: Qos,
+    receipts: Receipts,
+    idle: Option<Duration>,
+    answer: Answer,
+    chunked: bool,
+    retired: Rc<Signal>,
+    pace: Pace,
+}
+
+/// A session on its own.
+pub struct Live {
+    /// The client.
+    pub client: Box<Connection>,
+    /// What the client said behind its request.
+    pub early: BytesMut,
+    /// The session.
+    pub streaming: Box<Streaming>,
+    /// What is written down at the end.
+    pub record: Record,
+}
+
+/// Subscribes, and sends the head.
+pub(super) async fn open(
+    stage: &mut Stage<'_>,
+    desk: &mut Desk,
+    chain: &Chain,
+    matched: &[u16],
+    mut begun: Begun<'_>,
+) -> Result<Served, Stop> {
+    let Some(brokers) = stage.api.brokers.as_ref() else { return Err(Fault::new(Cause::NoEndpoint).into()) };
+    let mut receipts = Receipts::None;
+    let (mut tried, mut last) = (0, Fault::new(Cause::NoEndpoint));
+    let (member, source) = loop {
+        let Some((index, member)) = brokers.choose(tried) else { return Err(last.into()) };
+        let Some(wish) = &begun.outline.subscribe else { break (member, None) };
+        let (wish, receipt) = super::subscribe(stage.exchange, begun.door, wish);
+        receipts = receipt;
+        match member.subscribe(&wish, &stage.exchange.attributes, begun.renderer.as_ref(), &desk.total).await {
+            Ok(source) => break (member, Some(source)),
+            // Nothing has been delivered: another broker of the group may have it.
+            Err(fault) if fault.cause.side() != ringway_contract::Side::Client => {
+                tracing::warn!(api = stage.api.info.id, endpoint = &*member.name, %fault, "a subscription failed");
+                tried |= 1 << (index % 64);
+                last = fault;
+            }
+            Err(fault) => return Err(fault.into()),
+        }
+    };
+
+    let mut response = stage.local.services.responses.take();
+    begun.session.head(&mut response);
+    stage.exchange.response = Some(response);
+    if !matched.is_empty()
+        && let Some(reply) = chain.response(stage.exchange, matched).await
+    {
+        stage.exchange.response = None;
+        return Err(reply.into());
+    }
+    annotate::response(stage);
+    let Some(response) = stage.exchange.response.as_deref() else { return Err(Fault::new(Cause::Internal).into()) };
+    let chunked = begun.outline.answer == Answer::Stream && stage.version == Version::Http11;
+    let (framing, hop) = match begun.outline.answer {
+        Answer::Upgrade => (Framing::None, Hop::Upgrade(response.fields.known(Known::Upgrade).unwrap_or_default())),
+        _ if chunked => (Framing::Chunked, Hop::Keep),
+        _ => (Framing::UntilClose, Hop::Close),
+    };
+    let mut writer = Writer::new(stage.connection, &stage.local.shard.buffers, &desk.write, stage.site.write_pace);
+    response.encode(framing, hop, writer.gathered());
+    let mut out = Out::default();
+    begun.session.begin(&mut out);
+    let mut served = Served::new(response.status, Next::Tunnel);
+    let sent = async {
+        writer.data(Chunk::Shared(out.bytes.freeze()), chunked).await?;
+        writer.flush().await
+    };
+    if let Err(fault) = sent.await {
+        return Ok(Served { fault: Some(fault), aborted: true, next: Next::Close, ..served });
+    }
+    served.response_bytes = writer.payload_bytes;
+    served.streaming = Some(Box::new(Streaming {
+        session: begun.session,
+        renderer: begun.renderer,
+        source,
+        member: member.clone(),
+        attributes: std::mem::take(&mut stage.exchange.attributes),
+        qos: begun.door.qos,
+        receipts,
+        idle: begun.outline.idle,
+        answer: begun.outline.answer,
+        chunked,
+        retired: stage.api.retired.clone(),
+        pace: stage.site.write_pace,
+    }));
+    Ok(served)
+}
+
+/// Serves a session to its end.
+pub async fn run(local: Rc<Local>, mut live: Box<Live>) {
+    let open = &local.counters.streams;
+    open.bump();
+    let fault = drive(&local, &mut live).await;
+    open.drop_one();
+    let Live { client, record, streaming, .. } = &mut *live;
+    if fault.is_some() {
+        client.stream.abort();
+    } else {
+        let _ = Box::pin(client.stream.shutdown()).await;
+    }
+    let status = match streaming.answer {
+        Answer::Upgrade => http::StatusCode::SWITCHING_PROTOCOLS,
+        _ => http::StatusCode::OK,
+    };
+    let served = Served {
+        request_bytes: record.request_bytes + record.up.get(),
+        response_bytes: record.down.get(),
+        fault,
+        aborted: fault.is_some(),
+        ..Served::new(status, Next::Close)
+    };
+    record.close(&local, &served);
+}
+
+/// What a session waits for.
+enum Event {
+    /// The gateway or the API goes.
+    GoAway,
+    /// Messages of a subscription of its own.
+    Delivery(Option<Delivery>),
+    /// Bytes of a shared one.
+    Found(Found),
+    /// The broker's verdict on the oldest message under way.
+    Published(Result<(), Fault>),
+    /// The client says something, or has gone.
+    Readable,
+}
+
+async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
+    let Live { client, early, streaming, record } = live;
+    let stream = &client.stream;
+    let slot = &client.timer;
+    let retired = streaming.retired.clone();
+    let mut readable = pin!(stream.readable());
+    let mut drained = pin!(local.drain.wait());
+    let mut retired = pin!(retired.wait());
+    let mut publishing: VecDeque<Publishing> = VecDeque::new();
+    let mut out = Out::default();
+    let mut reads = true;
+    let mut input = std::mem::take(early);
+    let upgraded = streaming.answer == Answer::Upgrade;
+    if upgraded && !input.is_empty() {
+        record.up.set(record.up.get() + input.len() as u64);
+        // An upgraded connection has no refusals.
+        let _ = streaming.session.received(&mut input, &mut out);
+    }
+    loop {
+        for message in out.publish.drain(..) {
+            publishing.push_back(streaming.member.broker.publish(message, streaming.qos, &streaming.attributes));
+        }
+        if !out.bytes.is_empty() {
+            let bytes = out.bytes.split().freeze();
+            if let Err(fault) = send(local, client, streaming, record, bytes).await {
+                return Some(fault);
+            }
+        }
+        if out.finished && publishing.is_empty() {
+            return finish(local, client, streaming, record, None).await;
+        }
+        match streaming.idle {
+            Some(idle) => slot.arm(idle),
+            None => slot.disarm(),
+        }
+        let listens = reads && publishing.len() < PUBLISHING_MAX && !out.finished;
+        let event = slot.guard(poll_fn(|cx| {
+            if !out.finished && (drained.as_mut().poll(cx).is_ready() || retired.as_mut().poll(cx).is_ready()) {
+                return Poll::Ready(Event::GoAway);
+            }
+            if let Some(oldest) = publishing.front_mut()
+                && let Poll::Ready(verdict) = oldest.as_mut().poll(cx)
+            {
+                return Poll::Ready(Event::Published(verdict));
+            }
+            if listens && readable.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Event::Readable);
+            }
+            match &mut streaming.source {
+                Some(Source::Own(feed)) if !out.finished => feed.poll_next(cx).map(Event::Delivery),
+                Some(Source::Shared(reader)) if !out.finished => reader.poll_next(cx).map(Event::Found),
+                _ => Poll::Pending,
+            }
+        }));
+        let ending = match event.await {
+            Err(_) => {
+                streaming.session.tick(Tick::Idle, &mut out);
+                None
+            }
+            Ok(Event::Published(verdict)) => {
+                publishing.pop_front();
+                if verdict.is_ok() {
+                    record.counters.published.bump();
+                }
+                streaming.session.published(verdict, &mut out);
+                None
+            }
+            Ok(Event::Readable) => {
+                readable.set(stream.readable());
+                if !upgraded {
+                    // A request behind a stream that does not end is none: only that its client goes matters.
+                    match stream.peek() {
+                        Peek::Closed => return Some(Fault::new(Cause::ClientClosed)),
+                        Peek::Quiet => {}
+                        _ => reads = false,
+                    }
+                    continue;
+                }
+                if input.is_empty() {
+                    input = local.shard.buffers.take();
+                }
+                match stream.read_now(&mut input) {
+                    Ok(Some(0)) | Err(_) => return Some(Fault::new(Cause::ClientClosed)),
+                    Ok(Some(count)) => {
+                        record.up.set(record.up.get() + count as u64);
+                        let _ = streaming.session.received(&mut input, &mut out);
+                    }
+                    Ok(None) => {}
+                }
+                if input.is_empty() {
+                    local.shard.buffers.put(std::mem::take(&mut input));
+                }
+                None
+            }
+            Ok(Event::Found(Found::Bytes(bytes))) => {
+                if let Err(fault) = send(local, client, streaming, record, bytes).await {
+                    return Some(fault);
+                }
+                None
+            }
+            Ok(Event::Found(Found::Lagged)) => Some(Ending::Lagged),
+            Ok(Event::Found(Found::Ended(fault))) => Some(fault.map_or(Ending::Complete, Ending::Fault)),
+            Ok(Event::Delivery(Some(delivery))) => {
+                match relay(local, client, streaming, record, delivery, &mut out).await {
+                    Ok(ending) => ending,
+                    Err(fault) => return Some(fault),
+                }
+            }
+            Ok(Event::Delivery(None)) => Some(Ending::Complete),
+            Ok(Event::GoAway) => Some(Ending::GoAway),
+        };
+        if let Some(ending) = ending {
+            streaming.session.stop(ending, &mut out);
+            let bytes = out.bytes.split().freeze();
+            return finish(local, client, streaming, record, Some(bytes)).await;
+        }
+    }
+}
+
+/// Renders what a subscription of its own brings, sends it, and tells the broker's side so.
+async fn relay(
+    local: &Local,
+    client: &Connection,
+    streaming: &mut Streaming,
+    record: &Record,
+    first: Delivery,
+    out: &mut Out,
+) -> Result<Option<Ending>, Fault> {
+    let mut positions: Vec<Position> = Vec::new();
+    let mut weight = 0;
+    let mut next = Some(first);
+    let mut ending = None;
+    {
+        let Streaming { session, renderer, source, .. } = streaming;
+        let Some(Source::Own(feed)) = source else { return Ok(Some(Ending::Complete)) };
+        while let Some(delivery) = next.take() {
+            match delivery {
+                Delivery::Message(message) => {
+                    if let Some(renderer) = renderer {
+                        renderer.render(&message, &*feed.origin, &mut out.bytes);
+                    }
+                    session.delivered(out);
+                    positions.push(message.position);
+                    weight += message.weight();
+                }
+                Delivery::Ready => {}
+                Delivery::Fault(fault) => ending = Some(Ending::Fault(fault)),
+            }
+            if out.bytes.len() < GATHERED_BYTES_MAX && ending.is_none() && !out.finished {
+                next = feed.take();
+            }
+        }
+    }
+    record.counters.delivered.add(positions.len() as u64);
+    let bytes = out.bytes.split().freeze();
+    // Credit comes back when the client has taken them: until then the broker's side waits with more.
+    let sent = send(local, client, streaming, record, bytes).await;
+    if let Some(Source::Own(feed)) = &mut streaming.source {
+        settle(feed, &positions, weight, streaming.receipts, sent.is_ok());
+    }
+    sent.map(|()| ending)
+}
+
+fn settle(feed: &mut Feed, positions: &[Position], weight: usize, receipts: Receipts, arrived: bool) {
+    if receipts == Receipts::OnWrite {
+        for position in positions {
+            feed.receipt(if arrived { Receipt::Ack(*position) } else { Receipt::Nack(*position) });
+        }
+    }
+    feed.grant(weight);
+    feed.ring();
+}
+
+/// Sends bytes, in a chunk of their own where the response is chunked.
+async fn send(
+    local: &Local,
+    client: &Connection,
+    streaming: &Streaming,
+    record: &Record,
+    bytes: Bytes,
+) -> Result<(), Fault> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    record.down.set(record.down.get() + bytes.len() as u64);
+    // Boxed: a write is large, and a session waits for most of its life.
+    Box::pin(async {
+        let mut writer = Writer::new(client, &local.shard.buffers, &client.timer, streaming.pace);
+        writer.data(Chunk::Shared(bytes), streaming.chunked).await?;
+        writer.flush().await
+    })
+    .await
+}
+
+/// Sends the last bytes, and the end of the body.
+async fn finish(
+    local: &Local,
+    client: &Connection,
+    streaming: &Streaming,
+    record: &Record,
+    bytes: Option<Bytes>,
+) -> Option<Fault> {
+    if let Some(bytes) = bytes
+        && let Err(fault) = send(local, client, streaming, record, bytes).await
+    {
+        return Some(fault);
+    }
+    if !streaming.chunked {
+        return None;
+    }
+    Box::pin(async {
+        let mut writer = Writer::new(client, &local.shard.buffers, &client.timer, streaming.pace);
+        writer.last_chunk(None);
+        writer.flush().await
+    })
+    .await
+    .err()
+}

@@ -1,0 +1,283 @@
+//! One subscription for many clients: what comes in is made into bytes once for each format, and every client reads the same bytes at its
+//! own pace.
+//!
+//! ```text
+//!   feed ─▶ feeder (a task) ─▶ log of a format: segment segment segment ◀── reader (a client, at a segment's number)
+//!                          └─▶ log of another format ...
+//! ```
+//!
+//! A log is bounded: a reader that falls out of it is cut, and the others never wait for it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use ringway_contract::{Cause, Delivery, Fault, Feed, Render};
+use ringway_net::{sleep, spawn, yield_now};
+
+/// Most bytes that a log of one format keeps for readers that are behind.
+pub const LOG_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Messages that are rendered before the readers have their turn.
+const BATCH_MAX: usize = 256;
+
+/// How long a subscription stays when its last reader has gone: the next is often the same client again.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// A shared subscription.
+pub struct Topic {
+    logs: RefCell<Vec<Weak<Log>>>,
+    readers: Cell<usize>,
+    state: Cell<State>,
+    changed: Waiters,
+    /// Set when the last reader has gone.
+    left: Waiters,
+    /// Readers that fell out of a log.
+    pub lagged: Cell<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The broker has not accepted it yet.
+    Opening,
+    Open,
+    /// It has ended, with a fault or without.
+    Ended(Option<Fault>),
+}
+
+/// What was rendered in one format.
+struct Log {
+    format: u64,
+    renderer: Rc<dyn Render>,
+    segments: RefCell<VecDeque<Bytes>>,
+    /// Number of the oldest segment.
+    first: Cell<u64>,
+    bytes: Cell<usize>,
+    grown: Waiters,
+}
+
+/// Tasks that wait for something that happens again and again.
+#[derive(Default)]
+struct Waiters(RefCell<Vec<Waker>>);
+
+impl Waiters {
+    fn add(&self, cx: &Context<'_>) {
+        self.0.borrow_mut().push(cx.waker().clone());
+    }
+
+    fn wake(&self) {
+        // Waking only queues tasks, but dropping a waker may drop a task, and that a reader.
+        let woken = std::mem::take(&mut *self.0.borrow_mut());
+        woken.iter().for_each(Waker::wake_by_ref);
+        drop(woken);
+    }
+}
+
+/// What a reader finds.
+#[derive(Debug)]
+pub enum Found {
+    /// More bytes; whole messages.
+    Bytes(Bytes),
+    /// What it had still to read is gone.
+    Lagged,
+    /// There will be no more.
+    Ended(Option<Fault>),
+}
+
+/// One client's place in a log.
+pub struct Reader {
+    topic: Rc<Topic>,
+    log: Rc<Log>,
+    /// Number of the next segment.
+    next: u64,
+}
+
+impl Topic {
+    /// Starts a topic on a feed. It ends by itself some time after its last reader has gone.
+    pub fn start(feed: Feed) -> Rc<Self> {
+        let topic = Rc::new(Self {
+            logs: RefCell::default(),
+            readers: Cell::new(0),
+            state: Cell::new(State::Opening),
+            changed: Waiters::default(),
+            left: Waiters::default(),
+            lagged: Cell::new(0),
+        });
+        spawn(feed_all(topic.clone(), feed));
+        topic
+    }
+
+    /// Whether it still brings messages.
+    pub fn is_alive(&self) -> bool {
+        !matches!(self.state.get(), State::Ended(_))
+    }
+
+    /// Waits until the broker has accepted the subscription.
+    ///
+    /// # Errors
+    /// It has not.
+    pub async fn opened(&self) -> Result<(), Fault> {
+        poll_fn(|cx| match self.state.get() {
+            State::Opening => {
+                self.changed.add(cx);
+                Poll::Pending
+            }
+            State::Open => Poll::Ready(Ok(())),
+            State::Ended(fault) => Poll::Ready(Err(fault.unwrap_or(Fault::new(Cause::SubscribeFailed)))),
+        })
+        .await
+    }
+
+    /// A reader of what is rendered from now on, in a format that is not one client's own.
+    pub fn read(self: &Rc<Self>, renderer: &Rc<dyn Render>, format: u64) -> Reader {
+        let mut logs = self.logs.borrow_mut();
+        let known = logs.iter().filter_map(Weak::upgrade).find(|log| log.format == format);
+        let log = known.unwrap_or_else(|| {
+            let log = Rc::new(Log {
+                format,
+                renderer: renderer.clone(),
+                segments: RefCell::default(),
+                first: Cell::new(0),
+                bytes: Cell::new(0),
+                grown: Waiters::default(),
+            });
+            logs.retain(|log| log.strong_count() > 0);
+            logs.push(Rc::downgrade(&log));
+            log
+        });
+        self.readers.set(self.readers.get() + 1);
+        let next = log.first.get() + log.segments.borrow().len() as u64;
+        Reader { topic: self.clone(), log, next }
+    }
+
+    fn set(&self, state: State) {
+        self.state.set(state);
+        self.changed.wake();
+        for log in self.logs.borrow().iter().filter_map(Weak::upgrade) {
+            log.grown.wake();
+        }
+    }
+}
+
+impl Log {
+    fn push(&self, segment: Bytes) {
+        let mut segments = self.segments.borrow_mut();
+        let mut bytes = self.bytes.get() + segment.len();
+        segments.push_back(segment);
+        while bytes > LOG_BYTES_MAX && segments.len() > 1 {
+            bytes -= segments.pop_front().map_or(0, |oldest| oldest.len());
+            self.first.set(self.first.get() + 1);
+        }
+        self.bytes.set(bytes);
+        drop(segments);
+        self.grown.wake();
+    }
+}
+
+impl Reader {
+    /// What comes next.
+    pub fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Found> {
+        let first = self.log.first.get();
+        if self.next < first {
+            self.topic.lagged.set(self.topic.lagged.get() + 1);
+            return Poll::Ready(Found::Lagged);
+        }
+        let at = usize::try_from(self.next - first).unwrap_or(usize::MAX);
+        if let Some(segment) = self.log.segments.borrow().get(at) {
+            self.next += 1;
+            return Poll::Ready(Found::Bytes(segment.clone()));
+        }
+        if let State::Ended(fault) = self.topic.state.get() {
+            return Poll::Ready(Found::Ended(fault));
+        }
+        self.log.grown.add(cx);
+        Poll::Pending
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let readers = self.topic.readers.get().saturating_sub(1);
+        self.topic.readers.set(readers);
+        if readers == 0 {
+            self.topic.left.wake();
+        }
+    }
+}
+
+/// Brings the feed's messages into the logs until it ends or nobody has read for a while.
+async fn feed_all(topic: Rc<Topic>, mut feed: Feed) {
+    let mut scratch: Vec<(Rc<Log>, BytesMut)> = Vec::new();
+    let end = loop {
+        let delivery = {
+            let mut unread = pin!(unread(&topic));
+            poll_fn(|cx| match feed.poll_next(cx) {
+                Poll::Ready(delivery) => Poll::Ready(Some(delivery)),
+                Poll::Pending => unread.as_mut().poll(cx).map(|()| None),
+            })
+            .await
+        };
+        match delivery {
+            Some(Some(Delivery::Ready)) => topic.set(State::Open),
+            Some(Some(Delivery::Message(first))) => {
+                scratch.extend(topic.logs.borrow().iter().filter_map(Weak::upgrade).map(|log| (log, BytesMut::new())));
+                let mut next = Some(Delivery::Message(first));
+                let (mut granted, mut count) = (0, 0);
+                let mut ended = None;
+                while let Some(delivery) = next.take() {
+                    match delivery {
+                        Delivery::Message(message) => {
+                            for (log, out) in &mut scratch {
+                                log.renderer.render(&message, &*feed.origin, out);
+                            }
+                            granted += message.weight();
+                            count += 1;
+                        }
+                        Delivery::Ready => {}
+                        Delivery::Fault(fault) => ended = Some(fault),
+                    }
+                    if count < BATCH_MAX && ended.is_none() {
+                        next = feed.take();
+                    }
+                }
+                feed.grant(granted);
+                for (log, out) in scratch.drain(..) {
+                    if !out.is_empty() {
+                        log.push(out.freeze());
+                    }
+                }
+                if let Some(fault) = ended {
+                    break Some(fault);
+                }
+                // The readers' turn.
+                yield_now().await;
+            }
+            Some(Some(Delivery::Fault(fault))) => break Some(fault),
+            Some(None) | None => break None,
+        }
+    };
+    topic.set(State::Ended(end));
+}
+
+/// Ready when nobody has read for a while.
+async fn unread(topic: &Topic) {
+    loop {
+        poll_fn(|cx| match topic.readers.get() {
+            0 => Poll::Ready(()),
+            _ => {
+                topic.left.add(cx);
+                Poll::Pending
+            }
+        })
+        .await;
+        sleep(LINGER).await;
+        if topic.readers.get() == 0 {
+            return;
+        }
+    }
+}

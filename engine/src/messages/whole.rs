@@ -1,0 +1,231 @@
+//! Sessions that answer once: what was collected for a while, or that a message was published.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use bytes::BytesMut;
+use http::StatusCode;
+use ringway_contract::{Cause, Chunk, Delivery, Ending, Fault, Feed, Out, Position, Receipt, Tick};
+use ringway_wire::{Connection, Framing, Version};
+
+use super::brokers::Source;
+use super::{Begun, Receipts};
+use crate::annotate;
+use crate::body::{self, BodyReader, Part};
+use crate::call::{self, Served};
+use crate::carriage::Desk;
+use crate::chain::Chain;
+use crate::exchange::{Next, Stage, Stop};
+use crate::writer::Writer;
+
+/// Serves a session whose answer is one response.
+pub(super) async fn serve(
+    stage: &mut Stage<'_>,
+    desk: &mut Desk,
+    chain: &Chain,
+    matched: &[u16],
+    mut begun: Begun<'_>,
+) -> Result<Served, Stop> {
+    let Some(brokers) = stage.api.brokers.as_ref() else { return Err(Fault::new(Cause::NoEndpoint).into()) };
+    let mut out = Out::default();
+    let mut request_bytes = 0;
+    let mut unread = stage.exchange.request.as_deref().is_some_and(|request| request.head.framing.has_content());
+    if begun.outline.takes_body {
+        let mut body = read(stage, desk).await?;
+        request_bytes = body.len() as u64;
+        unread = false;
+        begun.session.received(&mut body, &mut out)?;
+    }
+    let Some((_, member)) = brokers.choose(0) else { return Err(Fault::new(Cause::NoEndpoint).into()) };
+    if !out.publish.is_empty() {
+        desk.total.arm(stage.site.timeouts.request);
+        let published = async {
+            for message in out.publish.drain(..) {
+                member.broker.publish(message, begun.door.qos, &stage.exchange.attributes).await?;
+                stage.api.counters.published.bump();
+            }
+            Ok(())
+        };
+        let published = desk.total.guard(published).await;
+        desk.total.disarm();
+        published.unwrap_or(Err(Fault::new(Cause::BrokerTimeout)))?;
+    }
+    let mut collected = None;
+    if let Some(wish) = &begun.outline.subscribe {
+        let (wish, receipts) = super::subscribe(stage.exchange, begun.door, wish);
+        let source = member.subscribe(&wish, &stage.exchange.attributes, None, &desk.total).await?;
+        let Source::Own(mut feed) = source else { return Err(Fault::new(Cause::Internal).into()) };
+        let positions = collect(stage, desk, &mut begun, &mut feed, &mut out).await?;
+        collected = Some((feed, positions, receipts));
+    }
+    let served = answer(stage, desk, chain, matched, begun, out, unread).await;
+    if let Some((mut feed, positions, Receipts::OnWrite)) = collected {
+        let arrived = served.as_ref().is_ok_and(|served| !served.aborted);
+        for position in positions {
+            feed.receipt(if arrived { Receipt::Ack(position) } else { Receipt::Nack(position) });
+        }
+        feed.ring();
+    }
+    served.map(|served| Served { request_bytes, ..served })
+}
+
+/// The request's body, as a whole.
+async fn read(stage: &Stage<'_>, desk: &mut Desk) -> Result<BytesMut, Stop> {
+    let Some(head) = stage.exchange.request.as_deref().map(|request| &request.head) else {
+        return Err(Fault::new(Cause::Internal).into());
+    };
+    let bytes_max = stage.site.message_bytes_max;
+    let too_large = || Stop::from(Fault::new(Cause::MessageTooLarge));
+    if matches!(head.framing, Framing::Length(length) if length > bytes_max as u64) {
+        return Err(too_large());
+    }
+    body::check(head.framing, &desk.input, stage.site)?;
+    let Desk { input, write, .. } = desk;
+    let buffers = &stage.local.shard.buffers;
+    if head.expect_continue && head.version == Version::Http11 && input.is_empty() {
+        // RFC 9110 section 10.1.1: whoever reads the body asks for it.
+        let mut writer = Writer::new(stage.connection, buffers, write, stage.site.write_pace);
+        writer.gathered().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        writer.flush().await?;
+    }
+    let mut reader = BodyReader::new(stage.connection, buffers, input, head.framing, stage.site);
+    let mut body = BytesMut::new();
+    while let Some(part) = reader.next().await? {
+        // Trailers say nothing that a message keeps.
+        let Part::Data(piece) = part else { continue };
+        if body.len() + piece.len() > bytes_max {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&piece);
+        buffers.put(piece);
+    }
+    Ok(body)
+}
+
+/// What a collection waits for.
+enum Event {
+    Delivery(Option<Delivery>),
+    Gone,
+    GoAway,
+}
+
+/// Collects until the session has enough, its time is up or the subscription ends. Positions of what was collected.
+async fn collect(
+    stage: &Stage<'_>,
+    desk: &Desk,
+    begun: &mut Begun<'_>,
+    feed: &mut Feed,
+    out: &mut Out,
+) -> Result<Vec<Position>, Stop> {
+    let mut positions = Vec::new();
+    if let Some(deadline) = begun.outline.deadline {
+        desk.total.arm(deadline);
+    }
+    let (local, connection) = (stage.local, stage.connection);
+    let mut gone = pin!(call::gone(connection));
+    let mut drained = pin!(local.drain.wait());
+    let mut retired = pin!(stage.api.retired.wait());
+    let outcome = loop {
+        let event = desk.total.guard(poll_fn(|cx| {
+            if let Poll::Ready(delivery) = feed.poll_next(cx) {
+                return Poll::Ready(Event::Delivery(delivery));
+            }
+            if gone.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Event::Gone);
+            }
+            if drained.as_mut().poll(cx).is_ready() || retired.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Event::GoAway);
+            }
+            Poll::Pending
+        }));
+        let ending = match event.await {
+            Ok(Event::Delivery(Some(Delivery::Message(message)))) => {
+                if let Some(renderer) = &begun.renderer {
+                    renderer.render(&message, &*feed.origin, &mut out.bytes);
+                }
+                positions.push(message.position);
+                stage.api.counters.delivered.bump();
+                // It is copied, and how much may be copied the session bounds.
+                feed.grant(message.weight());
+                begun.session.delivered(out);
+                None
+            }
+            Ok(Event::Delivery(Some(Delivery::Ready))) => None,
+            Ok(Event::Delivery(Some(Delivery::Fault(fault)))) => Some(Ending::Fault(fault)),
+            Ok(Event::Delivery(None)) => Some(Ending::Complete),
+            Ok(Event::Gone) => break Err(Fault::new(Cause::ClientClosed).into()),
+            Ok(Event::GoAway) => Some(Ending::GoAway),
+            Err(_) => {
+                begun.session.tick(Tick::Deadline, out);
+                break Ok(positions);
+            }
+        };
+        if let Some(ending) = ending {
+            begun.session.stop(ending, out);
+            break match ending {
+                Ending::Fault(fault) if !out.finished => Err(fault.into()),
+                _ => Ok(positions),
+            };
+        }
+        if out.finished {
+            break Ok(positions);
+        }
+    };
+    desk.total.disarm();
+    outcome
+}
+
+/// Writes the answer.
+async fn answer(
+    stage: &mut Stage<'_>,
+    desk: &mut Desk,
+    chain: &Chain,
+    matched: &[u16],
+    mut begun: Begun<'_>,
+    out: Out,
+    unread: bool,
+) -> Result<Served, Stop> {
+    let mut response = stage.local.services.responses.take();
+    begun.session.head(&mut response);
+    stage.exchange.response = Some(response);
+    if !matched.is_empty()
+        && let Some(reply) = chain.response(stage.exchange, matched).await
+    {
+        stage.exchange.response = None;
+        return Err(reply.into());
+    }
+    annotate::response(stage);
+    let keep_alive = stage.keep_alive && !stage.local.draining() && !unread;
+    let connection = match (keep_alive, stage.version) {
+        (true, Version::Http11) => Connection::Keep,
+        (true, Version::Http10) => Connection::KeepAlive,
+        (false, _) => Connection::Close,
+    };
+    let Some(response) = stage.exchange.response.as_deref() else { return Err(Fault::new(Cause::Internal).into()) };
+    let status = response.status;
+    let bodiless = status.is_informational() || status == StatusCode::NO_CONTENT;
+    let mut writer = Writer::new(stage.connection, &stage.local.shard.buffers, &desk.write, stage.site.write_pace);
+    let framing = if bodiless { Framing::None } else { Framing::Length(out.bytes.len() as u64) };
+    response.encode(framing, connection, writer.gathered());
+    let next = match (keep_alive, unread) {
+        (true, _) => Next::KeepAlive,
+        (false, true) => Next::Linger,
+        (false, false) => Next::Close,
+    };
+    let mut served = Served::new(status, next);
+    let sent = async {
+        if !bodiless {
+            writer.data(Chunk::Shared(out.bytes.freeze()), false).await?;
+        }
+        writer.flush().await
+    };
+    if let Err(fault) = sent.await {
+        served.fault = Some(fault);
+        served.aborted = true;
+        served.next = Next::Close;
+        stage.connection.stream.abort();
+    }
+    served.response_bytes = writer.payload_bytes;
+    Ok(served)
+}

@@ -1,0 +1,141 @@
+//! `sse`: messages as server-sent events.
+
+use ringway_tests::{Gateway, Head, Peer, wait_until};
+use serde_json::json;
+
+use super::{gateway, made_up};
+
+const ASK: &str = "GET / HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n";
+
+fn stream(gateway: &Gateway, more: &str) -> (Peer, Head) {
+    let mut client = gateway.connect();
+    client.send(format!("{ASK}{more}\r\n"));
+    let head = client.head();
+    assert_eq!(head.status(), 200);
+    (client, head)
+}
+
+/// Reads until a mark has come; as text.
+fn until(client: &mut Peer, mark: &str) -> String {
+    String::from_utf8_lossy(&client.until(mark.as_bytes())).into_owned()
+}
+
+#[test]
+fn messages_come_as_events_one_after_the_other() {
+    let gateway = gateway("sse", "AUTO", json!({}));
+    let (mut client, head) = stream(&gateway, "");
+    assert_eq!(head.field("content-type"), Some("text/event-stream;charset=UTF-8"));
+    assert_eq!(head.field("cache-control"), Some("no-cache"));
+    let retry = until(&mut client, "\n\n");
+    let (_, retry) = retry.split_once("retry: ").unwrap();
+    assert!((1_000..30_000).contains(&retry.trim_end().parse::<u32>().unwrap()), "{retry}");
+    until(&mut client, "id: 3\nevent: message\ndata: tick 3\n\n");
+    until(&mut client, "id: 4\nevent: message\ndata: tick 4\n\n");
+}
+
+#[test]
+fn who_comes_later_hears_what_the_others_hear_from_then_on() {
+    let gateway = gateway("sse", "NONE", json!({}));
+    let (mut first, _) = stream(&gateway, "");
+    until(&mut first, "data: tick 5\n");
+    let (mut second, _) = stream(&gateway, "");
+    until(&mut second, "retry: ");
+    let event = until(&mut second, "\ndata: tick ");
+    let id: u32 = event.rsplit("id: ").next().unwrap().split('\n').next().unwrap().parse().unwrap();
+    assert!(id >= 5, "{event}");
+    until(&mut first, &format!("data: tick {}\n", id + 5));
+    until(&mut second, &format!("data: tick {}\n", id + 5));
+    assert_eq!(gateway.metric("ringway_streams", &[]), 2.0);
+    drop((first, second));
+    wait_until("the streams are gone", || gateway.metric("ringway_streams", &[]) == 0.0);
+}
+
+#[test]
+fn a_client_that_comes_back_goes_on_behind_its_last_event() {
+    let gateway = gateway("sse", "AT_LEAST_ONCE", json!({}));
+    let (mut client, _) = stream(&gateway, "Last-Event-ID: 41\r\n");
+    let before = until(&mut client, "data: tick 42\n");
+    assert_eq!(before.matches("event:").count(), 1, "{before}");
+    let mut client = gateway.connect();
+    client.send(format!("{ASK}Last-Event-ID: no number\r\n\r\n"));
+    assert_eq!(client.head().status(), 400);
+}
+
+#[test]
+fn headers_and_metadata_come_as_comments() {
+    let entrypoint =
+        json!([{ "type": "sse", "configuration": { "headersAsComment": true, "metadataAsComment": true } }]);
+    let mock = json!({
+        "messageInterval": 10,
+        "messageHeaders": [{ "name": "X-Source", "value": "a" }],
+        "metadata": [{ "name": "topic", "value": "b" }],
+    });
+    let gateway = Gateway::serving(&[made_up(entrypoint, mock)]);
+    let (mut client, _) = stream(&gateway, "");
+    until(&mut client, "data: mock message 0\n:X-Source=a\n:topic=b\n\n");
+}
+
+#[test]
+fn a_quiet_stream_beats() {
+    let entrypoint = json!([{ "type": "sse", "configuration": { "heartbeatIntervalInMs": 2_000 } }]);
+    let gateway = Gateway::serving(&[made_up(entrypoint, json!({ "messageInterval": 3_600_000 }))]);
+    let (mut client, _) = stream(&gateway, "");
+    until(&mut client, "\n:\n\n");
+    until(&mut client, "\n:\n\n");
+}
+
+#[test]
+fn a_client_of_http_1_0_gets_a_stream_that_ends_with_its_connection() {
+    let entrypoint = json!([{ "type": "sse" }]);
+    let gateway = Gateway::serving(&[made_up(entrypoint, json!({ "messageInterval": 1, "messageCount": 3 }))]);
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.0\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n");
+    let head = client.head();
+    assert_eq!((head.field("transfer-encoding"), head.field("connection")), (None, Some("close")));
+    let body = String::from_utf8(client.rest()).unwrap();
+    assert!(body.ends_with("id: 2\nevent: message\ndata: mock message 2\n\n"), "{body}");
+}
+
+#[test]
+fn a_subscription_that_ends_ends_the_stream_and_its_chunks() {
+    let entrypoint = json!([{ "type": "sse" }]);
+    let gateway = Gateway::serving(&[made_up(entrypoint, json!({ "messageInterval": 1, "messageCount": 3 }))]);
+    let (mut client, _) = stream(&gateway, "");
+    let (body, _) = client.chunks();
+    assert!(body.ends_with(b"data: mock message 2\n\n"));
+    client.expect_end();
+}
+
+#[test]
+fn a_redeployed_api_tells_its_clients_to_come_again() {
+    let gateway = gateway("sse", "AUTO", json!({}));
+    let (mut client, _) = stream(&gateway, "");
+    until(&mut client, "data: tick 1\n");
+    let entrypoint = json!([{ "type": "sse" }]);
+    gateway.write("apis/0.json", &made_up(entrypoint, json!({ "messageContent": "tock" })).json());
+    assert_eq!(gateway.reload().0, 200);
+    until(&mut client, "event: goaway\ndata: Stopping, please reconnect\n\n");
+    until(&mut client, "0\r\n\r\n");
+    client.expect_end();
+}
+
+#[test]
+fn a_reload_that_leaves_an_api_as_it_is_leaves_its_streams() {
+    let gateway = gateway("sse", "AUTO", json!({}));
+    let (mut client, _) = stream(&gateway, "");
+    until(&mut client, "data: tick 1\n");
+    assert_eq!(gateway.reload().0, 200);
+    until(&mut client, "data: tick 20\n");
+}
+
+#[test]
+fn a_gateway_that_stops_tells_its_clients_to_come_again() {
+    let mut gateway = gateway("sse", "AUTO", json!({}));
+    let (mut client, _) = stream(&gateway, "");
+    until(&mut client, "data: tick 1\n");
+    gateway.terminate();
+    until(&mut client, "event: goaway\n");
+    until(&mut client, "0\r\n\r\n");
+    client.expect_end();
+    assert!(gateway.wait().success());
+}
