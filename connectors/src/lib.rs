@@ -2,6 +2,7 @@
 
 use ringway_contract::{Broker, Endpoint, Entrypoint, Kind};
 
+pub mod bridge;
 pub mod http_get;
 pub mod http_post;
 pub mod http_proxy;

@@ -74,7 +74,7 @@ pub struct FeedEnd {
 pub struct Feed {
     inbox: Rc<RefCell<Receiver<Delivery>>>,
     outbox: Sender<Receipt>,
-    /// Receipts that found no room. The ring has a slot for every message that can be under way.
+    /// Receipts that found no room yet.
     backlog: VecDeque<Receipt>,
     bell: Option<Ringer>,
     driver: Pin<Box<dyn Future<Output = ()>>>,
@@ -92,6 +92,11 @@ impl Level {
     pub fn is_idle(&self) -> bool {
         let ring = self.0.borrow();
         ring.is_empty() && !ring.is_closed()
+    }
+
+    /// Whether the sender has gone.
+    pub fn is_closed(&self) -> bool {
+        self.0.borrow().is_closed()
     }
 
     /// Waits until everything was taken. Only in the feed's own driver.
@@ -163,6 +168,30 @@ impl Feed {
     pub fn receipt(&mut self, receipt: Receipt) {
         self.backlog.push_back(receipt);
         self.flush();
+    }
+
+    /// Waits until the other side can see every receipt; what it still delivers is dropped. For a feed that is about to be dropped
+    /// itself: with it would go the receipts that found no room.
+    pub async fn settled(&mut self) {
+        poll_fn(|cx| {
+            loop {
+                while let Some(delivery) = self.take() {
+                    if let Delivery::Message(message) = delivery {
+                        self.inbox.borrow_mut().grant(message.weight());
+                    }
+                }
+                self.flush();
+                self.ring();
+                if self.backlog.is_empty() || self.ended || self.is_closed() {
+                    return Poll::Ready(());
+                }
+                self.ended = self.driver.as_mut().poll(cx).is_ready();
+                if self.inbox.borrow().is_empty() && !self.ended {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await;
     }
 
     /// Wakes the other side.

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use http::StatusCode;
@@ -18,6 +19,9 @@ use crate::carriage::Desk;
 use crate::chain::Chain;
 use crate::exchange::{Next, Stage, Stop};
 use crate::writer::Writer;
+
+/// How long a broker's side has to take receipts.
+const SETTLED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Serves a session whose answer is one response.
 pub(super) async fn serve(
@@ -65,7 +69,10 @@ pub(super) async fn serve(
         for position in positions {
             feed.receipt(if arrived { Receipt::Ack(position) } else { Receipt::Nack(position) });
         }
-        feed.ring();
+        desk.total.arm(SETTLED_WITHIN);
+        // What does not arrive in time comes again: the broker knows nothing of it.
+        let _ = desk.total.guard(feed.settled()).await;
+        desk.total.disarm();
     }
     served.map(|served| Served { request_bytes, ..served })
 }
