@@ -50,7 +50,7 @@ impl Bell {
             let second = self.sleeper.fd().try_clone_to_owned()?;
             #[expect(
                 deprecated,
-                reason = "its successor asks for `unsafe`, of callers whose descriptors may be closed; this one is owned"
+                reason = "its successor wants a promise that the descriptor stays open, and this one is owned"
             )]
             let event = AsyncFd::with_interest(second, Interest::READABLE)?;
             self.event = Some(event);
