@@ -6,6 +6,9 @@ use http::Method;
 
 use crate::chunk::{self, Decoded, Decoder};
 use crate::uri::{self, Normalised};
+pub use crate::websocket::fuzz::{
+    frame as websocket_frame, masked as websocket_masked, play as websocket_play, websocket,
+};
 use crate::{
     Connection, Fields, Framing, Limits, Parsed, Rejection, RequestHead, ResponseHead, TargetForm, TargetParts,
     UriOptions, proxy_protocol,
@@ -278,7 +281,7 @@ fn decode(pieces: &[&[u8]]) -> Result<Content, Rejection> {
 }
 
 /// Pieces of 1 to 16 bytes, by a little generator.
-fn cut(mut data: &[u8], seed: u8) -> Vec<&[u8]> {
+pub(crate) fn cut(mut data: &[u8], seed: u8) -> Vec<&[u8]> {
     let mut pieces = Vec::new();
     let mut state = u32::from(seed) | 0x100;
     while !data.is_empty() {

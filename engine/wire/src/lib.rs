@@ -1,4 +1,4 @@
-//! Bytes and their meaning: HTTP/1.1 heads, chunks, URIs and the PROXY protocol, without I/O.
+//! Bytes and their meaning: HTTP/1.1 heads, chunks, URIs, the PROXY protocol and WebSocket frames, without I/O.
 //!
 //! Nothing here reads a socket, a clock or a thread. Bytes come in as [`bytes::BytesMut`] and heads come out as spans into
 //! those very bytes; every container is handed back to its owner with `clear()`, so a warm connection allocates nothing.
@@ -7,6 +7,7 @@
 //!  client ──▶ RequestHead::parse ──▶ path(), fields, framing ──▶ RequestHead::encode ──▶ backend
 //!  client ◀── ResponseHead::encode ◀── fields, framing ◀── ResponseHead::parse ◀── backend
 //!             chunk::Decoder / chunk::head ... on the bodies of either side
+//!             websocket::Decoder / websocket::encode ... on what follows a 101
 //! ```
 //!
 //! The parsers are stricter than the grammar's letter wherever two servers were found to read the same bytes differently:
@@ -28,6 +29,7 @@ mod request;
 mod response;
 mod syntax;
 pub mod uri;
+pub mod websocket;
 
 pub use encode::{Connection, TargetParts};
 pub use fields::{FieldError, Fields};

@@ -136,6 +136,47 @@ const PATHS: &[&str] = &[
     "*",
 ];
 
+/// Heads, keys and payloads of frames; the masks of most are 0.
+const FRAMES: &[&[u8]] = &[
+    b"\x81\x85\0\0\0\0Hello",
+    b"\x82\x82\0\0\0\0\xff\0",
+    b"\x01\x83\0\0\0\0\xce\xba\xe1",
+    b"\x80\x82\0\0\0\0\xbd\xb9",
+    b"\0\x80\0\0\0\0",
+    b"\0\x81\0\0\0\0a",
+    b"\x80\x80\0\0\0\0",
+    b"\x89\x81\x01\x02\x03\x04p",
+    b"\x8a\x80\0\0\0\0",
+    b"\x88\x80\0\0\0\0",
+    b"\x88\x84\0\0\0\0\x03\xe8ok",
+    b"\x82\xfe\0\x80\0\0\0\0",
+    b"\x82\xff\0\0\0\0\0\x01\0\0",
+    b"\xc1\x87\0\0\0\0\xf2\x48\xcd\xc9\xc9\x07\x00",
+    b"\x41\x83\0\0\0\0\xf2\x48\xcd",
+    b"\x80\x84\0\0\0\0\xc9\xc9\x07\x00",
+    b"\xc2\x88\0\0\0\0\xf3\x48\xcd\xc9\xc9\x07\x00\x00",
+    b"\xc2\x81\0\0\0\0\x00",
+    b"\xc2\x85\0\0\0\0\xf2\x00\x11\x00\x00",
+    // 258 zeros of 8 bytes, over and over.
+    b"\xc2\x91\0\0\0\0\xec\xc1\x01\x01\0\0\0\x80\x90\xfe\xaf\xee\x08\x0a\0\0\0",
+];
+const EXTENSIONS: &[&str] = &[
+    "permessage-deflate",
+    "permessage-deflate; ",
+    "server_no_context_takeover",
+    "client_no_context_takeover",
+    "server_max_window_bits=",
+    "client_max_window_bits",
+    "; ",
+    "=",
+    ", ",
+    "10",
+    "\"1\\5\"",
+    "8",
+    "\"",
+    "x",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -193,12 +234,36 @@ proptest! {
     }
 
     #[test]
+    fn websocket_frames((options, frames) in (0u8..0x80, vec(select(FRAMES), 0..10))) {
+        fuzz::websocket(&[vec![options], frames.concat()].concat());
+    }
+
+    #[test]
+    fn websocket_offers((wanted, offers) in (any::<u8>(), made_of(EXTENSIONS, 12))) {
+        fuzz::websocket(&[vec![0x80, wanted], offers].concat());
+    }
+
+    #[test]
     fn any_bytes(data in vec(any::<u8>(), 0..200)) {
         fuzz::request_head(&data);
         fuzz::response_head(&data);
         fuzz::chunked(&data);
         fuzz::uri(&data);
         fuzz::proxy_protocol(&data);
+        fuzz::websocket(&data);
         fuzz::differential(&data);
+    }
+}
+
+proptest! {
+    // Each is read byte by byte, too.
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn websocket_frames_of_any_size((options, sizes) in (0u8..0x80, vec((any::<bool>(), 0usize..70_000), 0..4))) {
+        let frames = sizes.iter().flat_map(|(text, size)| {
+            fuzz::websocket_frame(if *text { 0x81 } else { 0x82 }, [1, 2, 3, 4], &vec![b'x'; *size])
+        });
+        fuzz::websocket(&[vec![options], frames.collect()].concat());
     }
 }
