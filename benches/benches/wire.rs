@@ -1,4 +1,4 @@
-//! The codec by itself: heads in and out, chunks, paths. What is timed is what an exchange does with warm buffers; the bytes
+//! The codec by itself: heads in and out, chunks, paths, WebSocket frames. What is timed is what an exchange does with warm buffers; the bytes
 //! that a receive would have put there are copied in, which is in the figures.
 
 use std::hint::black_box;
@@ -8,6 +8,8 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use http::Method;
 use ringway_wire::chunk::{self, Decoder};
 use ringway_wire::uri::normalise;
+use ringway_wire::websocket::compression::{Deflater, Preferences, negotiate};
+use ringway_wire::websocket::{self, Event, Kind};
 use ringway_wire::{Connection, Fields, Framing, Limits, Parsed, RequestHead, ResponseHead, TargetParts, UriOptions};
 
 /// As `wrk` sends it: 37 bytes.
@@ -145,5 +147,87 @@ fn uri(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, parse, encode, chunks, uri);
+fn json(bytes: usize) -> Vec<u8> {
+    b"{\"sensor\":\"7f3a\",\"unit\":\"C\",\"value\":21.4},".iter().copied().cycle().take(bytes).collect()
+}
+
+/// A frame of a client.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    ringway_wire::fuzz::websocket_frame(first, [0x37, 0xfa, 0x21, 0x3d], payload)
+}
+
+fn websocket_frames(c: &mut Criterion) {
+    let mut group = c.benchmark_group("wire/websocket");
+    for (name, first, bytes) in [
+        ("decode 100B text", 0x81, 100),
+        ("decode 100B binary", 0x82, 100),
+        ("decode 1KB text", 0x81, 1000),
+        ("decode 16KB binary", 0x82, 16_000),
+        ("decode 16KB text", 0x81, 16_000),
+        ("decode a ping", 0x89, 8),
+    ] {
+        let data = frame(first, &json(bytes));
+        group.throughput(Throughput::Bytes(data.len() as u64));
+        let (mut decoder, mut input) = (websocket::Decoder::new(1 << 20, None), BytesMut::with_capacity(64 * 1024));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                input.reserve(data.len());
+                input.extend_from_slice(black_box(&data));
+                let event = decoder.decode(&mut input);
+                assert!(matches!(event, Ok(Some(_))));
+                black_box(event)
+            });
+        });
+    }
+    for (name, bytes) in [("encode 100B", 100), ("encode 16KB", 16_000)] {
+        let payload = vec![b'x'; bytes];
+        let mut out = BytesMut::with_capacity(64 * 1024);
+        group.throughput(Throughput::Bytes(bytes as u64));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                out.clear();
+                websocket::encode::message(Kind::Text, false, black_box(&payload), &mut out);
+                black_box(out.len())
+            });
+        });
+    }
+    group.finish();
+}
+
+fn websocket_compression(c: &mut Criterion) {
+    let mut group = c.benchmark_group("wire/websocket deflate");
+    for (name, offer) in [("takeover", ""), ("no takeover", "; server_no_context_takeover; client_no_context_takeover")]
+    {
+        let offer = format!("permessage-deflate{offer}");
+        let Ok(Some(agreement)) = negotiate([offer.as_bytes()], &Preferences::default()) else { continue };
+        for bytes in [100, 16_000] {
+            let payload = json(bytes);
+            group.throughput(Throughput::Bytes(payload.len() as u64));
+            let (mut deflater, mut out) = (Deflater::new(&agreement, 1), Vec::with_capacity(64 * 1024));
+            group.bench_function(format!("deflate {bytes}B, {name}"), |b| {
+                b.iter(|| {
+                    out.clear();
+                    black_box(deflater.deflate(black_box(&payload), &mut out)).map(|()| out.len())
+                });
+            });
+            let mut deflated = Vec::new();
+            assert!(Deflater::new(&agreement, 1).deflate(&payload, &mut deflated).is_ok());
+            let data = frame(0xc1, &deflated);
+            let mut decoder = websocket::Decoder::new(1 << 20, Some(&agreement));
+            let mut input = BytesMut::with_capacity(64 * 1024);
+            group.bench_function(format!("inflate {bytes}B, {name}"), |b| {
+                b.iter(|| {
+                    input.reserve(data.len());
+                    input.extend_from_slice(black_box(&data));
+                    let event = decoder.decode(&mut input);
+                    assert!(matches!(event, Ok(Some(Event::Message { .. }))));
+                    black_box(event)
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, parse, encode, chunks, uri, websocket_frames, websocket_compression);
 criterion_main!(benches);
