@@ -51,6 +51,12 @@ pub const SAMPLES: &[Sample] = &[
         command: "python3 -m websockets ws://{gateway}/socket",
     },
     Sample {
+        name: "ticks.yaml",
+        text: include_str!("../../demo/ticks.yaml"),
+        shows: "messages as server-sent events, made up until a broker takes their place",
+        command: "curl -N -H 'Accept: text/event-stream' http://{gateway}/ticks",
+    },
+    Sample {
         name: "teapot.yaml",
         text: include_str!("../../demo/teapot.yaml"),
         shows: "an answer of the gateway itself, without a backend",

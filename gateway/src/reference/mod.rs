@@ -6,7 +6,7 @@ mod options;
 use std::fmt::Write as _;
 
 use clap::CommandFactory;
-use ringway_contract::{Cause, Kind, Side};
+use ringway_contract::{Cause, Kind, Qos, Side};
 use serde_json::Value;
 
 use crate::cli::Cli;
@@ -27,7 +27,7 @@ pub struct Page {
 /// All pages, the index first.
 pub fn pages() -> Vec<Page> {
     let registry = registry();
-    let mut pages = vec![settings(), definition(), faults(), command_line()];
+    let mut pages = vec![settings(), definition(), faults(), qos(), command_line()];
     pages.extend(kinds("entrypoint", registry.entrypoints));
     pages.extend(kinds("endpoint", registry.endpoints));
     pages.extend(kinds("endpoint", registry.brokers));
@@ -65,6 +65,33 @@ fn definition() -> Page {
         table(&schema)
     );
     page("api-definition.md", "API definitions", text)
+}
+
+/// Which pair of entrypoint and endpoint of a message API has which level.
+fn qos() -> Page {
+    let registry = registry();
+    let levels = [Qos::None, Qos::Auto, Qos::AtMostOnce, Qos::AtLeastOnce];
+    let mut text = String::from(
+        "# Levels of service\n\nWhat `qos` of an entrypoint may say, by the type of the endpoint. \
+         [What the levels mean](../guide/message-apis.md#what-is-promised).\n\n| |",
+    );
+    for broker in registry.brokers {
+        let _ = write!(text, " [`{0}`](endpoint-{0}.md) |", broker.name);
+    }
+    text.push_str("\n|---|");
+    text.push_str(&"---|".repeat(registry.brokers.len()));
+    text.push('\n');
+    for entrypoint in registry.entrypoints {
+        let Some(wants) = entrypoint.messaging else { continue };
+        let _ = write!(text, "| [`{0}`](entrypoint-{0}.md) |", entrypoint.name);
+        for can in registry.brokers.iter().filter_map(|broker| broker.messaging) {
+            let allowed = levels.into_iter().filter(|qos| wants.with(&can, *qos).is_ok());
+            let allowed: Vec<_> = allowed.map(|qos| format!("`{}`", ringway_config::level(qos))).collect();
+            let _ = write!(text, " {} |", if allowed.is_empty() { "–".to_owned() } else { allowed.join(", ") });
+        }
+        text.push('\n');
+    }
+    page("qos.md", "Levels of service", text)
 }
 
 fn kinds<T: ?Sized>(family: &str, table_of: &'static [&'static Kind<T>]) -> Vec<Page> {

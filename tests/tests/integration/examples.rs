@@ -38,6 +38,27 @@ fn http_proxy() {
 }
 
 #[test]
+fn messages() {
+    let gateway = Gateway::start(
+        "shards: 1\nservers: [{ id: http, listen: '{http}' }]\nadmin: { listen: '{admin}' }\napis: ['{dir}/apis']\n",
+        &[("api.yaml", &example("messages/api.yaml"))],
+    );
+    let (head, body) =
+        Client::ask(gateway.http(), "GET /telemetry?limit=2 HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n");
+    assert_eq!(head.status(), 200);
+    assert!(
+        body.starts_with(b"{\"items\":[{\"id\":\"0\",\"content\":\"reading 0\"},"),
+        "{}",
+        String::from_utf8_lossy(&body)
+    );
+    let mut client = gateway.connect();
+    client.send("GET /telemetry HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n");
+    client.until(b"event: message\ndata: reading ");
+    let (head, _) = Client::ask(gateway.http(), "POST /telemetry HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n21");
+    assert_eq!(head.status(), 202);
+}
+
+#[test]
 fn load_balancing() {
     let backend = Backend::ok("item");
     let gateway = serving("load-balancing/api.yaml", &backend);
