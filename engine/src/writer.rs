@@ -5,7 +5,6 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::pin;
 
 use bytes::BytesMut;
 use ringway_contract::{Cause, Chunk, Fault};
@@ -94,28 +93,9 @@ impl<'a> Writer<'a> {
     }
 
     /// Waits for a write of `bytes`, as long as the client keeps the pace.
-    ///
-    /// A write ends when the kernel has taken its last byte, and where the client is slow the kernel takes bytes in leaps of a third of
-    /// its buffer: minutes may pass between two of them though the client reads all the time. So before a client is given up, its
-    /// kernel's acknowledgements tell what it has really taken. They are asked for only then, and half the grace earlier to have
-    /// something to compare with.
     async fn paced<T>(&mut self, bytes: usize, write: impl Future<Output = T>) -> Result<T, Fault> {
-        let mut write = pin!(write);
-        let mut taken = None;
-        self.pace.begin_half(self.slot);
-        loop {
-            if let Ok(written) = self.slot.guard(write.as_mut()).await {
-                self.pace.end(self.slot, bytes);
-                return Ok(written);
-            }
-            let now = self.connection.stream.acknowledged();
-            let before = std::mem::replace(&mut taken, now);
-            let since = now.zip(before).map_or(0, |(now, before)| now.saturating_sub(before));
-            if !self.pace.go_on(self.slot, since) {
-                self.slot.disarm();
-                return Err(Fault::new(Cause::ClientWriteTimeout));
-            }
-        }
+        let written = self.pace.keep(self.slot, &self.connection.stream, bytes, write).await;
+        written.map_err(|_| Fault::new(Cause::ClientWriteTimeout))
     }
 
     fn has_written(&mut self, result: io::Result<()>, mut out: BytesMut) -> Result<(), Fault> {

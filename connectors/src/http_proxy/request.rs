@@ -7,6 +7,7 @@ use std::task::Poll;
 
 use bytes::BytesMut;
 use ringway_contract::{Cause, Chunk, Fault, Frame, Request};
+use ringway_net::{Elapsed, Pace};
 use ringway_ring::Receiver;
 use ringway_wire::{Connection, Framing, Known, RequestHead, TargetParts, chunk};
 
@@ -169,21 +170,22 @@ async fn append(exchange: &Exchange<'_>, mut out: BytesMut, piece: Chunk, chunke
         return Ok(out);
     }
     let tail = if chunked { CHUNK_TAIL } else { b"" };
-    arm_write(exchange);
+    let bytes = out.len() + piece.len() + tail.len();
+    let stream = exchange.stream;
     let written = match piece {
         Chunk::Pooled(body) => {
-            let written = exchange.kept.write.guard(exchange.stream.write_three(out, body, tail)).await;
+            let written = paced(exchange, bytes, stream.write_three(out, body, tail)).await;
             written.map(|(result, (out, body, _))| {
                 buffers.put(body);
                 (result, out)
             })
         }
         Chunk::Shared(body) => {
-            let written = exchange.kept.write.guard(exchange.stream.write_three(out, body, tail)).await;
+            let written = paced(exchange, bytes, stream.write_three(out, body, tail)).await;
             written.map(|(result, (out, _, _))| (result, out))
         }
     };
-    has_written(exchange, written)
+    has_written(written)
 }
 
 /// Writes what was gathered.
@@ -191,20 +193,19 @@ async fn write(exchange: &Exchange<'_>, out: BytesMut) -> Result<BytesMut, Fault
     if out.is_empty() {
         return Ok(out);
     }
-    arm_write(exchange);
-    let written = exchange.kept.write.guard(exchange.stream.write(out)).await;
-    has_written(exchange, written)
+    let bytes = out.len();
+    has_written(paced(exchange, bytes, exchange.stream.write(out)).await)
 }
 
-fn arm_write(exchange: &Exchange<'_>) {
+/// Waits for a write, as long as the backend takes something now and then: how fast is the client's affair, which has to bring it.
+async fn paced<T>(exchange: &Exchange<'_>, bytes: usize, write: impl Future<Output = T>) -> Result<T, Elapsed> {
     match exchange.endpoint.idle_timeout() {
-        Some(timeout) => exchange.kept.write.arm(timeout),
-        None => exchange.kept.write.disarm(),
+        Some(silence) => Pace::new(0, silence).keep(&exchange.kept.write, exchange.stream, bytes, write).await,
+        None => Ok(write.await),
     }
 }
 
-fn has_written<E>(exchange: &Exchange<'_>, written: Result<(io::Result<()>, BytesMut), E>) -> Result<BytesMut, Fault> {
-    exchange.kept.write.disarm();
+fn has_written(written: Result<(io::Result<()>, BytesMut), Elapsed>) -> Result<BytesMut, Fault> {
     match written {
         Ok((Ok(()), mut out)) => {
             out.clear();

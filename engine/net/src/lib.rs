@@ -56,7 +56,7 @@ pub use shard::{Busy, Shard, ShardOptions, ShardThread, run_shard};
 pub use signal::{Signal, Wait};
 pub use spawn::{spawn, yield_now};
 pub use stream::{Peek, Stream};
-pub use timer::{Elapsed, Guard, Slot, Timers, sleep};
+pub use timer::{Elapsed, Guard, Slot, Timers, pause, sleep, until_closing};
 pub use tls::{
     ClientAuth, ClientTls, ClientTlsSpec, HandshakeLimits, Identity, ServerIdentity, ServerTls, ServerTlsSpec,
     TlsError, TlsInfo, TlsVersion, Trust,

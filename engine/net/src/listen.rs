@@ -149,8 +149,8 @@ fn is_abandoned(address: &SockAddr) -> bool {
 /// that is cancelled at the wrong moment loses its connection and leaks the descriptor (monoio 0.2.4); here there is
 /// none to cancel, so accepting is stopped by dropping the future of [`accept`](Self::accept), or the listener.
 ///
-/// To stop for good without losing a client: stop accepting, take what is queued with [`try_accept`](Self::try_accept)
-/// until it is empty, then drop the listener. What the kernel still queues at that moment is reset.
+/// To stop for good without losing a client: [`refuse`](Self::refuse) new ones, go on accepting for a moment, take what is queued with
+/// [`try_accept`](Self::try_accept) until it is empty, then drop the listener. What the kernel still queues at that moment is reset.
 pub struct Listener {
     listening: Listening,
     /// A second descriptor of the same socket, for waiting.

@@ -11,9 +11,11 @@
 //! Time is read from the timers' tick, so a wait that is shorter than a tick costs either nothing or a whole one: over many waits the
 //! sum is right, and no clock is read.
 
+use std::pin::pin;
 use std::time::Duration;
 
-use crate::timer::{Slot, TICKS_PER_SECOND, whole_ticks};
+use crate::stream::Stream;
+use crate::timer::{Elapsed, Slot, TICKS_PER_SECOND, whole_ticks};
 
 /// What a peer has left of its grace. Only the time that is spent in waiting for it counts, see [`begin`](Self::begin).
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +42,7 @@ impl Pace {
     }
 
     /// The same with half of what is left, for waits that are looked at before they are given up.
-    pub fn begin_half(&mut self, slot: &Slot) {
+    fn begin_half(&mut self, slot: &Slot) {
         self.began = slot.arm_ticks(self.left().div_ceil(2));
     }
 
@@ -51,13 +53,47 @@ impl Pace {
     }
 
     /// The wait goes on, `bytes` having come of it so far. `false` when nothing is left of the grace: the peer is too slow.
-    pub fn go_on(&mut self, slot: &Slot, bytes: u64) -> bool {
+    fn go_on(&mut self, slot: &Slot, bytes: u64) -> bool {
         self.settle(slot.tick(), bytes);
         let left = self.left();
         if left > 0 {
             self.began = slot.arm_ticks(left);
         }
         left > 0
+    }
+
+    /// Waits for a write of `bytes` to `stream`, as long as its peer keeps the pace.
+    ///
+    /// A write ends when the kernel has taken its last byte, and where the peer is slow the kernel takes bytes in leaps of a third of
+    /// its buffer: minutes may pass between two of them though the peer reads all the time. So before a peer is given up, its
+    /// kernel's acknowledgements tell what it has really taken. They are asked for only then, and half the grace earlier to have
+    /// something to compare with.
+    ///
+    /// # Errors
+    /// The peer is too slow. The write is dropped, so the stream is only good for being ended.
+    pub async fn keep<T>(
+        &mut self,
+        slot: &Slot,
+        stream: &Stream,
+        bytes: usize,
+        write: impl Future<Output = T>,
+    ) -> Result<T, Elapsed> {
+        let mut write = pin!(write);
+        let mut taken = None;
+        self.begin_half(slot);
+        loop {
+            if let Ok(written) = slot.guard(write.as_mut()).await {
+                self.end(slot, bytes);
+                return Ok(written);
+            }
+            let now = stream.acknowledged();
+            let before = std::mem::replace(&mut taken, now);
+            let since = now.zip(before).map_or(0, |(now, before)| now.saturating_sub(before));
+            if !self.go_on(slot, since) {
+                slot.disarm();
+                return Err(Elapsed);
+            }
+        }
     }
 
     fn left(&self) -> u32 {

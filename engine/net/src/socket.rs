@@ -7,6 +7,7 @@ use std::cell::UnsafeCell;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use monoio::buf::{IoBuf, IoBufMut, IoVecBuf};
@@ -146,6 +147,12 @@ impl Socket {
         shutdown_raw(self.raw());
     }
 
+    /// Whether the socket's end is to be a reset.
+    pub(crate) fn end_by_reset(&self, reset: bool) {
+        // A socket that is gone already ends as it has ended.
+        let _ = SockRef::from(&self.borrow()).set_linger(reset.then_some(Duration::ZERO));
+    }
+
     /// Gives the socket away as a second descriptor, because an operation may still hold the first (monoio would
     /// panic).
     pub(crate) fn into_fd(self) -> io::Result<OwnedFd> {
@@ -161,9 +168,25 @@ impl Drop for Socket {
     }
 }
 
+/// Ends both directions of a connected socket, with a reset if it lingers for no time at all.
 pub(crate) fn shutdown_raw(fd: RawFd) {
+    // SAFETY: the descriptor is only borrowed for this call; one that is closed is refused by the kernel.
+    let linger = SockRef::from(&unsafe { BorrowedFd::borrow_raw(fd) }).linger();
+    if matches!(linger, Ok(Some(Duration::ZERO))) && reset_raw(fd) {
+        return;
+    }
     // SAFETY: no pointers. A descriptor that is no connected socket is refused by the kernel.
     unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+}
+
+/// Dissolves a TCP connection at once, by a connect to nothing (connect(2), "AF_UNSPEC"): the peer is reset, and every wait here ends.
+/// A shutdown would send an end instead, and closing has to wait for the operations that hold the descriptor.
+fn reset_raw(fd: RawFd) -> bool {
+    // SAFETY: all zeroes is a valid `sockaddr`, whose family is AF_UNSPEC.
+    let nothing: libc::sockaddr = unsafe { std::mem::zeroed() };
+    let length = libc::socklen_t::try_from(size_of_val(&nothing)).unwrap_or_default();
+    // SAFETY: the pointer and the length are those of a live `sockaddr`.
+    unsafe { libc::connect(fd, &raw const nothing, length) == 0 }
 }
 
 fn nonblocking(fd: &OwnedFd) -> io::Result<bool> {

@@ -249,9 +249,18 @@ impl Stream {
     }
 
     /// Ends both directions at once: whatever is under way on this stream ends. The descriptor is closed when the
-    /// stream is dropped.
+    /// stream is dropped. The peer reads an end, or a reset, see [`end_by_reset`](Self::end_by_reset).
     pub fn abort(&self) {
         self.socket.shutdown_both();
+    }
+
+    /// Whether this connection ends with a reset, however it ends: by [`abort`](Self::abort), by being dropped, with its shard or with
+    /// the process (`SO_LINGER` of 0, socket(7)). For as long as the end of the connection would tell the peer that it has got
+    /// everything (RFC 9112 section 8), and it has not. What the peer has not read yet may be lost with it.
+    ///
+    /// TCP only: to a Unix socket every end looks the same.
+    pub fn end_by_reset(&self, reset: bool) {
+        self.socket.end_by_reset(reset);
     }
 
     /// What waits, without waiting and without taking it. With TLS, records that carry no data are worked off on the

@@ -13,7 +13,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -130,7 +131,7 @@ impl Table {
 
 async fn scan(table: Rc<Table>) {
     while !table.stopped.get() {
-        std::future::poll_fn(|context| {
+        poll_fn(|context| {
             if table.scanning.get() || table.stopped.get() {
                 return Poll::Ready(());
             }
@@ -289,4 +290,24 @@ impl<F: Future> Future for Guard<'_, F> {
 pub async fn sleep(duration: Duration) {
     debug_assert!(Shard::try_current().is_some(), "only on a shard");
     monoio::time::sleep(duration).await;
+}
+
+/// Runs `future` until it is done, or the shard closes: `None` then. For what goes on for as long as the shard does, which is not to
+/// wait for it.
+pub async fn until_closing<F: Future>(future: F) -> Option<F::Output> {
+    let shard = Shard::current();
+    let mut closing = pin!(shard.closing().wait());
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        if closing.as_mut().poll(context).is_ready() {
+            return Poll::Ready(None);
+        }
+        future.as_mut().poll(context).map(Some)
+    })
+    .await
+}
+
+/// Sleeps, or until the shard closes: `false` then.
+pub async fn pause(duration: Duration) -> bool {
+    until_closing(sleep(duration)).await.is_some()
 }

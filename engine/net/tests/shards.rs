@@ -7,12 +7,13 @@ use std::cell::Cell;
 use std::io::Write;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use ringway_net::{
     Address, BoundListener, DialOptions, Driver, DriverChoice, Elapsed, Listener, ListenerOptions, Shard, ShardOptions,
-    Signal, dial, run_shard, sleep, spawn, yield_now,
+    Signal, dial, pause, run_shard, sleep, spawn, until_closing, yield_now,
 };
 use support::{client, drivers, on_each, on_shard, peer, read_exact, rest};
 
@@ -173,6 +174,28 @@ fn the_end_of_a_shard_closes_what_its_tasks_hold() {
         });
         assert!(client.join().unwrap().is_empty(), "the client sees the end");
         std::net::TcpStream::connect(address).unwrap_err();
+    }
+}
+
+#[test]
+fn what_goes_on_for_as_long_as_the_shard_ends_with_it() {
+    for driver in drivers() {
+        let (ended, end) = mpsc::channel();
+        on_shard(driver, move |_| async move {
+            for _ in 0..3 {
+                let ended = ended.clone();
+                spawn(async move {
+                    let slept = pause(Duration::from_secs(3600)).await;
+                    ended.send(slept).unwrap();
+                });
+            }
+            spawn(async move {
+                let done = until_closing(std::future::pending::<()>()).await;
+                ended.send(done.is_some()).unwrap();
+            });
+            assert!(pause(Duration::from_millis(1)).await, "a shard that goes on lets its tasks sleep");
+        });
+        assert_eq!(end.iter().collect::<Vec<_>>(), [false; 4], "every task has ended, and none by its own time");
     }
 }
 

@@ -349,3 +349,57 @@ fn a_dial_that_nobody_answers_times_out() {
         std::fs::remove_file(path).unwrap();
     });
 }
+
+/// Nothing that ends a connection which is to end by a reset may look like an end.
+#[test]
+fn a_stream_that_ends_by_reset_is_reset_however_it_ends() {
+    for driver in drivers() {
+        for ending in ["drop", "abort", "shard", "none"] {
+            let (address, peer) = peer(|mut stream| {
+                let mut all = Vec::new();
+                stream.read_to_end(&mut all).map(|_| all).map_err(|error| error.kind())
+            });
+            on_shard(driver, move |_| async move {
+                let stream = connect(&address).await;
+                stream.end_by_reset(true);
+                let (result, _) = stream.write(BytesMut::from("half")).await;
+                result.unwrap();
+                match ending {
+                    "drop" => drop(stream),
+                    "abort" => stream.abort(),
+                    "none" => {
+                        stream.end_by_reset(false);
+                        stream.abort();
+                    }
+                    _ => spawn(async move { drop(stream.readable().await) }),
+                }
+                yield_now().await;
+            });
+            let got = peer.join().unwrap();
+            match ending {
+                "none" => assert_eq!(got, Ok(b"half".to_vec())),
+                _ => assert_eq!(got, Err(std::io::ErrorKind::ConnectionReset), "{ending}"),
+            }
+        }
+    }
+}
+
+/// What has begun to connect is in the queue; who comes later is not let in, and not reset either.
+#[test]
+fn a_listener_that_refuses_can_be_closed_without_a_reset() {
+    on_each(|_| async move {
+        let listener = Listener::bind(&localhost(), &ListenerOptions::default()).unwrap();
+        let address = listener.local_addr().unwrap().unwrap();
+        let _early = std::net::TcpStream::connect(address).unwrap();
+        listener.refuse().unwrap();
+        let (address, options) = (Address::Tcp(address), DialOptions::default());
+        let late = DialOptions { timeout: Duration::from_millis(1), ..DialOptions::default() };
+        let late = dial(&address, &late);
+        assert_eq!(late.await.err().unwrap().kind(), std::io::ErrorKind::TimedOut, "nobody answers");
+        assert!(listener.try_accept().unwrap().is_some(), "who came before is served");
+        assert!(listener.try_accept().unwrap().is_none(), "who came after is not there");
+        drop(listener);
+        let refused = dial(&address, &options).await.err().unwrap();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    });
+}

@@ -1,5 +1,6 @@
 //! Every limit at its border, and what is answered beyond it.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -357,4 +358,30 @@ fn a_client_that_reads_slowly_but_all_the_time_is_served() {
         assert!(end.recv_timeout(Duration::from_millis(50)).is_err(), "a client that reads was cut off");
     }
     assert_eq!(gateway.metric("ringway_api_aborted_total", &[]), 0.0);
+}
+
+#[test]
+fn a_backend_that_takes_slowly_but_all_the_time_gets_its_request() {
+    // As above, the other way around: only silence counts against a backend that is sent a body.
+    let (pause, paused) = mpsc::channel::<()>();
+    let paused = Mutex::new(paused);
+    let backend = Backend::scripted(move |peer, _| {
+        peer.head();
+        for _ in 0..100 {
+            let _ = paused.lock().unwrap().recv_timeout(Duration::from_millis(50));
+            if peer.try_exactly(16 * 1024).is_none() {
+                return;
+            }
+        }
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    });
+    let api = Api::proxy("/", &backend.target()).http("idleTimeout", json!(2000));
+    let gateway = Gateway::configured("limits: { bodyBytes: 100000000000 }\n", &[api]);
+    let mut client = gateway.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000000\r\n\r\n");
+    let mut upload = client.stream().try_clone().unwrap();
+    let upload = std::thread::spawn(move || while upload.write_all(&[b'x'; 16 * 1024]).is_ok() {});
+    assert_eq!(client.head().status(), 200);
+    drop((client, gateway, pause));
+    upload.join().unwrap();
 }
