@@ -91,10 +91,12 @@ pub async fn call(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched
         let Some((index, member)) = group.choose(tried, fresh) else {
             return Err(Fault::new(Cause::NoEndpoint).into());
         };
-        desk.total.arm(stage.site.timeouts.pending);
+        let (pending, left) = (stage.site.timeouts.pending, stage.left(now));
+        desk.total.arm(pending.min(left));
         let held = desk.total.guard(member.hold()).await;
         desk.total.disarm();
-        let mut held = held.map_err(|_| Fault::new(Cause::PendingTimeout))??;
+        let late = if left < pending { Cause::RequestTimeout } else { Cause::PendingTimeout };
+        let mut held = held.map_err(|_| Fault::new(late))??;
 
         let attempt = attempt(stage, desk, chain, matched, &mut held).await;
         let ended = stage.local.shard.now();
@@ -137,7 +139,7 @@ pub async fn call(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched
                     Retry::Safe => retries(stage, attempts),
                     _ => idempotent && retries(stage, attempts),
                 };
-                if !again {
+                if !again || stage.left(ended).is_zero() {
                     return Err(fault.into());
                 }
                 if fault.retry != Retry::Idempotent {
@@ -241,8 +243,9 @@ async fn down(
     writer: &mut Writer<'_>,
     received: &std::cell::Cell<bool>,
 ) -> Attempt {
+    let mut look_after = LOOK_AFTER;
     let (request, response) = loop {
-        match reply(stage, coupled, total).await {
+        match reply(stage, coupled, total, look_after).await {
             Ok(Frame::Ready) => coupled.open(Gate::Body),
             Ok(Frame::Interim(mut interim)) => {
                 // RFC 9110 section 15.2: HTTP/1.0 knows no interim responses.
@@ -254,6 +257,7 @@ async fn down(
                 if let Err(fault) = writer.flush().await {
                     return Attempt::Lost(fault.into());
                 }
+                look_after = LOOK_AFTER.min(stage.left(stage.local.shard.now()));
             }
             Ok(Frame::Reply(request, response)) => break (request, response),
             Ok(Frame::Fail(request, fault)) => return Attempt::Failed(request, fault),
@@ -284,10 +288,18 @@ async fn down(
         response.encode(plan.framing, connection, writer.gathered());
     }
     let mut served = Served::new(plan.status, if plan.keep_alive { Next::KeepAlive } else { Next::Close });
+    // Where the end of the connection is the end of the body, an end for any other reason has to look different.
+    let is_end = plan.framing == Framing::UntilClose;
+    if is_end {
+        stage.connection.stream.end_by_reset(true);
+    }
     let relayed = match plan.tunnel {
         true => upgraded(coupled, writer).await.map(|opened| served.opened = Some(opened)),
         false => relay(coupled, writer, &plan).await,
     };
+    if is_end && relayed.is_ok() {
+        stage.connection.stream.end_by_reset(false);
+    }
     if let Err(fault) = relayed {
         served.fault = Some(fault);
         served.aborted = true;
@@ -299,19 +311,25 @@ async fn down(
 }
 
 /// The next frame before the reply, within the exchange's deadline, as long as the client is there.
-async fn reply(stage: &Stage<'_>, coupled: &Coupled<'_>, total: &ringway_net::Slot) -> Result<Frame, Fault> {
+/// `look_after`: how soon to ask whether it is, and the time.
+async fn reply(
+    stage: &Stage<'_>,
+    coupled: &Coupled<'_>,
+    total: &ringway_net::Slot,
+    look_after: Duration,
+) -> Result<Frame, Fault> {
     let lost = || Fault::new(Cause::BackendClosed).detail("the lane ended without a reply");
     if let Received::Frame(frame) = coupled.try_recv().await {
         return Ok(frame);
     }
-    total.arm(LOOK_AFTER);
+    total.arm(look_after);
     let early = total.guard(coupled.recv()).await;
     total.disarm();
     if let Ok(frame) = early {
         return frame.ok_or_else(lost);
     }
     // It takes long: from here on the client's going away ends the exchange.
-    total.arm(stage.site.timeouts.request.saturating_sub(LOOK_AFTER));
+    total.arm(stage.left(stage.local.shard.now()));
     let outcome = total
         .guard(async {
             let mut frame = pin!(coupled.recv());

@@ -111,8 +111,13 @@ async fn serve(local: &Rc<Local>, connection: Box<Connection>) -> Option<Box<Con
     let back = carriage.run(connection).await?;
     local.keep(carriage);
     match back {
-        Back::Idle(idle) => (!local.draining() || idle.pieces > 0).then_some(idle),
+        Back::Idle(idle) if !local.draining() || idle.pieces > 0 => Some(idle),
         Back::Closed => None,
+        // Nothing told this client that the connection ends: its next request may be on the way.
+        Back::Idle(last) => {
+            spawn(async move { carriage::linger(&last).await });
+            None
+        }
         Back::Lingering(last) => {
             spawn(async move { carriage::linger(&last).await });
             None

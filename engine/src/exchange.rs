@@ -1,9 +1,11 @@
 //! One exchange, stage by stage.
 
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use ringway_contract::{Cause, Coupling, Exchange, Fault, Reply, Request};
+use ringway_net::Peek;
 use ringway_wire::{Framing, Version};
 
 use crate::annotate;
@@ -67,6 +69,15 @@ pub struct Stage<'a> {
     pub keep_alive: bool,
     /// The client's version of HTTP.
     pub version: Version,
+    /// When the response's head must be there. `None`: whenever it comes.
+    pub until: Option<Instant>,
+}
+
+impl Stage<'_> {
+    /// What is left of the exchange's time, however often it was tried and whatever interim responses came.
+    pub fn left(&self, now: Instant) -> Duration {
+        self.until.map_or(Duration::MAX, |until| until.saturating_duration_since(now))
+    }
 }
 
 /// Serves the request on the desk.
@@ -77,7 +88,8 @@ pub async fn run(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection
 
     let site = local.site();
     let Some(mut request) = desk.request.take() else { return Next::Close };
-    let keep_alive = request.head.persistent && !local.draining() && connection.requests < site.requests_max;
+    let expects_more = request.head.persistent;
+    let keep_alive = expects_more && !local.draining() && connection.requests < site.requests_max;
 
     let Some(_under_way) = UnderWay::admit(local, site.exchanges_max) else {
         let next = report::shed(local, &site, connection, desk, &request, keep_alive).await;
@@ -105,8 +117,9 @@ pub async fn run(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection
         client: connection.client.clone(),
     };
     let draft = local.access_log.draft(&exchange, started);
+    let until = started.checked_add(site.timeouts.request);
     let mut stage =
-        Stage { local, site: &site, api: found.api, connection, exchange: &mut exchange, keep_alive, version };
+        Stage { local, site: &site, api: found.api, connection, exchange: &mut exchange, keep_alive, version, until };
     let mut served = match stages(&mut stage, desk).await {
         Ok(served) => served,
         Err(stop) => report::stop(&mut stage, desk, stop).await,
@@ -132,7 +145,17 @@ pub async fn run(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection
     local.access_log.finish(draft, &exchange, &served, took);
     exchange.attributes.clear();
     desk.attributes = exchange.attributes;
+    let is_whole = served.fault.is_none() && !served.aborted;
+    if served.next == Next::Close && is_whole && (expects_more || says_more(desk, connection)) {
+        // Closed with something unread, the connection would be reset, and the reset might overtake the response.
+        return Next::Linger;
+    }
     served.next
+}
+
+/// Whether something of the client waits behind its request, though it said that this is the last.
+fn says_more(desk: &Desk, connection: &Connection) -> bool {
+    !desk.input.is_empty() || connection.stream.peek() == Peek::Bytes
 }
 
 /// Whether the host's certificate is another one than the client was shown (RFC 9110 section 7.4). A trusted proxy may carry the
