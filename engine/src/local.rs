@@ -31,6 +31,10 @@ pub struct Local {
     pub carriages: RefCell<Vec<Carriage>>,
     /// Set when the process is to end: no request after the present one.
     pub drain: Signal,
+    /// Set when everything else is done in a drain: the listeners are to end.
+    pub retire: Signal,
+    /// Listeners that may get connections.
+    pub listening: Cell<usize>,
     /// Exchanges that are under way.
     pub exchanges: Cell<usize>,
     /// Whether the process has all but used up its memory.
@@ -48,6 +52,8 @@ pub struct Local {
     /// Name of the plan before the guards ran.
     pub no_plan: Rc<str>,
     site: RefCell<Rc<Site>>,
+    /// Whether the shard is ending: see [`end`](Self::end).
+    ended: Cell<bool>,
 }
 
 impl Local {
@@ -70,6 +76,8 @@ impl Local {
             access_log,
             carriages: RefCell::default(),
             drain: Signal::new(),
+            retire: Signal::new(),
+            listening: Cell::new(0),
             exchanges: Cell::new(0),
             memory_is_short: Cell::new(false),
             connections: Cell::new(0),
@@ -79,6 +87,7 @@ impl Local {
             ids: Ids::new(seed),
             no_plan: Rc::from(""),
             site: RefCell::new(Rc::new(site)),
+            ended: Cell::new(false),
         }
     }
 
@@ -118,9 +127,15 @@ impl Local {
     /// Keeps a carriage for the next connection with something to read.
     pub fn keep(&self, carriage: Carriage) {
         let mut kept = self.carriages.borrow_mut();
-        if kept.len() < CARRIAGES_KEPT_MAX {
+        if kept.len() < CARRIAGES_KEPT_MAX && !self.ended.get() {
             kept.push(carriage);
         }
+    }
+
+    /// The shard ends. Carriages hold on to what they belong to: those that are kept would hold it, and all that it holds, for ever.
+    pub fn end(&self) {
+        self.ended.set(true);
+        drop(self.carriages.take());
     }
 }
 

@@ -409,3 +409,35 @@ impl LogWriter {
 pub(crate) fn by_id(apis: &[Arc<ApiShared>]) -> HashMap<&str, &Arc<ApiShared>> {
     apis.iter().map(|api| (api.id(), api)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::TcpStream;
+
+    use ringway_config::Settings;
+    use ringway_config::settings::{Listen, Server, Shards};
+
+    use super::*;
+
+    const NOTHING: Registry = Registry { entrypoints: &[], endpoints: &[], brokers: &[], guards: &[], policies: &[] };
+
+    /// Carriages and what they belong to hold each other; nothing of a shard may outlive it.
+    #[test]
+    fn a_shard_that_has_ended_holds_nothing() {
+        let listen = Listen::Tcp(([127, 0, 0, 1], 0).into());
+        let servers = vec![Server { listen, ..Server::default() }];
+        let settings = Settings { shards: Shards::Count(1), servers, ..Settings::default() };
+        let snapshot = Arc::new(Snapshot { settings, apis: Vec::new(), revision: 1 });
+        let engine = start(StartOptions { snapshot, registry: NOTHING }).unwrap();
+        let counters = engine.inner().shards[0].counters.clone();
+        let mut client = TcpStream::connect(&engine.addresses()[0].1).unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+        assert_eq!(engine.drain(Duration::from_secs(20)), 0);
+        // One is the engine's own view, one this test's.
+        assert_eq!(Arc::strong_count(&counters), 2, "something of the shard is still there");
+    }
+}

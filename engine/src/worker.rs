@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use ringway_contract::Client;
 use ringway_net::{
-    Accepted, BoundListener, Doorbell, Listener, Lot, ServerTls, Shard, give_back, sleep, spawn, yield_now,
+    Accepted, BoundListener, Doorbell, Listener, Lot, ServerTls, Shard, give_back, pause, spawn, until_closing,
+    yield_now,
 };
 use ringway_ring::{Consumer, Sleeper};
 
@@ -89,6 +90,13 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 /// Runs a shard until it is told to stop, or has drained.
 pub async fn run(shard: Rc<Shard>, setup: Setup) {
+    if let Some(local) = serve(shard, setup).await {
+        local.end();
+    }
+}
+
+/// The same; what the shard's tasks share.
+async fn serve(shard: Rc<Shard>, setup: Setup) -> Option<Rc<Local>> {
     let Setup { openings, mut orders, sleeper, reports, counters, access_log, shards, desk, deployment } = setup;
     let (peers, inbox) = match desk {
         Some(Desk { peers, inbox, sleeper }) => (Some(peers), Some(Doorbell::new(sleeper).map(|bell| (inbox, bell)))),
@@ -98,7 +106,7 @@ pub async fn run(shard: Rc<Shard>, setup: Setup) {
         Ok(bells) => bells,
         Err(error) => {
             let _ = reports.send(Report::Prepared(Err(format!("doorbell: {error}"))));
-            return;
+            return None;
         }
     };
     let services = deployment.services(shards);
@@ -106,7 +114,7 @@ pub async fn run(shard: Rc<Shard>, setup: Setup) {
         Ok(site) => site,
         Err(reason) => {
             let _ = reports.send(Report::Prepared(Err(reason)));
-            return;
+            return None;
         }
     };
     counters.revision.set(site.revision);
@@ -114,7 +122,7 @@ pub async fn run(shard: Rc<Shard>, setup: Setup) {
         Ok(parked) => parked,
         Err(error) => {
             let _ = reports.send(Report::Prepared(Err(format!("epoll: {error}"))));
-            return;
+            return None;
         }
     };
     let local = Rc::new(Local::new(shard.clone(), services, counters, access_log(shard.clone()), parked, peers, site));
@@ -123,10 +131,13 @@ pub async fn run(shard: Rc<Shard>, setup: Setup) {
         let server = opening.server;
         gates.push(Gate { server, proxy_protocol: opening.proxy_protocol, tls: opening.tls.clone() });
         match Listener::from_bound(opening.bound) {
-            Ok(listener) => spawn(accept(local.clone(), listener, server, opening.proxy_protocol, opening.tls)),
+            Ok(listener) => {
+                let listening = Listening::new(local.clone());
+                spawn(accept(listening, listener, server, opening.proxy_protocol, opening.tls));
+            }
             Err(error) => {
                 let _ = reports.send(Report::Prepared(Err(format!("listener of server {server}: {error}"))));
-                return;
+                return None;
             }
         }
     }
@@ -168,60 +179,121 @@ pub async fn run(shard: Rc<Shard>, setup: Setup) {
                     let local = local.clone();
                     let reports = reports.clone();
                     spawn(async move {
-                        drained(&local).await;
-                        let _ = reports.send(Report::Ended(0));
+                        if drained(&local).await {
+                            let _ = reports.send(Report::Ended(0));
+                        }
                     });
                 }
                 Order::Stop => {
                     local.access_log.flush();
                     let _ = reports.send(Report::Ended(local.connections_due()));
-                    return;
+                    return Some(local);
                 }
             }
         }
         if orders.is_closed() && orders.is_empty() {
-            return;
+            return Some(local);
         }
         if bell.wait(|| orders.is_empty() && !orders.is_closed()).await.is_err() {
-            return;
+            return Some(local);
         }
     }
 }
 
-async fn drained(local: &Local) {
+/// Waits until nothing is open and nobody can come any more. `false` when the shard ends before.
+async fn drained(local: &Local) -> bool {
     // What was on its way to the listeners when they were told is served too.
-    sleep(DIVERT_FOR).await;
-    while local.connections_due() > 0 {
-        sleep(Duration::from_millis(20)).await;
+    let mut wait = DIVERT_FOR;
+    while local.connections_due() > 0 || wait == DIVERT_FOR {
+        if !pause(wait).await {
+            return false;
+        }
+        wait = DRAIN_LOOK;
+    }
+    local.retire.set();
+    while local.connections_due() > 0 || local.listening.get() > 0 {
+        if !pause(DRAIN_LOOK).await {
+            return false;
+        }
     }
     local.access_log.flush();
+    true
+}
+
+/// How often a draining shard looks whether it is done.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
+
+/// Counts a listener for as long as it may get connections.
+struct Listening(Rc<Local>);
+
+impl Listening {
+    fn new(local: Rc<Local>) -> Self {
+        local.listening.set(local.listening.get() + 1);
+        Self(local)
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.listening.set(self.0.listening.get().saturating_sub(1));
+    }
 }
 
 /// Accepts connections. When the shard drains, they are steered to a successor that listens on the same port; those that come here all
-/// the same are served. A listener that still gets some after a while has no successor, and is closed.
-async fn accept(local: Rc<Local>, listener: Listener, server: u16, proxy_protocol: bool, tls: Option<Arc<ServerTls>>) {
-    accept_each(&local, &listener, server, proxy_protocol, tls).await;
-    ring(&local);
-    if local.draining() {
-        // What is in the queue of a listener that is closed is reset; so nothing new may come to any of ours from here on.
-        let _ = listener.divert_to_first(local.services.shards as u32);
-    }
-}
-
-async fn accept_each(
-    local: &Rc<Local>,
-    listener: &Listener,
+/// the same are served. A listener that still gets some after a while has no successor, and is closed, as is one whose shard has
+/// nothing else to do; see [`Listener::refuse`] for how that loses nobody.
+async fn accept(
+    listening: Listening,
+    listener: Listener,
     server: u16,
     proxy_protocol: bool,
     tls: Option<Arc<ServerTls>>,
 ) {
-    let mut diverted: Option<Instant> = None;
+    let local = &listening.0;
+    let welcome = |accepted| {
+        if let Some(accepted) = keep(local, accepted, server) {
+            welcome_one(local, accepted, server, proxy_protocol, tls.clone());
+        }
+    };
+    accept_each(local, &listener, server, welcome).await;
+    if local.draining() {
+        while let Ok(Some(accepted)) = listener.try_accept() {
+            welcome(accepted);
+        }
+    }
+    ring(local);
+    drop(listener);
+}
+
+/// How far the end of a listener is.
+#[derive(Clone, Copy)]
+enum Ending {
+    /// It serves.
+    Not,
+    /// Connections are steered to a successor, if there is one.
+    Diverted(Instant),
+    /// It gets none any more but those that have begun to connect.
+    Refusing,
+}
+
+async fn accept_each(local: &Rc<Local>, listener: &Listener, server: u16, welcome: impl Fn(Accepted)) {
+    let shards = local.services.shards as u32;
+    let mut ending = Ending::Not;
+    // Begins when it is first waited for.
+    let mut settled = pin!(pause(DIVERT_FOR));
     loop {
         let accepted = {
-            let mut drain = pin!(local.drain.wait());
+            let mut next = pin!(match ending {
+                Ending::Not => local.drain.wait(),
+                Ending::Diverted(_) | Ending::Refusing => local.retire.wait(),
+            });
             let mut accept = pin!(listener.accept());
             poll_fn(|cx| {
-                if diverted.is_none() && drain.as_mut().poll(cx).is_ready() {
+                let next = match ending {
+                    Ending::Refusing => settled.as_mut().poll(cx).map(drop),
+                    _ => next.as_mut().poll(cx),
+                };
+                if next.is_ready() {
                     return Poll::Ready(None);
                 }
                 let polled = accept.as_mut().poll(cx);
@@ -232,25 +304,33 @@ async fn accept_each(
             })
             .await
         };
-        match accepted {
+        let next = match accepted {
             Some(Ok(accepted)) => {
-                if let Some(accepted) = keep(local, accepted, server) {
-                    welcome_one(local, accepted, server, proxy_protocol, tls.clone());
-                }
+                welcome(accepted);
+                // Still some: there is no successor.
+                matches!(ending, Ending::Diverted(since) if local.shard.now().duration_since(since) > DIVERT_FOR)
             }
             Some(Err(error)) if error.kind() == std::io::ErrorKind::Interrupted => return,
             Some(Err(error)) => {
                 tracing::error!(shard = local.shard.id, server, %error, "the listener failed");
                 return;
             }
-            None => {
+            None => true,
+        };
+        match ending {
+            _ if !next => {}
+            Ending::Not => {
                 // A Unix socket has no such group: its successor replaces the file.
-                let _ = listener.divert(local.services.shards as u32);
-                diverted = Some(Instant::now());
+                let _ = listener.divert(shards);
+                ending = Ending::Diverted(local.shard.now());
             }
-        }
-        if diverted.is_some_and(|since| since.elapsed() > DIVERT_FOR) {
-            return;
+            Ending::Diverted(_) => {
+                // One that is closed leaves its place in the group to another.
+                let _ = listener.divert_to_first(shards);
+                let _ = listener.refuse();
+                ending = Ending::Refusing;
+            }
+            Ending::Refusing => return,
         }
     }
 }
@@ -312,7 +392,7 @@ async fn receive(local: Rc<Local>, mut inbox: Inbox, mut bell: Doorbell, gates: 
     }
 }
 
-/// How long a draining listener takes whatever comes.
+/// How long a draining listener takes whatever comes, and how long a connection may take to be made by then.
 const DIVERT_FOR: Duration = Duration::from_millis(250);
 
 fn welcome_one(local: &Rc<Local>, accepted: Accepted, server: u16, proxy_protocol: bool, tls: Option<Arc<ServerTls>>) {
@@ -344,13 +424,7 @@ fn welcome_one(local: &Rc<Local>, accepted: Accepted, server: u16, proxy_protoco
 }
 
 async fn keep_parked(local: Rc<Local>) {
-    let mut keep = pin!(parking::keep(local.clone()));
-    let mut closing = pin!(local.shard.closing().wait());
-    poll_fn(|cx| match closing.as_mut().poll(cx) {
-        Poll::Ready(()) => Poll::Ready(()),
-        Poll::Pending => keep.as_mut().poll(cx),
-    })
-    .await;
+    until_closing(parking::keep(local.clone())).await;
     drop(local.parked.take(|_| true));
 }
 
@@ -359,8 +433,7 @@ const GIVE_BACK_ROUNDS: u32 = 3;
 
 async fn housekeeping(local: Rc<Local>) {
     let (mut quiet, mut rounds) = (0, 0);
-    loop {
-        sleep(HOUSEKEEPING).await;
+    while pause(HOUSEKEEPING).await {
         let now = Instant::now();
         let site = local.site();
         for api in &site.apis {
@@ -382,8 +455,5 @@ async fn housekeeping(local: Rc<Local>) {
             give_back();
         }
         local.counters.buffer_bytes.set(local.shard.buffers.count().kept_bytes as u64);
-        if local.shard.closing().is_set() {
-            return;
-        }
     }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ringway_contract::{Cause, Delivery, Fault, Feed, Render};
-use ringway_net::{sleep, spawn, yield_now};
+use ringway_net::{pause, spawn, yield_now};
 
 /// Most bytes that a log of one format keeps for readers that are behind.
 pub const LOG_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -275,8 +275,7 @@ async fn unread(topic: &Topic) {
             }
         })
         .await;
-        sleep(LINGER).await;
-        if topic.readers.get() == 0 {
+        if !pause(LINGER).await || topic.readers.get() == 0 {
             return;
         }
     }

@@ -12,7 +12,7 @@ use croner::Cron;
 use http::StatusCode;
 use ringway_config::api::HealthCheck;
 use ringway_contract::HealthRequest;
-use ringway_net::sleep;
+use ringway_net::{pause, until_closing};
 
 use super::member::Member;
 
@@ -69,13 +69,12 @@ impl Check {
 /// Probes a member for as long as its site holds it.
 pub async fn watch(member: Weak<Member>, check: Check) {
     let (mut good, mut bad) = (0, 0);
-    loop {
-        sleep(check.pause()).await;
+    while pause(check.pause()).await {
         let Some(alive) = member.upgrade() else { return };
         let probe = alive.endpoint().clone().probe(check.request.clone());
         // The member is not held while the backend thinks: a reload must be able to drop it.
         drop(alive);
-        let outcome = probe.await;
+        let Some(outcome) = until_closing(probe).await else { return };
         let Some(alive) = member.upgrade() else { return };
         let holds = outcome.as_ref().is_ok_and(|status| check.assertion.holds(*status));
         (good, bad) = if holds { (good + 1, 0) } else { (0, bad + 1) };
