@@ -15,6 +15,7 @@ pub struct RemoteFeed {
     end: FeedEnd,
     ringer: Ringer,
     bell: Bell,
+    waker: Ringer,
 }
 
 /// A feed, and its other end for another thread. Only on a shard.
@@ -26,8 +27,9 @@ pub fn feed(origin: Box<dyn Origin>) -> io::Result<(Feed, RemoteFeed)> {
     let (their_ringer, their_sleeper) = doorbell()?;
     let mut bell = Doorbell::new(sleeper)?;
     let mut remote = None;
+    let waker = their_ringer.clone();
     let feed = Feed::new(origin, Some(their_ringer), |level, end| {
-        remote = Some(RemoteFeed { end, ringer, bell: Bell::new(their_sleeper) });
+        remote = Some(RemoteFeed { end, ringer, bell: Bell::new(their_sleeper), waker });
         async move {
             loop {
                 level.drained().await;
@@ -121,8 +123,27 @@ impl RemoteFeed {
     /// # Errors
     /// Of the kernel.
     pub fn wait(&mut self, weight: Option<usize>, timeout: Option<Duration>) -> io::Result<()> {
+        self.wait_while(weight, timeout, || true)
+    }
+
+    /// The same for a thread that waits for something of its own, too: `idle_else` is asked after the sleep was announced, and whoever
+    /// ends that idleness rings [`RemoteFeed::waker`] afterwards.
+    ///
+    /// # Errors
+    /// Of the kernel.
+    pub fn wait_while(
+        &mut self,
+        weight: Option<usize>,
+        timeout: Option<Duration>,
+        idle_else: impl FnOnce() -> bool,
+    ) -> io::Result<()> {
         let Self { end, bell, .. } = self;
-        bell.wait(timeout, || is_idle(end, weight))
+        bell.wait(timeout, || is_idle(end, weight) && idle_else())
+    }
+
+    /// Rings this side's own bell, from any thread.
+    pub fn waker(&self) -> Ringer {
+        self.waker.clone()
     }
 }
 

@@ -71,6 +71,7 @@ pub struct RemotePublisher<D> {
     taken: usize,
     ringer: Ringer,
     bell: Bell,
+    waker: Ringer,
 }
 
 /// A publisher, and its other end for another thread. Only on a shard.
@@ -83,6 +84,7 @@ pub fn publisher<D: Send + 'static>() -> io::Result<(Publisher<D>, RemotePublish
     let bell = Doorbell::new(sleeper)?;
     let (outbox, their_inbox) = link(JOBS, JOBS_WINDOW_BYTES);
     let (their_outbox, inbox) = link(UNSETTLED_MAX, usize::MAX);
+    let waker = ringer.clone();
     let inner = Rc::new(Inner {
         outbox: RefCell::new(outbox),
         ringer,
@@ -97,6 +99,7 @@ pub fn publisher<D: Send + 'static>() -> io::Result<(Publisher<D>, RemotePublish
         taken: 0,
         ringer: their_ringer,
         bell: Bell::new(their_sleeper),
+        waker,
     };
     Ok((Publisher(inner), remote))
 }
@@ -280,8 +283,28 @@ impl<D> RemotePublisher<D> {
     /// # Errors
     /// Of the kernel.
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.wait_while(true, timeout, || true)
+    }
+
+    /// The same for a thread that waits for something of its own, too: `idle_else` is asked after the sleep was announced, and whoever
+    /// ends that idleness rings [`RemotePublisher::waker`] afterwards. `jobs`: whether a message ends the wait; one that cannot be taken
+    /// on should not.
+    ///
+    /// # Errors
+    /// Of the kernel.
+    pub fn wait_while(
+        &mut self,
+        jobs: bool,
+        timeout: Option<Duration>,
+        idle_else: impl FnOnce() -> bool,
+    ) -> io::Result<()> {
         let Self { inbox, outbox, taken, bell, .. } = self;
-        bell.wait(timeout, || is_idle(inbox, outbox, *taken))
+        bell.wait(timeout, || (!jobs || is_idle(inbox, outbox, *taken)) && idle_else())
+    }
+
+    /// Rings this side's own bell, from any thread.
+    pub fn waker(&self) -> Ringer {
+        self.waker.clone()
     }
 }
 

@@ -29,7 +29,7 @@ pub use endpoint::{Endpoint, HealthRequest, Probe};
 pub use entrypoint::{Coupling, Entrypoint};
 pub use exchange::{ApiInfo, Client, Exchange, Request};
 pub use fault::{Cause, Fault, Retry, Side};
-pub use feed::{Delivery, Feed, FeedEnd, Level, Origin, Receipt};
+pub use feed::{Delivery, FEED_WINDOW_BYTES, Feed, FeedEnd, Level, Origin, Receipt};
 pub use frame::{Chunk, Frame, Upgraded};
 pub use guard::{Admission, Guard};
 pub use kind::{Kind, Refusal, Registry, Services, Source};

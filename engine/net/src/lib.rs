@@ -59,6 +59,6 @@ pub use stream::{Peek, Stream};
 pub use timer::{Elapsed, Guard, Slot, Timers, pause, sleep, until_closing};
 pub use tls::{
     ClientAuth, ClientTls, ClientTlsSpec, HandshakeLimits, Identity, ServerIdentity, ServerTls, ServerTlsSpec,
-    TlsError, TlsInfo, TlsVersion, Trust,
+    TlsError, TlsInfo, TlsVersion, Trust, pkcs12_authorities,
 };
 pub use vigil::Vigil;

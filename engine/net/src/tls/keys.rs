@@ -140,6 +140,15 @@ impl Trust {
     }
 }
 
+/// The authorities of a PKCS#12 file, in DER: for a TLS that is not ours.
+///
+/// # Errors
+/// The file cannot be read, is none, or holds no certificate to trust.
+pub fn pkcs12_authorities(path: &Path, password: &str) -> Result<Vec<Vec<u8>>, TlsError> {
+    let certificates = authorities(&read(path)?, password)?;
+    Ok(certificates.iter().map(|certificate| certificate.to_vec()).collect())
+}
+
 /// The DNS names that a certificate is for: its subject alternative names or, where it has none, its common name.
 pub(super) fn names(certificate: &CertificateDer<'_>) -> Result<Vec<String>, TlsError> {
     let (_, parsed) =

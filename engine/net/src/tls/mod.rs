@@ -22,7 +22,7 @@ mod window;
 
 pub use client::{ClientTls, ClientTlsSpec};
 pub use error::TlsError;
-pub use keys::{Identity, Trust};
+pub use keys::{Identity, Trust, pkcs12_authorities};
 pub(crate) use names::Names;
 pub(crate) use parts::Parts;
 pub use server::{ClientAuth, ServerIdentity, ServerTls, ServerTlsSpec};
