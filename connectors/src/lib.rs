@@ -6,6 +6,7 @@ pub mod bridge;
 pub mod http_get;
 pub mod http_post;
 pub mod http_proxy;
+pub mod kafka;
 pub mod mock;
 pub mod sse;
 
@@ -17,4 +18,4 @@ pub static ENTRYPOINTS: &[&Kind<dyn Entrypoint>] =
 pub static ENDPOINTS: &[&Kind<dyn Endpoint>] = &[&http_proxy::ENDPOINT];
 
 /// What an API of type MESSAGE reaches.
-pub static BROKERS: &[&Kind<dyn Broker>] = &[&mock::BROKER];
+pub static BROKERS: &[&Kind<dyn Broker>] = &[&kafka::BROKER, &mock::BROKER];
