@@ -83,7 +83,7 @@ async fn connect_unix(address: &SockAddr) -> io::Result<Stream> {
         match socket.connect(address) {
             Ok(()) => return Stream::from_fd(OwnedFd::from(socket)),
             // connect(2): EAGAIN of a Unix socket is a full queue, and nothing to be polled for.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => monoio::time::sleep(UNIX_RETRY).await,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => crate::timer::sleep(UNIX_RETRY).await,
             Err(error) => return Err(error),
         }
     }

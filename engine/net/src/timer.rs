@@ -289,7 +289,22 @@ impl<F: Future> Future for Guard<'_, F> {
 /// Sleeps, to the millisecond. For control tasks: what happens per exchange uses a [`Slot`].
 pub async fn sleep(duration: Duration) {
     debug_assert!(Shard::try_current().is_some(), "only on a shard");
-    monoio::time::sleep(duration).await;
+    let deadline = monoio::time::Instant::now() + duration;
+    let mut timer = pin!(monoio::time::sleep_until(deadline));
+    let mut sleeper: Option<Waker> = None;
+    poll_fn(|context| {
+        // monoio 0.2.4 wakes the task that has polled a timer first, for ever: a future that has gone from one task to another in the
+        // middle of its sleep would not be woken.
+        if sleeper.as_ref().is_some_and(|sleeper| !sleeper.will_wake(context.waker())) {
+            timer.set(monoio::time::sleep_until(deadline));
+            sleeper = None;
+        }
+        if sleeper.is_none() {
+            sleeper = Some(context.waker().clone());
+        }
+        timer.as_mut().poll(context)
+    })
+    .await;
 }
 
 /// Runs `future` until it is done, or the shard closes: `None` then. For what goes on for as long as the shard does, which is not to

@@ -4,10 +4,13 @@
 mod support;
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io::Write;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -16,6 +19,9 @@ use ringway_net::{
     Signal, dial, pause, run_shard, sleep, spawn, until_closing, yield_now,
 };
 use support::{client, drivers, on_each, on_shard, peer, read_exact, rest};
+
+/// Longer than anything here takes; only a hang meets it.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
 fn the_driver_that_was_asked_for_runs() {
@@ -197,6 +203,22 @@ fn what_goes_on_for_as_long_as_the_shard_ends_with_it() {
         });
         assert_eq!(end.iter().collect::<Vec<_>>(), [false; 4], "every task has ended, and none by its own time");
     }
+}
+
+#[test]
+fn a_future_that_goes_to_another_task_in_its_sleep_wakes_that_one() {
+    on_each(|_| async {
+        let mut nap = Box::pin(sleep(Duration::from_millis(20)));
+        let mut elsewhere = Context::from_waker(Waker::noop());
+        assert!(nap.as_mut().poll(&mut elsewhere).is_pending());
+        let mut late = pin!(sleep(PATIENCE));
+        poll_fn(|context| {
+            // Asked first: whatever wakes this task then is the other timer.
+            assert!(late.as_mut().poll(context).is_pending(), "nobody was woken");
+            nap.as_mut().poll(context)
+        })
+        .await;
+    });
 }
 
 #[test]
