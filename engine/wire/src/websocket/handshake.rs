@@ -12,13 +12,16 @@ use crate::{FieldError, Fields, Known, RequestHead, syntax};
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// A key: 16 bytes in base64.
 const KEY_CHARS: usize = 24;
-/// The answer to a key: 20 bytes in base64.
+/// 20 bytes in base64.
 const ACCEPT_CHARS: usize = 28;
 /// Subprotocols that a request may offer.
 const PROTOCOLS_MAX: usize = 64;
 
-/// The value of `Upgrade` in the answer.
-pub const UPGRADE: &[u8] = b"websocket";
+/// The value of `Upgrade`.
+const UPGRADE: &[u8] = b"websocket";
+
+/// The answer to a key.
+pub type Accept = [u8; ACCEPT_CHARS];
 
 /// Why a request does not open a WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,14 +54,14 @@ impl Refusal {
         }
     }
 
-    /// A field that the answer must have: what would be accepted. `Upgrade` is a field of the connection (RFC 9110 section 7.8).
+    /// Fields that the answer must have: what would be accepted. `Upgrade` is a field of the connection (RFC 9110 section 7.8).
     #[must_use]
-    pub fn field(self) -> Option<(&'static str, &'static str)> {
+    pub fn fields(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Refusal::NotAnUpgrade => Some(("upgrade", "websocket")),
-            Refusal::Version => Some(("sec-websocket-version", "13")),
-            Refusal::NotGet => Some(("allow", "GET")),
-            _ => None,
+            Refusal::NotAnUpgrade => &[("upgrade", "websocket")],
+            Refusal::Version => &[("upgrade", "websocket"), ("sec-websocket-version", "13")],
+            Refusal::NotGet => &[("allow", "GET")],
+            _ => &[],
         }
     }
 
@@ -150,38 +153,50 @@ impl<'a> Opening<'a> {
         Ok(compression::negotiate(self.fields.known_all(Known::SecWebSocketExtensions), preferences)?)
     }
 
-    /// Sets the answer's own fields (section 4.2.2). `Upgrade` and `Connection` are written by who encodes the head, with
-    /// [`UPGRADE`].
-    ///
-    /// # Errors
-    /// When a line can't be added: the subprotocol is not a token, or there are too many lines.
-    pub fn answer(
-        &self,
-        protocol: Option<&str>,
-        compression: Option<&Agreement>,
-        fields: &mut Fields,
-    ) -> Result<(), FieldError> {
-        fields.set("sec-websocket-accept", accept(self.key))?;
-        if let Some(protocol) = protocol {
-            fields.set("sec-websocket-protocol", protocol)?;
-        }
-        if let Some(agreement) = compression {
-            fields.set("sec-websocket-extensions", agreement.answer())?;
-        }
-        Ok(())
+    /// The value of `Sec-WebSocket-Accept` for this request.
+    #[must_use]
+    pub fn accept(&self) -> Accept {
+        accept(self.key)
     }
+}
+
+/// Sets the fields of a 101 (section 4.2.2); `Connection` is written by who encodes the head.
+///
+/// # Errors
+/// When a line can't be added: the subprotocol is not a token, or there are too many lines.
+pub fn answer(
+    accept: &Accept,
+    protocol: Option<&str>,
+    compression: Option<&Agreement>,
+    fields: &mut Fields,
+) -> Result<(), FieldError> {
+    fields.set("upgrade", UPGRADE)?;
+    fields.set("sec-websocket-accept", accept)?;
+    if let Some(protocol) = protocol {
+        fields.set("sec-websocket-protocol", protocol)?;
+    }
+    if let Some(agreement) = compression {
+        fields.set("sec-websocket-extensions", agreement.answer())?;
+    }
+    Ok(())
 }
 
 /// The value of `Sec-WebSocket-Accept` for a key: base64 of SHA-1 of the key and a fixed text (section 4.2.2). It proves that the
 /// server speaks WebSocket, nothing else, so the weakness of SHA-1 does not matter.
 #[must_use]
-pub fn accept(key: &[u8]) -> [u8; ACCEPT_CHARS] {
+pub fn accept(key: &[u8]) -> Accept {
     let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
     let mut text = [0; ACCEPT_CHARS];
     // 20 bytes are 28 characters, so the slice is never too short.
     let written = STANDARD.encode_slice(digest, &mut text);
     debug_assert_eq!(written, Ok(ACCEPT_CHARS));
     text
+}
+
+/// Whether this can be the name of a subprotocol: a token (section 4.1).
+#[must_use]
+pub fn is_protocol(name: &str) -> bool {
+    syntax::is_token(name.as_bytes())
 }
 
 fn is_key(key: &[u8]) -> bool {

@@ -1,7 +1,7 @@
 //! WebSocket (RFC 6455) with message compression (RFC 7692): the server's side, without I/O.
 //!
 //! ```text
-//!  request ──▶ handshake::Opening::read ──▶ protocol(), compression() ──▶ answer() ──▶ 101
+//!  request ──▶ handshake::Opening::read ──▶ protocol(), compression() ──▶ answer ──▶ 101
 //!  client  ──▶ Decoder::decode ──▶ Event::{Message, Ping, Pong, Close}   or a Violation with its close code
 //!  client  ◀── encode::{message, ping, pong, close}, FrameHead ◀── compression::Deflater
 //! ```
