@@ -202,10 +202,12 @@ async fn send(
     }
     annotate(fields);
     let old = head.is_some_and(|head| head.version == Version::Http10);
-    let connection = match (keep_alive, old) {
-        (true, false) => wire::Connection::Keep,
-        (true, true) => wire::Connection::KeepAlive,
-        (false, _) => wire::Connection::Close,
+    let connection = match (keep_alive, old, response.fields.known(Known::Upgrade)) {
+        // RFC 9110 section 15.5.22: a 426 says to what.
+        (true, false, Some(protocols)) => wire::Connection::Upgrade(protocols),
+        (true, false, None) => wire::Connection::Keep,
+        (true, true, _) => wire::Connection::KeepAlive,
+        (false, _, _) => wire::Connection::Close,
     };
     // RFC 9110 section 8.6: no Content-Length in 1xx and 204.
     let bodiless = reply.status.is_informational() || reply.status == StatusCode::NO_CONTENT;
