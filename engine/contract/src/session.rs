@@ -30,6 +30,8 @@ pub struct Opening<'a> {
     pub attributes: &'a Attributes,
     /// The level that the definition gives the entrypoint.
     pub qos: Qos,
+    /// Bytes of a client's message at most; larger ones are refused.
+    pub message_bytes_max: usize,
     /// Some bits of chance, for what must not be guessed or not be the same for all.
     pub random: u64,
 }

@@ -56,6 +56,7 @@ pub async fn serve(
         client: &stage.exchange.client,
         attributes: &stage.exchange.attributes,
         qos: door.qos,
+        message_bytes_max: stage.site.message_bytes_max,
         random: stage.local.ids.random(),
     })?;
     let begun = Begun { outline: session.outline(), renderer: session.renderer(), session, door };

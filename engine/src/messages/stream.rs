@@ -13,7 +13,7 @@ use ringway_contract::{
     Answer, Attributes, Cause, Chunk, Delivery, Ending, Fault, Feed, Out, Position, Publishing, Qos, Receipt, Render,
     Session, Tick,
 };
-use ringway_net::{Pace, Peek, Signal};
+use ringway_net::{Buffers, Pace, Peek, Signal};
 use ringway_wire::{Connection as Hop, Framing, Known, Version};
 
 use super::brokers::{Member, Source};
@@ -21,7 +21,7 @@ use super::topic::Found;
 use super::{Begun, Receipts};
 use crate::annotate;
 use crate::call::Served;
-use crate::carriage::Desk;
+use crate::carriage::{self, Desk};
 use crate::chain::Chain;
 use crate::connection::Connection;
 use crate::exchange::{Next, Stage, Stop};
@@ -31,6 +31,13 @@ use crate::writer::Writer;
 
 /// Messages of one session that a broker has not answered yet; a client with more is not read.
 const PUBLISHING_MAX: usize = 64;
+/// Their bytes, one message more at the most.
+const PUBLISHING_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How long a session that is over waits for a broker that answers nothing.
+const PUBLISHED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Room of a read at least.
+const ROOM_BYTES_MIN: usize = 1024;
 
 /// Bytes that are gathered before they are sent.
 const GATHERED_BYTES_MAX: usize = 64 * 1024;
@@ -147,6 +154,9 @@ pub async fn run(local: Rc<Local>, mut live: Box<Live>) {
     let Live { client, record, streaming, .. } = &mut *live;
     if fault.is_some() {
         client.stream.abort();
+    } else if streaming.answer == Answer::Upgrade {
+        // What the client still sends, an answer to the last words perhaps, must not turn into a reset that overtakes them.
+        Box::pin(carriage::linger(client)).await;
     } else {
         let _ = Box::pin(client.stream.shutdown()).await;
     }
@@ -186,7 +196,8 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
     let mut readable = pin!(stream.readable());
     let mut drained = pin!(local.drain.wait());
     let mut retired = pin!(retired.wait());
-    let mut publishing: VecDeque<Publishing> = VecDeque::new();
+    let mut publishing: VecDeque<(Publishing, usize)> = VecDeque::new();
+    let mut publishing_bytes = 0;
     let mut out = Out::default();
     let mut reads = true;
     let mut input = std::mem::take(early);
@@ -196,9 +207,15 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
         // An upgraded connection has no refusals.
         let _ = streaming.session.received(&mut input, &mut out);
     }
+    if input.is_empty() {
+        local.shard.buffers.put(std::mem::take(&mut input));
+    }
     loop {
         for message in out.publish.drain(..) {
-            publishing.push_back(streaming.member.broker.publish(message, streaming.qos, &streaming.attributes));
+            let weight = message.weight();
+            let published = streaming.member.broker.publish(message, streaming.qos, &streaming.attributes);
+            publishing.push_back((published, weight));
+            publishing_bytes += weight;
         }
         if !out.bytes.is_empty() {
             let bytes = out.bytes.split().freeze();
@@ -207,18 +224,20 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
             }
         }
         if out.finished && publishing.is_empty() {
-            return finish(local, client, streaming, record, None).await;
+            return finish(local, client, streaming).await;
         }
         match streaming.idle {
+            _ if out.finished => slot.arm(PUBLISHED_WITHIN),
             Some(idle) => slot.arm(idle),
             None => slot.disarm(),
         }
-        let listens = reads && publishing.len() < PUBLISHING_MAX && !out.finished;
+        let room = publishing.len() < PUBLISHING_MAX && publishing_bytes < PUBLISHING_BYTES_MAX;
+        let listens = reads && room && !out.finished;
         let event = slot.guard(poll_fn(|cx| {
             if !out.finished && (drained.as_mut().poll(cx).is_ready() || retired.as_mut().poll(cx).is_ready()) {
                 return Poll::Ready(Event::GoAway);
             }
-            if let Some(oldest) = publishing.front_mut()
+            if let Some((oldest, _)) = publishing.front_mut()
                 && let Poll::Ready(verdict) = oldest.as_mut().poll(cx)
             {
                 return Poll::Ready(Event::Published(verdict));
@@ -233,12 +252,13 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
             }
         }));
         let ending = match event.await {
+            Err(_) if out.finished => return finish(local, client, streaming).await,
             Err(_) => {
                 streaming.session.tick(Tick::Idle, &mut out);
                 None
             }
             Ok(Event::Published(verdict)) => {
-                publishing.pop_front();
+                publishing_bytes -= publishing.pop_front().map_or(0, |(_, weight)| weight);
                 if verdict.is_ok() {
                     record.counters.published.bump();
                 }
@@ -256,9 +276,7 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
                     }
                     continue;
                 }
-                if input.is_empty() {
-                    input = local.shard.buffers.take();
-                }
+                make_room(&local.shard.buffers, &mut input);
                 match stream.read_now(&mut input) {
                     Ok(Some(0)) | Err(_) => return Some(Fault::new(Cause::ClientClosed)),
                     Ok(Some(count)) => {
@@ -291,9 +309,20 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
         };
         if let Some(ending) = ending {
             streaming.session.stop(ending, &mut out);
-            let bytes = out.bytes.split().freeze();
-            return finish(local, client, streaming, record, Some(bytes)).await;
+            // What the client has sent before is still published.
+            out.finished = true;
         }
+    }
+}
+
+/// Makes room to read. What a session has left there is the begin of something, and what it has taken out may still be in use: then a
+/// fresh buffer is better than the rest of this one.
+fn make_room(buffers: &Buffers, input: &mut BytesMut) {
+    if input.is_empty() || input.capacity() - input.len() < ROOM_BYTES_MIN {
+        let mut roomy = buffers.take();
+        roomy.extend_from_slice(input);
+        roomy.reserve(ROOM_BYTES_MIN);
+        buffers.put(std::mem::replace(input, roomy));
     }
 }
 
@@ -372,19 +401,8 @@ async fn send(
     .await
 }
 
-/// Sends the last bytes, and the end of the body.
-async fn finish(
-    local: &Local,
-    client: &Connection,
-    streaming: &Streaming,
-    record: &Record,
-    bytes: Option<Bytes>,
-) -> Option<Fault> {
-    if let Some(bytes) = bytes
-        && let Err(fault) = send(local, client, streaming, record, bytes).await
-    {
-        return Some(fault);
-    }
+/// Sends the end of the body.
+async fn finish(local: &Local, client: &Connection, streaming: &Streaming) -> Option<Fault> {
     if !streaming.chunked {
         return None;
     }
