@@ -9,10 +9,11 @@ pub mod http_proxy;
 pub mod kafka;
 pub mod mock;
 pub mod sse;
+pub mod websocket;
 
 /// How consumers reach an API.
 pub static ENTRYPOINTS: &[&Kind<dyn Entrypoint>] =
-    &[&http_proxy::ENTRYPOINT, &http_get::ENTRYPOINT, &http_post::ENTRYPOINT, &sse::ENTRYPOINT];
+    &[&http_proxy::ENTRYPOINT, &http_get::ENTRYPOINT, &http_post::ENTRYPOINT, &sse::ENTRYPOINT, &websocket::ENTRYPOINT];
 
 /// What an API of type PROXY reaches.
 pub static ENDPOINTS: &[&Kind<dyn Endpoint>] = &[&http_proxy::ENDPOINT];

@@ -27,6 +27,13 @@ const UNSAFE: [(&str, &str); 5] = [
     ("tests/tests/allocations.rs", "a counting allocator"),
 ];
 
+/// Names of extensions that the engine may spell all the same, with the reason.
+const SPELLED: [(&str, &str, &str); 1] = [(
+    "engine/wire/src/websocket/handshake.rs",
+    "websocket",
+    "the token of RFC 6455 by which a client asks for the protocol",
+)];
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests lie in the workspace").to_owned()
 }
@@ -288,7 +295,8 @@ fn the_engine_knows_no_extension_by_name() {
             continue;
         }
         for (at, line) in product(&read(&file)).iter().enumerate() {
-            if let Some(name) = names.iter().find(|name| spells(line, name)) {
+            let excused = |name: &String| SPELLED.iter().any(|(place, word, _)| *place == file && word == name);
+            if let Some(name) = names.iter().find(|name| spells(line, name) && !excused(name)) {
                 breaches.push(format!("{file}:{}: names {name}: {}", at + 1, line.trim()));
             }
         }

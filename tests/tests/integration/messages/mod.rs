@@ -3,6 +3,7 @@
 mod http_get;
 mod http_post;
 mod sse;
+mod websocket;
 
 use ringway_tests::{Api, Gateway};
 use serde_json::{Value, json};

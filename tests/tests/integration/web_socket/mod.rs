@@ -2,7 +2,7 @@
 //!
 //! The cases of `groups` follow the groups of the Autobahn suite, which is run by hand (docs/conformance-websocket.md).
 
-mod frames;
+pub mod frames;
 mod groups;
 mod library;
 mod life;
@@ -22,7 +22,7 @@ const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\
 
 /// A connection behind its opening handshake.
 #[track_caller]
-fn open(address: SocketAddr) -> Peer {
+pub fn open(address: SocketAddr) -> Peer {
     let mut client = Client::connect(address);
     client.send(ASK);
     let head = client.head();

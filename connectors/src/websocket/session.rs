@@ -1,0 +1,115 @@
+//! One client: frames in, messages and frames out.
+//!
+//! ```text
+//!   open ──▶ ping when it is quiet ──▶ quiet again ──▶ close 1011 ─┐
+//!     ├─ close of the client ──▶ the same back ────────────────────┤
+//!     ├─ broken rule ──▶ close with its code ──────────────────────┼──▶ closed: the engine lingers until the client has gone
+//!     └─ the engine's ending ──▶ close 1000, 1001, 1011 or 1013 ───┘
+//! ```
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use http::StatusCode;
+use ringway_contract::{
+    Answer, Ending, Fault, Message, Out, Outline, Render, Reply, ResponseHead, Session, Tick, Wish,
+};
+use ringway_wire::websocket::compression::Agreement;
+use ringway_wire::websocket::{Decoder, Event, close, encode, handshake};
+
+use super::frames::Frames;
+
+/// One client.
+pub struct Socket {
+    pub accept: handshake::Accept,
+    pub protocol: Option<String>,
+    pub agreement: Option<Agreement>,
+    pub decoder: Decoder,
+    /// `None`: the client gets no messages.
+    pub frames: Option<Rc<Frames>>,
+    pub publishes: bool,
+    pub heartbeat: Duration,
+    /// A ping was sent, and nothing has come since.
+    pub awaits_pong: bool,
+    /// The close frame is out: nothing may follow it (RFC 6455 section 5.5.1).
+    pub closed: bool,
+}
+
+impl Socket {
+    fn close(&mut self, code: Option<u16>, reason: &str, out: &mut Out) {
+        if !std::mem::replace(&mut self.closed, true) {
+            encode::close(code, reason, &mut out.bytes);
+        }
+        out.finished = true;
+    }
+}
+
+impl Session for Socket {
+    fn outline(&self) -> Outline {
+        Outline {
+            answer: Answer::Upgrade,
+            subscribe: self.frames.as_ref().map(|_| Wish { cursor: None, live: true }),
+            publish: self.publishes,
+            takes_body: false,
+            idle: Some(self.heartbeat),
+            deadline: None,
+        }
+    }
+
+    fn head(&mut self, head: &mut ResponseHead) {
+        head.set_status(StatusCode::SWITCHING_PROTOCOLS);
+        // The subprotocol is a token, as the configuration was checked for, and the rest are constants.
+        let _ = handshake::answer(&self.accept, self.protocol.as_deref(), self.agreement.as_ref(), &mut head.fields);
+    }
+
+    fn renderer(&self) -> Option<Rc<dyn Render>> {
+        self.frames.clone().map(|frames| frames as Rc<dyn Render>)
+    }
+
+    fn received(&mut self, input: &mut BytesMut, out: &mut Out) -> Result<(), Box<Reply>> {
+        self.awaits_pong = false;
+        while !self.closed {
+            match self.decoder.decode(input) {
+                Ok(None) => return Ok(()),
+                Ok(Some(Event::Message { payload, .. })) if self.publishes => out.publish.push(Message::new(payload)),
+                Ok(Some(Event::Message { .. })) => {
+                    self.close(Some(close::POLICY_VIOLATION), "No messages are taken here", out);
+                }
+                Ok(Some(Event::Ping(payload))) => encode::pong(&payload, &mut out.bytes),
+                Ok(Some(Event::Pong(_))) => {}
+                Ok(Some(Event::Close(said))) => self.close(said.code, "", out),
+                Err(violation) => self.close(Some(violation.code()), violation.message(), out),
+            }
+        }
+        input.clear();
+        Ok(())
+    }
+
+    fn published(&mut self, outcome: Result<(), Fault>, out: &mut Out) {
+        if let Err(fault) = outcome {
+            self.close(Some(close::INTERNAL_ERROR), fault.cause.message(), out);
+        }
+    }
+
+    fn tick(&mut self, _tick: Tick, out: &mut Out) {
+        if self.closed {
+            return;
+        }
+        if self.awaits_pong {
+            return self.close(Some(close::INTERNAL_ERROR), "No answer to a ping", out);
+        }
+        self.awaits_pong = true;
+        encode::ping(b"", &mut out.bytes);
+    }
+
+    fn stop(&mut self, ending: Ending, out: &mut Out) {
+        let (code, reason) = match ending {
+            Ending::GoAway => (close::GOING_AWAY, "Stopping, please reconnect"),
+            Ending::Complete => (close::NORMAL, ""),
+            Ending::Lagged => (close::TRY_AGAIN_LATER, "Too slow: messages were left out, please reconnect"),
+            Ending::Fault(fault) => (close::INTERNAL_ERROR, fault.cause.message()),
+        };
+        self.close(Some(code), reason, out);
+    }
+}
