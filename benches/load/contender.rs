@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use ringway_benches::cost;
 use ringway_tests::{Port, Process};
 
 use crate::case::{ROUTES, Setup};
-use crate::cost;
 use crate::stage::{Stage, start, temporary};
 
 /// Who is measured.

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use ringway_benches::cost;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::case::{Idle, SMALL};
 use crate::contender::Contender;
-use crate::cost;
 use crate::stage::Stage;
 
 /// Connections opened first, so that what a proxy allocates once is not billed to those that are measured.

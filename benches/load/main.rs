@@ -16,7 +16,6 @@
 mod case;
 mod closed;
 mod contender;
-mod cost;
 mod idle;
 mod open;
 mod report;
@@ -28,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use ringway_benches::cost;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::case::{CASES, Case, Load};

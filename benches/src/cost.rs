@@ -10,7 +10,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 /// CPU time since the start, of all threads of the process and of its children.
-pub(crate) fn cpu(process: u32) -> Result<Duration> {
+///
+/// # Errors
+/// The process has ended, or the kernel does not count.
+pub fn cpu(process: u32) -> Result<Duration> {
     let mut nanoseconds = 0;
     for process in family(process)? {
         for task in fs::read_dir(format!("/proc/{process}/task")).context("the proxy has ended")? {
@@ -24,7 +27,10 @@ pub(crate) fn cpu(process: u32) -> Result<Duration> {
 }
 
 /// Resident memory in bytes, of the process and its children.
-pub(crate) fn resident(process: u32) -> Result<u64> {
+///
+/// # Errors
+/// The process has ended.
+pub fn resident(process: u32) -> Result<u64> {
     let mut kib = 0;
     for process in family(process)? {
         let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).context("the proxy has ended")?;
