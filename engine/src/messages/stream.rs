@@ -218,7 +218,7 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
             publishing_bytes += weight;
         }
         if !out.bytes.is_empty() {
-            let bytes = out.bytes.split().freeze();
+            let bytes = std::mem::take(&mut out.bytes).freeze();
             if let Err(fault) = send(local, client, streaming, record, bytes).await {
                 return Some(fault);
             }
@@ -299,7 +299,8 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
             Ok(Event::Found(Found::Lagged)) => Some(Ending::Lagged),
             Ok(Event::Found(Found::Ended(fault))) => Some(fault.map_or(Ending::Complete, Ending::Fault)),
             Ok(Event::Delivery(Some(delivery))) => {
-                match relay(local, client, streaming, record, delivery, &mut out).await {
+                // Boxed: see `send`.
+                match Box::pin(relay(local, client, streaming, record, delivery, &mut out)).await {
                     Ok(ending) => ending,
                     Err(fault) => return Some(fault),
                 }
@@ -361,7 +362,7 @@ async fn relay(
         }
     }
     record.counters.delivered.add(positions.len() as u64);
-    let bytes = out.bytes.split().freeze();
+    let bytes = std::mem::take(&mut out.bytes).freeze();
     // Credit comes back when the client has taken them: until then the broker's side waits with more.
     let sent = send(local, client, streaming, record, bytes).await;
     if let Some(Source::Own(feed)) = &mut streaming.source {
@@ -413,4 +414,20 @@ async fn finish(local: &Local, client: &Connection, streaming: &Streaming) -> Op
     })
     .await
     .err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, F: FnOnce(A, B) -> Fut, Fut: Future>(_: F) -> usize {
+        size_of::<Fut>()
+    }
+
+    /// There may be tens of thousands of them: this bounds what a session holds while it waits.
+    #[test]
+    fn a_session_that_waits_is_small() {
+        let parts = [size_of_future(run), size_of::<Live>(), size_of::<Connection>(), size_of::<Streaming>()];
+        assert!(parts.iter().sum::<usize>() <= 1_400, "{parts:?}");
+    }
 }
