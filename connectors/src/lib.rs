@@ -9,6 +9,7 @@ pub mod http_proxy;
 pub mod kafka;
 pub mod mock;
 pub mod sse;
+mod tls;
 pub mod websocket;
 
 /// How consumers reach an API.

@@ -1,10 +1,10 @@
 //! What a definition may say of an HTTP backend. Names and defaults are the reference product's.
 
-use std::path::Path;
-
 use ringway_contract::Node;
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use crate::tls::SslConfig;
 
 /// `configuration` of an endpoint.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -35,13 +35,7 @@ impl SharedConfig {
     /// With the paths of files read from the folder of the file that `node` stands in, as everything else that a definition names.
     #[must_use]
     pub fn located(mut self, node: Option<&Node>) -> Self {
-        let folder = node.and_then(|node| Path::new(&node.span.source.name).parent());
-        let Some(folder) = folder else { return self };
-        for store in [&mut self.ssl.trust_store, &mut self.ssl.key_store] {
-            for path in [&mut store.path, &mut store.cert_path, &mut store.key_path].into_iter().flatten() {
-                *path = folder.join(&*path).to_string_lossy().into_owned();
-            }
-        }
+        self.ssl = self.ssl.located(node);
         self
     }
 }
@@ -118,71 +112,6 @@ pub enum Version {
     /// HTTP/2.
     #[serde(rename = "HTTP_2")]
     Http2,
-}
-
-/// TLS towards the backend.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct SslConfig {
-    /// Whether the backend's name must be in its certificate.
-    pub hostname_verifier: bool,
-    /// Whether any certificate is taken. For trying out only.
-    pub trust_all: bool,
-    /// Certificates that are trusted; without one, those of the system.
-    pub trust_store: Store,
-    /// The gateway's own certificate, for backends that ask for one.
-    pub key_store: Store,
-}
-
-impl Default for SslConfig {
-    fn default() -> Self {
-        Self { hostname_verifier: true, trust_all: false, trust_store: Store::default(), key_store: Store::default() }
-    }
-}
-
-/// A store of certificates, or of a key and its certificate.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct Store {
-    /// Kind of store; empty for none.
-    #[serde(rename = "type")]
-    pub kind: StoreKind,
-    /// File of the store, relative to the definition.
-    pub path: Option<String>,
-    /// The store itself: PEM text, or base64 of a PKCS#12 file.
-    pub content: Option<String>,
-    /// Password of the store.
-    pub password: Option<String>,
-    /// PKCS#12: name of the key; the first one without.
-    pub alias: Option<String>,
-    /// PKCS#12: password of the key, if it is another one.
-    pub key_password: Option<String>,
-    /// PEM key store: file of the certificate chain, relative to the definition.
-    pub cert_path: Option<String>,
-    /// PEM key store: the certificate chain itself.
-    pub cert_content: Option<String>,
-    /// PEM key store: file of the key, relative to the definition.
-    pub key_path: Option<String>,
-    /// PEM key store: the key itself.
-    pub key_content: Option<String>,
-}
-
-/// Kind of store.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-pub enum StoreKind {
-    /// None.
-    #[default]
-    #[serde(rename = "", alias = "NONE")]
-    None,
-    /// PEM text.
-    #[serde(rename = "PEM")]
-    Pem,
-    /// PKCS#12.
-    #[serde(rename = "PKCS12")]
-    Pkcs12,
-    /// Java key store: refused with a hint, because its format is closed; `keytool` converts it to PKCS#12.
-    #[serde(rename = "JKS")]
-    Jks,
 }
 
 /// A proxy between the gateway and the backend.

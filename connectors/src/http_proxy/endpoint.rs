@@ -13,7 +13,7 @@ use super::backend::Way;
 use super::config::{EndpointConfig, Header, SharedConfig};
 use super::lane;
 use super::target::Target;
-use super::tls;
+use crate::tls;
 
 /// Where the configuration says "for ever", connecting still ends: the kernel itself gives up after about this long.
 const CONNECT_MAX: Duration = Duration::from_secs(120);

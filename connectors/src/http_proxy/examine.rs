@@ -8,7 +8,6 @@ use super::backend::Way;
 use super::config::{EndpointConfig, SharedConfig, Version};
 use super::endpoint::Headers;
 use super::target::Target;
-use super::tls;
 
 const SHARED: &str = "sharedConfiguration";
 
@@ -48,16 +47,8 @@ fn refusals(node: &Node, config: &SharedConfig, secure: bool, problems: &mut Vec
     }
     // A store that nothing asks for may be left over from another time.
     if secure {
-        let (trust, identity) = (tls::trust(&config.ssl.trust_store), tls::identity(&config.ssl.key_store));
-        let sound = trust.is_ok() && identity.is_ok();
-        for (name, refusal) in [("trustStore", trust.err()), ("keyStore", identity.err())] {
-            if let Some(refusal) = refusal {
-                refuse(&["ssl", name], refusal.0);
-            }
-        }
-        if let Some(refusal) = sound.then(|| tls::client(&config.ssl).err()).flatten() {
-            refuse(&["ssl"], refusal.0);
-        }
+        let place = node.field("ssl").unwrap_or(node);
+        problems.extend(config.ssl.problems(place, &format!("{SHARED}.ssl")));
     }
 }
 

@@ -19,7 +19,6 @@ mod redirect;
 mod request;
 mod response;
 mod target;
-mod tls;
 
 pub use config::{EndpointConfig, SharedConfig};
 

@@ -82,6 +82,11 @@ impl ClientTls {
         Ok(Self { config: Arc::new(config) })
     }
 
+    /// The same for client libraries that bring their own I/O.
+    pub fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.config)
+    }
+
     pub(crate) fn connection(&self, server_name: &str) -> Result<Connection, TlsError> {
         let name =
             ServerName::try_from(server_name.to_owned()).map_err(|_| TlsError::ServerName(server_name.to_owned()))?;

@@ -1,0 +1,237 @@
+//! TLS towards backends and brokers, from a definition's `ssl` block. Names and defaults are the reference product's.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ringway_contract::{Node, Problem, Refusal};
+use ringway_net::{ClientTls, ClientTlsSpec, Identity, Trust};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// TLS towards the backend.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct SslConfig {
+    /// Whether the backend's name must be in its certificate.
+    pub hostname_verifier: bool,
+    /// Whether any certificate is taken. For trying out only.
+    pub trust_all: bool,
+    /// Certificates that are trusted; without one, those of the system.
+    pub trust_store: Store,
+    /// The gateway's own certificate, for backends that ask for one.
+    pub key_store: Store,
+}
+
+impl Default for SslConfig {
+    fn default() -> Self {
+        Self { hostname_verifier: true, trust_all: false, trust_store: Store::default(), key_store: Store::default() }
+    }
+}
+
+/// TLS towards a broker: the same as [`SslConfig`], with the names that the reference product has there.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct BrokerSsl {
+    /// Whether the broker's name must be in its certificate.
+    pub hostname_verifier: bool,
+    /// Whether any certificate is taken. For trying out only.
+    pub trust_all: bool,
+    /// Certificates that are trusted; without one, those of the system.
+    pub truststore: Store,
+    /// The gateway's own certificate, for brokers that ask for one.
+    pub keystore: Store,
+}
+
+impl Default for BrokerSsl {
+    fn default() -> Self {
+        Self { hostname_verifier: true, trust_all: false, truststore: Store::default(), keystore: Store::default() }
+    }
+}
+
+impl From<BrokerSsl> for SslConfig {
+    fn from(ssl: BrokerSsl) -> Self {
+        let BrokerSsl { hostname_verifier, trust_all, truststore, keystore } = ssl;
+        Self { hostname_verifier, trust_all, trust_store: truststore, key_store: keystore }
+    }
+}
+
+/// A store of certificates, or of a key and its certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Store {
+    /// Kind of store; empty for none.
+    #[serde(rename = "type")]
+    pub kind: StoreKind,
+    /// File of the store, relative to the definition.
+    pub path: Option<String>,
+    /// The store itself: PEM text, or base64 of a PKCS#12 file.
+    pub content: Option<String>,
+    /// Password of the store.
+    pub password: Option<String>,
+    /// PKCS#12: name of the key; the first one without.
+    pub alias: Option<String>,
+    /// PKCS#12: password of the key, if it is another one.
+    pub key_password: Option<String>,
+    /// PEM key store: file of the certificate chain, relative to the definition.
+    pub cert_path: Option<String>,
+    /// PEM key store: the certificate chain itself.
+    pub cert_content: Option<String>,
+    /// PEM key store: file of the key, relative to the definition.
+    pub key_path: Option<String>,
+    /// PEM key store: the key itself.
+    pub key_content: Option<String>,
+}
+
+/// Kind of store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum StoreKind {
+    /// None.
+    #[default]
+    #[serde(rename = "", alias = "NONE")]
+    None,
+    /// PEM text.
+    #[serde(rename = "PEM")]
+    Pem,
+    /// PKCS#12.
+    #[serde(rename = "PKCS12")]
+    Pkcs12,
+    /// Java key store: refused with a hint, because its format is closed; `keytool` converts it to PKCS#12.
+    #[serde(rename = "JKS")]
+    Jks,
+}
+
+/// Configurations that read no file are shared by all endpoints and shards: reading the system's authorities takes milliseconds, and
+/// a shared configuration shares its resumable sessions.
+static SHARED: Mutex<Vec<(SslConfig, ClientTls)>> = Mutex::new(Vec::new());
+/// Most configurations that are remembered.
+const SHARED_MAX: usize = 64;
+
+/// The TLS of an endpoint.
+///
+/// # Errors
+/// A store cannot be read, or is of a kind that cannot be read.
+pub fn client(ssl: &SslConfig) -> Result<ClientTls, Refusal> {
+    let shareable = ssl.trust_store.is_inline() && ssl.key_store.is_inline();
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, known)) = shared.iter().find(|(config, _)| shareable && config == ssl) {
+        return Ok(known.clone());
+    }
+    let spec = ClientTlsSpec {
+        trust: trust(&ssl.trust_store)?,
+        trust_all: ssl.trust_all,
+        verify_hostname: ssl.hostname_verifier,
+        identity: identity(&ssl.key_store)?,
+        ..ClientTlsSpec::default()
+    };
+    let built = ClientTls::new(&spec).map_err(|error| Refusal(format!("ssl: {error}")))?;
+    if shareable && shared.len() < SHARED_MAX {
+        shared.push((ssl.clone(), built.clone()));
+    }
+    Ok(built)
+}
+
+impl SslConfig {
+    /// With the paths of files read from the folder of the file that `node` stands in, as everything else that a definition names.
+    #[must_use]
+    pub fn located(mut self, node: Option<&Node>) -> Self {
+        let folder = node.and_then(|node| Path::new(&node.span.source.name).parent());
+        let Some(folder) = folder else { return self };
+        for store in [&mut self.trust_store, &mut self.key_store] {
+            for path in [&mut store.path, &mut store.cert_path, &mut store.key_path].into_iter().flatten() {
+                *path = folder.join(&*path).to_string_lossy().into_owned();
+            }
+        }
+        self
+    }
+
+    /// What would keep [`client`] from being made of it. `node` is the block, which `pointer` leads to.
+    pub fn problems(&self, node: &Node, pointer: &str) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut refuse = |names: &[&str], refusal: Refusal| {
+            let found = names.iter().find_map(|name| Some((*name, node.field(name)?)));
+            let (pointer, place) = match found {
+                Some((name, place)) => (format!("{pointer}.{name}"), place),
+                None => (pointer.to_owned(), node),
+            };
+            problems.push(Problem::error(&place.span, pointer, refusal.0));
+        };
+        let (trust, identity) = (trust(&self.trust_store), identity(&self.key_store));
+        let sound = trust.is_ok() && identity.is_ok();
+        if let Err(refusal) = trust {
+            refuse(&["trustStore", "truststore"], refusal);
+        }
+        if let Err(refusal) = identity {
+            refuse(&["keyStore", "keystore"], refusal);
+        }
+        if let Some(refusal) = sound.then(|| client(self).err()).flatten() {
+            refuse(&[], refusal);
+        }
+        problems
+    }
+}
+
+impl Store {
+    fn is_inline(&self) -> bool {
+        self.path.is_none() && self.cert_path.is_none() && self.key_path.is_none()
+    }
+
+    fn password(&self) -> String {
+        self.password.clone().unwrap_or_default()
+    }
+
+    fn pkcs12(&self) -> Result<Vec<u8>, Refusal> {
+        let text = self.content.as_deref().unwrap_or_default();
+        STANDARD
+            .decode(text.split_ascii_whitespace().collect::<String>())
+            .map_err(|error| Refusal(format!("content of a PKCS12 store is not base64: {error}")))
+    }
+}
+
+const JKS: &str = "JKS stores cannot be read; convert it: keytool -importkeystore -srckeystore a.jks -destkeystore a.p12 \
+                   -deststoretype PKCS12";
+
+/// Whom it trusts.
+///
+/// # Errors
+/// The store is of a kind that cannot be read, or says not where it is.
+pub fn trust(store: &Store) -> Result<Trust, Refusal> {
+    Ok(match (store.kind, &store.path, &store.content) {
+        (StoreKind::None, ..) => Trust::System,
+        (StoreKind::Jks, ..) => return Err(Refusal(format!("trustStore: {JKS}"))),
+        (StoreKind::Pem, Some(path), _) => Trust::PemFiles(vec![path.into()]),
+        (StoreKind::Pem, None, Some(text)) => Trust::Pem(text.clone()),
+        (StoreKind::Pkcs12, Some(path), _) => Trust::Pkcs12File { path: path.into(), password: store.password() },
+        (StoreKind::Pkcs12, None, Some(_)) => Trust::Pkcs12 { content: store.pkcs12()?, password: store.password() },
+        _ => return Err(Refusal("trustStore needs `path` or `content`".into())),
+    })
+}
+
+/// What it shows of itself.
+///
+/// # Errors
+/// The store is of a kind that cannot be read, or says not where it is.
+pub fn identity(store: &Store) -> Result<Option<Identity>, Refusal> {
+    let pem = (&store.cert_path, &store.key_path, &store.cert_content, &store.key_content);
+    Ok(Some(match (store.kind, &store.path, &store.content) {
+        (StoreKind::None, ..) => return Ok(None),
+        (StoreKind::Jks, ..) => return Err(Refusal(format!("keyStore: {JKS}"))),
+        (StoreKind::Pkcs12, Some(path), _) => Identity::Pkcs12File { path: path.into(), password: store.password() },
+        (StoreKind::Pkcs12, None, Some(_)) => Identity::Pkcs12 { content: store.pkcs12()?, password: store.password() },
+        (StoreKind::Pem, ..) => match pem {
+            (Some(certificate), Some(key), ..) => {
+                Identity::PemFiles { certificate: certificate.into(), key: key.into() }
+            }
+            (_, _, Some(certificate), Some(key)) => {
+                Identity::Pem { certificate: certificate.clone(), key: key.clone() }
+            }
+            _ => {
+                return Err(Refusal(
+                    "keyStore of type PEM needs certPath and keyPath, or certContent and keyContent".into(),
+                ));
+            }
+        },
+        _ => return Err(Refusal("keyStore needs `path` or `content`".into())),
+    }))
+}
