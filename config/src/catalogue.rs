@@ -22,8 +22,8 @@ pub struct Messaging {
     pub publish: &'static [Qos],
     /// Levels at which it subscribes; none: it does not.
     pub subscribe: &'static [Qos],
-    /// Of an endpoint: whether it can go on from an id that it gave out. Of an entrypoint: whether `AT_MOST_ONCE` and `AT_LEAST_ONCE` need
-    /// that, because its clients cannot acknowledge.
+    /// Of an endpoint: whether it can go on from an id that it gave out. Of an entrypoint: whether `AT_LEAST_ONCE` needs that, because its
+    /// clients cannot acknowledge.
     pub recover: bool,
 }
 

@@ -27,7 +27,8 @@ impl Messaging {
             if !endpoint.subscribe.contains(&qos) {
                 return Err("the endpoint cannot promise it");
             }
-            if self.recover && !endpoint.recover && qos != Qos::None {
+            // At most once needs no id: what was delivered, or lost on the way, is settled before.
+            if self.recover && !endpoint.recover && qos == Qos::AtLeastOnce {
                 return Err("clients of the entrypoint go on from an id, and the endpoint cannot");
             }
         } else if !self.publish.contains(&qos) {
