@@ -8,6 +8,7 @@ pub mod http_post;
 pub mod http_proxy;
 pub mod kafka;
 pub mod mock;
+pub mod rabbitmq;
 pub mod sse;
 mod tls;
 pub mod websocket;
@@ -20,4 +21,4 @@ pub static ENTRYPOINTS: &[&Kind<dyn Entrypoint>] =
 pub static ENDPOINTS: &[&Kind<dyn Endpoint>] = &[&http_proxy::ENDPOINT];
 
 /// What an API of type MESSAGE reaches.
-pub static BROKERS: &[&Kind<dyn Broker>] = &[&kafka::BROKER, &mock::BROKER];
+pub static BROKERS: &[&Kind<dyn Broker>] = &[&kafka::BROKER, &mock::BROKER, &rabbitmq::BROKER];

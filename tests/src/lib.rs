@@ -1,6 +1,6 @@
 //! The harness: real processes, real sockets, scripted peers, bounded time.
 //!
-//! * [`Gateway`] runs the binary under test; [`Nginx`] is a real peer.
+//! * [`Gateway`] runs the binary under test; [`Nginx`] and [`RabbitMq`] are real peers.
 //! * [`Client`] and [`Backend`] speak the bytes that a test writes down, as a conversation of `>` and `<` lines ([`Peer::talk`]).
 //! * [`Stage`] plays the cases of a [`script`]: both ends as one text, compared to the byte.
 //! * [`tool`] runs curl, h2load, wrk, openssl and Python with a limit on their time.
@@ -22,6 +22,7 @@ mod observer;
 mod peer;
 mod port;
 mod process;
+mod rabbitmq;
 mod scratch;
 pub mod script;
 mod stage;
@@ -40,5 +41,6 @@ pub use observer::Observer;
 pub use peer::Peer;
 pub use port::Port;
 pub use process::Process;
+pub use rabbitmq::{MESSAGE_BYTES_MAX, RabbitMq};
 pub use scratch::Scratch;
 pub use stage::Stage;

@@ -10,10 +10,12 @@
 //!
 //! Neither side ever blocks the other. When one drops its end, the other finds out: `is_gone`, or a fault.
 
+mod dial;
 mod feed;
 mod publish;
 mod runtime;
 
+pub use dial::{DIAL_WITHIN, Duplex, backoff, dial};
 pub use feed::{RemoteFeed, feed};
 pub use publish::{Claim, Job, Publisher, RemotePublisher, publisher};
 pub use runtime::spawn;

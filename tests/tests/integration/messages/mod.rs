@@ -2,6 +2,7 @@
 
 mod http_get;
 mod http_post;
+mod rabbitmq;
 mod sse;
 mod websocket;
 
