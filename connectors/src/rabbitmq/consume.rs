@@ -169,10 +169,10 @@ async fn session(
     let mut tags = Tags::new();
     let mut next = None;
     loop {
-        settle(&channel, remote, &mut tags, number).await?;
+        settle(&channel, remote, &mut tags, number, plan.settle).await?;
         if remote.is_gone() {
             // What was on its way when it went.
-            settle(&channel, remote, &mut tags, number).await?;
+            settle(&channel, remote, &mut tags, number, plan.settle).await?;
             let _ = channel.close(200, "OK".into()).await;
             return Err(End::Gone);
         }
@@ -245,7 +245,13 @@ async fn acknowledge(channel: &Channel, tag: u64, multiple: bool) -> Result<(), 
 }
 
 /// Tells the broker of receipts, as few words as that takes.
-async fn settle(channel: &Channel, remote: &mut RemoteFeed, tags: &mut Tags, number: u32) -> Result<(), lapin::Error> {
+async fn settle(
+    channel: &Channel,
+    remote: &mut RemoteFeed,
+    tags: &mut Tags,
+    number: u32,
+    by: Settle,
+) -> Result<(), lapin::Error> {
     let mut acknowledged = Vec::new();
     let mut back = Vec::new();
     while let Some(receipt) = remote.receipt() {
@@ -253,8 +259,8 @@ async fn settle(channel: &Channel, remote: &mut RemoteFeed, tags: &mut Tags, num
             Receipt::Ack(position) => (position, &mut acknowledged),
             Receipt::Nack(position) => (position, &mut back),
         };
-        // What an earlier channel delivered comes again in any case.
-        if position.part == number {
+        // What an earlier channel delivered comes again in any case, and what is acknowledged already is not given back.
+        if position.part == number && by == Settle::Receipt {
             list.push(position.offset.cast_unsigned());
         }
     }

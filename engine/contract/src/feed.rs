@@ -45,7 +45,8 @@ pub enum Delivery {
 pub enum Receipt {
     /// The message of this position was delivered, or dropped on purpose: it need not come again.
     Ack(Position),
-    /// It could not be delivered: the broker may give it to somebody else, or again.
+    /// It could not be delivered: the broker may give it to somebody else, or again. Sent by the feed itself, whatever the subscription asks
+    /// for, when it is dropped before a message was taken from it.
     Nack(Position),
 }
 
@@ -211,6 +212,20 @@ impl Feed {
     }
 }
 
+/// What was sent and never taken goes back: the broker's side learns that nobody has it.
+impl Drop for Feed {
+    fn drop(&mut self) {
+        let left = self.inbox.borrow().len();
+        for _ in 0..left {
+            let delivery = self.inbox.borrow_mut().recv();
+            if let Some(Delivery::Message(message)) = delivery {
+                self.backlog.push_back(Receipt::Nack(message.position));
+            }
+        }
+        self.flush();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::task::Waker;
@@ -244,6 +259,26 @@ mod tests {
         }
         assert_eq!(seen, ["one", "two"]);
         assert!(matches!(feed.poll_next(&mut cx), Poll::Ready(None)));
+    }
+
+    #[test]
+    fn what_was_never_taken_goes_back() {
+        let end = Rc::new(RefCell::new(None));
+        let kept = end.clone();
+        let mut feed = Feed::new(Box::new(Plain), None, |_, end| {
+            *kept.borrow_mut() = Some(end);
+            std::future::pending()
+        });
+        let mut end = end.take().unwrap();
+        for offset in 0..3 {
+            let message = Message { position: Position { part: 0, offset }, ..Message::new("x") };
+            let _ = end.outbox.send(Delivery::Message(message), 0);
+        }
+        assert!(feed.take().is_some());
+        drop(feed);
+        assert!(end.inbox.is_closed());
+        let back: Vec<_> = std::iter::from_fn(|| end.inbox.recv()).collect();
+        assert_eq!(back, [1, 2].map(|offset| Receipt::Nack(Position { part: 0, offset })));
     }
 
     #[test]
