@@ -11,6 +11,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
+use std::ops::Deref;
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -89,9 +90,12 @@ pub enum Found {
     Ended(Option<Fault>),
 }
 
+/// Somebody's interest in a topic: without any it ends.
+struct Stake(Rc<Topic>);
+
 /// One client's place in a log.
 pub struct Reader {
-    topic: Rc<Topic>,
+    topic: Stake,
     log: Rc<Log>,
     /// Number of the next segment.
     next: u64,
@@ -121,7 +125,9 @@ impl Topic {
     ///
     /// # Errors
     /// It has not.
-    pub async fn opened(&self) -> Result<(), Fault> {
+    pub async fn opened(self: &Rc<Self>) -> Result<(), Fault> {
+        // Whoever waits for it counts as a reader: it must not end because nobody has read yet.
+        let _waits = Stake::new(self);
         poll_fn(|cx| match self.state.get() {
             State::Opening => {
                 self.changed.add(cx);
@@ -150,9 +156,8 @@ impl Topic {
             logs.push(Rc::downgrade(&log));
             log
         });
-        self.readers.set(self.readers.get() + 1);
         let next = log.first.get() + log.segments.borrow().len() as u64;
-        Reader { topic: self.clone(), log, next }
+        Reader { topic: Stake::new(self), log, next }
     }
 
     fn set(&self, state: State) {
@@ -200,12 +205,27 @@ impl Reader {
     }
 }
 
-impl Drop for Reader {
+impl Stake {
+    fn new(topic: &Rc<Topic>) -> Self {
+        topic.readers.set(topic.readers.get() + 1);
+        Self(topic.clone())
+    }
+}
+
+impl Deref for Stake {
+    type Target = Topic;
+
+    fn deref(&self) -> &Topic {
+        &self.0
+    }
+}
+
+impl Drop for Stake {
     fn drop(&mut self) {
-        let readers = self.topic.readers.get().saturating_sub(1);
-        self.topic.readers.set(readers);
+        let readers = self.0.readers.get().saturating_sub(1);
+        self.0.readers.set(readers);
         if readers == 0 {
-            self.topic.left.wake();
+            self.0.left.wake();
         }
     }
 }
