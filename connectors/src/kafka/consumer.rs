@@ -13,13 +13,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use regex::Regex;
-use ringway_contract::{Cause, Delivery, FEED_WINDOW_BYTES, Fault, Message, Receipt};
+use ringway_contract::{Cause, Delivery, FEED_WINDOW_BYTES, Fault, Message, Position, Receipt};
 
 use super::config::OffsetReset;
 use super::cursor::Parts;
 use super::fault;
 use super::intake::Intake;
 use super::ledger::Ledger;
+use super::lookup::{fitting, partitions};
 use super::native::{BATCH_MAX, Consumer, Failure, Place, Rebalance, code};
 use super::settings::{Settings, Token};
 use crate::bridge::RemoteFeed;
@@ -38,6 +39,9 @@ const LOOK_UP_EVERY: Duration = Duration::from_secs(30);
 
 /// How long a question to the brokers may take, in milliseconds.
 const ANSWER_WITHIN_MS: i32 = 5_000;
+
+/// How long the first ones may take: what else is told meanwhile (wrong credentials) is looked at in between.
+const FIRST_ANSWER_WITHIN_MS: i32 = 1_000;
 
 /// Between two questions that nobody answered.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(250);
@@ -99,9 +103,10 @@ pub fn run(plan: Plan, mut remote: RemoteFeed, parts: Parts) {
         remote,
         parts,
         assigned: Vec::new(),
-        ledgers: Vec::new(),
+        read: Vec::new(),
         pending: VecDeque::new(),
         committed: 0,
+        returned: Vec::new(),
         is_ready: false,
         is_paused: false,
         blocked_since: None,
@@ -124,12 +129,14 @@ struct Reader {
     intake: Intake,
     topics: Vec<Arc<str>>,
     assigned: Vec<Place>,
-    /// By the number of the part; `None`: it is not ours now.
-    ledgers: Vec<Option<Ledger>>,
+    /// By the number of the part.
+    read: Vec<Read>,
     /// Polled, and not handed over yet.
     pending: VecDeque<Message>,
     /// How many of them are committed already: these will be handed over whatever happens.
     committed: usize,
+    /// What was committed ahead and came back.
+    returned: Vec<Position>,
     is_ready: bool,
     is_paused: bool,
     /// Since when nothing can be handed over.
@@ -138,6 +145,16 @@ struct Reader {
     commit_again: Option<Instant>,
     last_commit: Instant,
     last_look_up: Instant,
+}
+
+/// What was read of a partition.
+#[derive(Default)]
+struct Read {
+    /// Whether it is to be read now. What was handed over before it was given up is accounted for all the same: it may come back.
+    is_ours: bool,
+    ledger: Ledger,
+    /// The message behind the last one that was handed over.
+    next: Option<i64>,
 }
 
 impl Reader {
@@ -184,18 +201,24 @@ impl Reader {
 
     fn begin(&mut self) -> Result<(), Fault> {
         if let Some(pattern) = self.plan.pattern.clone() {
-            let Some(topics) = self.ask(|consumer| fitting(consumer, &pattern))? else { return Ok(()) };
+            let Some(topics) = self.ask(|consumer| fitting(consumer, &pattern, FIRST_ANSWER_WITHIN_MS))? else {
+                return Ok(());
+            };
             self.topics = topics;
         }
         if self.is_grouped() && !self.plan.checks_topics {
             return self.join();
         }
         let topics = self.topics.clone();
-        let Some(places) = self.ask(|consumer| partitions(consumer, &topics))? else { return Ok(()) };
+        let Some(places) = self.ask(|consumer| partitions(consumer, &topics, FIRST_ANSWER_WITHIN_MS))? else {
+            return Ok(());
+        };
         if self.is_grouped() {
             return self.join();
         }
-        let Some(mut places) = self.ask(|consumer| consumer.ends(&places, ANSWER_WITHIN_MS))? else { return Ok(()) };
+        let Some(mut places) = self.ask(|consumer| consumer.ends(&places, FIRST_ANSWER_WITHIN_MS))? else {
+            return Ok(());
+        };
         self.go_on_from_cursor(&mut places);
         self.consumer.assign(&places).map_err(|failure| refused(&failure))?;
         self.take(places);
@@ -234,7 +257,7 @@ impl Reader {
 
     fn grow(&mut self) -> Result<(), Failure> {
         if let Some(pattern) = &self.plan.pattern {
-            let topics = fitting(&self.consumer, pattern)?;
+            let topics = fitting(&self.consumer, pattern, ANSWER_WITHIN_MS)?;
             if self.is_grouped() {
                 if topics != self.topics && !topics.is_empty() {
                     self.consumer.subscribe(&topics)?;
@@ -244,7 +267,7 @@ impl Reader {
             }
             self.topics = topics;
         }
-        let mut places = partitions(&self.consumer, &self.topics)?;
+        let mut places = partitions(&self.consumer, &self.topics, ANSWER_WITHIN_MS)?;
         places.retain(|place| !self.assigned.iter().any(|known| known.is_beside(place)));
         if places.is_empty() {
             return Ok(());
@@ -341,11 +364,14 @@ impl Reader {
     fn take(&mut self, places: Vec<Place>) {
         for place in places {
             let part = self.parts.number(&place.topic, place.partition) as usize;
-            if self.ledgers.len() <= part {
-                self.ledgers.resize_with(part + 1, || None);
+            if self.read.len() <= part {
+                self.read.resize_with(part + 1, Read::default);
             }
-            if let Some(ledger) = self.ledgers.get_mut(part) {
-                *ledger = Some(Ledger::default());
+            if let Some(read) = self.read.get_mut(part) {
+                if read.next != Some(place.offset) {
+                    *read = Read::default();
+                }
+                read.is_ours = true;
             }
             self.assigned.retain(|known| !known.is_beside(&place));
             self.assigned.push(place);
@@ -361,6 +387,7 @@ impl Reader {
                 places.iter_mut().for_each(|place| place.offset = Place::STORED);
             }
         }
+        self.go_on_here(places);
         let is_new = |place: &Place| place.offset == Place::UNKNOWN;
         let new: Vec<Place> = places.iter().filter(|place| is_new(place)).cloned().collect();
         let mut begun = Vec::new();
@@ -394,6 +421,24 @@ impl Reader {
         Ok(())
     }
 
+    /// A partition that comes back is read on where it was left, unless its group is further: what this client has already needs not to be
+    /// sent to it again only because somebody else came or went.
+    fn go_on_here(&mut self, places: &mut [Place]) {
+        if self.plan.commits == Commits::Before {
+            return;
+        }
+        for place in places.iter_mut().filter(|place| place.offset != Place::STORED) {
+            let part = self.parts.number(&place.topic, place.partition) as usize;
+            let Some(read) = self.read.get_mut(part) else { continue };
+            if let Some(next) = read.next.filter(|next| place.offset <= *next) {
+                if place.offset >= 0 {
+                    read.ledger.raise(place.offset);
+                }
+                place.offset = next;
+            }
+        }
+    }
+
     /// Moves places behind those of the cursor, each once. The moved ones.
     fn go_on_from_cursor(&mut self, places: &mut [Place]) -> Vec<Place> {
         let mut moved = Vec::new();
@@ -413,8 +458,8 @@ impl Reader {
         }
         for place in places {
             let part = self.parts.number(&place.topic, place.partition);
-            if let Some(ledger) = self.ledgers.get_mut(part as usize) {
-                *ledger = None;
+            if let Some(read) = self.read.get_mut(part as usize) {
+                read.is_ours = false;
             }
             // Whoever reads on gets them, unless they were committed already.
             let mut at = 0;
@@ -432,10 +477,18 @@ impl Reader {
 
     fn receipts(&mut self) {
         while let Some(receipt) = self.remote.receipt() {
-            // What was not delivered is not committed, so it comes again to whoever reads on.
-            let Receipt::Ack(position) = receipt else { continue };
-            if let Some(Some(ledger)) = self.ledgers.get_mut(position.part as usize) {
-                ledger.acknowledged(position.offset);
+            let position = match receipt {
+                Receipt::Ack(position) => position,
+                // The feed was dropped before this was taken.
+                Receipt::Nack(position) if self.plan.commits == Commits::Before => {
+                    self.returned.push(position);
+                    continue;
+                }
+                // What was not delivered is not committed, so it comes again to whoever reads on.
+                Receipt::Nack(_) => continue,
+            };
+            if let Some(read) = self.read.get_mut(position.part as usize) {
+                read.ledger.acknowledged(position.offset);
             }
         }
     }
@@ -448,20 +501,19 @@ impl Reader {
     }
 
     fn is_due(&self) -> bool {
-        self.ledgers.iter().flatten().any(Ledger::is_due)
+        self.read.iter().any(|read| read.is_ours && read.ledger.is_due())
     }
 
     /// Commits what was acknowledged, of these partitions or all.
     fn commit(&mut self, only: Option<&[Place]>, last: bool) {
         let mut due = Vec::new();
-        for (part, ledger) in (0..).zip(&mut self.ledgers) {
-            let Some(ledger) = ledger else { continue };
+        for (part, read) in (0..).zip(&mut self.read).filter(|(_, read)| read.is_ours) {
             let Some((topic, partition)) = self.parts.get(part) else { continue };
             let mut place = Place::new(topic, partition, 0);
             if only.is_some_and(|only| !only.iter().any(|known| known.is_beside(&place))) {
                 continue;
             }
-            let offset = if last { ledger.last_due() } else { ledger.take_due() };
+            let offset = if last { read.ledger.last_due() } else { read.ledger.take_due() };
             if let Some(offset) = offset {
                 place.offset = offset;
                 due.push(place);
@@ -479,6 +531,10 @@ impl Reader {
         let waits = self.commit_again.is_some_and(|at| at > Instant::now());
         if self.plan.commits == Commits::Before && self.committed == 0 && !waits && !self.pending.is_empty() {
             self.commit_ahead();
+            // A feed that went meanwhile takes nothing; what was committed for it is given back.
+            if self.remote.is_gone() {
+                return;
+            }
         }
         let mut moved = false;
         while let Some(message) = self.pending.pop_front() {
@@ -494,16 +550,18 @@ impl Reader {
                 break;
             }
             moved = true;
-            self.committed = self.committed.saturating_sub(1);
-            if let Some(Some(ledger)) = self.ledgers.get_mut(position.part as usize) {
-                match self.plan.commits {
-                    Commits::Never | Commits::Before => {}
-                    Commits::HandedOver => {
-                        ledger.handed_over(position.offset);
-                        ledger.acknowledged(position.offset);
-                    }
-                    Commits::Acknowledged => ledger.handed_over(position.offset),
+            if self.plan.commits == Commits::Before {
+                self.committed = self.committed.saturating_sub(1);
+            }
+            let Some(read) = self.read.get_mut(position.part as usize) else { continue };
+            read.next = Some(position.offset + 1);
+            match self.plan.commits {
+                Commits::Never | Commits::Before => {}
+                Commits::HandedOver => {
+                    read.ledger.handed_over(position.offset);
+                    read.ledger.acknowledged(position.offset);
                 }
+                Commits::Acknowledged => read.ledger.handed_over(position.offset),
             }
         }
         if moved {
@@ -553,6 +611,26 @@ impl Reader {
         }
     }
 
+    /// The feed is gone: what was committed and nobody has taken is for the next one.
+    fn give_back(&mut self) {
+        let pending = self.pending.iter().take(self.committed).map(|message| message.position);
+        let mut places: Vec<Place> = Vec::new();
+        for position in self.returned.iter().copied().chain(pending) {
+            let is_ours = self.read.get(position.part as usize).is_some_and(|read| read.is_ours);
+            let Some((topic, partition)) = self.parts.get(position.part).filter(|_| is_ours) else { continue };
+            let place = Place::new(topic, partition, position.offset);
+            // The first one of a partition comes first.
+            if !places.iter().any(|known| known.is_beside(&place)) {
+                places.push(place);
+            }
+        }
+        if !places.is_empty()
+            && let Err(failure) = self.consumer.commit(&places, true)
+        {
+            tracing::warn!(%failure, "messages were committed and not delivered");
+        }
+    }
+
     /// Pauses and resumes.
     fn pace(&mut self) {
         let blocked = self.blocked_since.is_some_and(|since| since.elapsed() >= PAUSE_AFTER);
@@ -593,11 +671,12 @@ impl Reader {
 
     fn finish(mut self) {
         self.receipts();
-        self.pending.clear();
         let grouped = self.is_grouped();
         if grouped && !self.consumer.is_lost() {
             self.commit(None, true);
+            self.give_back();
         }
+        self.pending.clear();
         let Self { remote, consumer, intake, .. } = self;
         // Messages in the ring lie in the client's memory.
         drop((remote, intake));
@@ -610,20 +689,4 @@ impl Reader {
 fn refused(failure: &Failure) -> Fault {
     tracing::error!(%failure, "a Kafka consumer cannot subscribe");
     fault::subscribing(failure.code).unwrap_or(Fault::new(Cause::SubscribeFailed))
-}
-
-fn fitting(consumer: &Consumer, pattern: &Regex) -> Result<Vec<Arc<str>>, Failure> {
-    let mut topics = consumer.topics(ANSWER_WITHIN_MS)?;
-    // Brokers' own topics are nobody's business.
-    topics.retain(|topic| pattern.is_match(topic) && !topic.starts_with("__"));
-    Ok(topics)
-}
-
-fn partitions(consumer: &Consumer, topics: &[Arc<str>]) -> Result<Vec<Place>, Failure> {
-    let mut places = Vec::new();
-    for topic in topics {
-        let partitions = consumer.partitions(topic, ANSWER_WITHIN_MS)?;
-        places.extend(partitions.into_iter().map(|partition| Place::new(topic.clone(), partition, Place::UNKNOWN)));
-    }
-    Ok(places)
 }

@@ -54,6 +54,15 @@ impl Ledger {
         }
     }
 
+    /// The group has come to `offset` without us: what lies before it is nobody's business any more.
+    pub fn raise(&mut self, offset: i64) {
+        while self.outstanding.front().is_some_and(|(first, _)| *first < offset) {
+            self.outstanding.pop_front();
+        }
+        self.due = self.due.filter(|due| *due > offset);
+        self.taken = None;
+    }
+
     /// What is to be committed now: the offset of the next message. Told once.
     pub fn take_due(&mut self) -> Option<i64> {
         let due = self.due.take();
@@ -93,6 +102,19 @@ mod tests {
         ledger.acknowledged(22);
         assert!(ledger.is_due());
         assert_eq!(ledger.last_due(), Some(23));
+    }
+
+    #[test]
+    fn what_the_group_has_done_without_us_is_not_undone() {
+        let mut ledger = Ledger::default();
+        (0..10).for_each(|offset| ledger.handed_over(offset));
+        ledger.acknowledged(0);
+        ledger.raise(5);
+        assert_eq!(ledger.last_due(), None);
+        ledger.acknowledged(3);
+        assert!(!ledger.is_due());
+        ledger.acknowledged(5);
+        assert_eq!(ledger.take_due(), Some(6));
     }
 
     #[test]

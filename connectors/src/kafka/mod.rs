@@ -33,6 +33,7 @@ mod fault;
 mod intake;
 mod jaas;
 mod ledger;
+mod lookup;
 mod native;
 mod producer;
 mod settings;
