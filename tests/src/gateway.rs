@@ -177,6 +177,15 @@ impl Gateway {
         old
     }
 
+    /// Kills it, and starts it again with the same configuration.
+    #[track_caller]
+    pub fn crash(&mut self) {
+        self.process.signal(Signal::KILL);
+        self.wait();
+        self.process = launch(&self.scratch, "log", &[]);
+        self.await_ready().unwrap_or_else(|log| panic!("the gateway does not start again:\n{log}"));
+    }
+
     /// Sends `SIGTERM`.
     pub fn terminate(&self) {
         self.process.signal(Signal::TERM);

@@ -1,6 +1,6 @@
 //! The harness: real processes, real sockets, scripted peers, bounded time.
 //!
-//! * [`Gateway`] runs the binary under test; [`Nginx`] and [`RabbitMq`] are real peers.
+//! * [`Gateway`] runs the binary under test; [`Nginx`], [`Kafka`] and [`RabbitMq`] are real peers.
 //! * [`Client`] and [`Backend`] speak the bytes that a test writes down, as a conversation of `>` and `<` lines ([`Peer::talk`]).
 //! * [`Stage`] plays the cases of a [`script`]: both ends as one text, compared to the byte.
 //! * [`tool`] runs curl, h2load, wrk, openssl and Python with a limit on their time.
@@ -17,6 +17,7 @@ mod client;
 mod deadline;
 mod gateway;
 mod head;
+mod kafka;
 mod nginx;
 mod observer;
 mod peer;
@@ -36,6 +37,7 @@ pub use client::Client;
 pub use deadline::{DEADLINE, wait_for, wait_until};
 pub use gateway::{Gateway, binary};
 pub use head::Head;
+pub use kafka::{Kafka, Record};
 pub use nginx::Nginx;
 pub use observer::Observer;
 pub use peer::Peer;
