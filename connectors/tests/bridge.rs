@@ -79,7 +79,8 @@ fn a_feed_that_is_dropped_ends_a_side_that_waits_for_credit() {
         drop(feed);
         let (delivered, receipts) = end.recv_timeout(PATIENCE).unwrap();
         assert!(delivered < 10_000, "{delivered} messages although nobody took them");
-        assert_eq!(receipts, 1);
+        // The one above, and those of what was in the ring.
+        assert!((1..=delivered).contains(&(receipts as i64)), "{receipts} receipts of {delivered} messages");
     });
 }
 
