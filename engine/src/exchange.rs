@@ -69,6 +69,8 @@ pub struct Stage<'a> {
     pub keep_alive: bool,
     /// The client's version of HTTP.
     pub version: Version,
+    /// Whether the request is a HEAD, wherever it is now: its response has no body (RFC 9110 section 9.3.2).
+    pub is_head: bool,
     /// When the response's head must be there. `None`: whenever it comes.
     pub until: Option<Instant>,
 }
@@ -107,7 +109,7 @@ pub async fn run(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection
         return next;
     };
     request.context_path_len = found.prefix_len;
-    let version = request.head.version;
+    let (version, is_head) = (request.head.version, request.head.method == http::Method::HEAD);
     let mut exchange = Exchange {
         request: Some(request),
         response: None,
@@ -118,8 +120,17 @@ pub async fn run(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection
     };
     let draft = local.access_log.draft(&exchange, started);
     let until = started.checked_add(site.timeouts.request);
-    let mut stage =
-        Stage { local, site: &site, api: found.api, connection, exchange: &mut exchange, keep_alive, version, until };
+    let mut stage = Stage {
+        local,
+        site: &site,
+        api: found.api,
+        connection,
+        exchange: &mut exchange,
+        keep_alive,
+        version,
+        is_head,
+        until,
+    };
     let mut served = match stages(&mut stage, desk).await {
         Ok(served) => served,
         Err(stop) => report::stop(&mut stage, desk, stop).await,

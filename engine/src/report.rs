@@ -59,7 +59,8 @@ pub async fn stop(stage: &mut Stage<'_>, desk: &mut Desk, stop: Stop) -> Served 
             stage.api.cors.annotate(head, fields);
         }
     };
-    let sent = send(&mut writer, stage.local, reply, head, keep_alive, annotate).await;
+    let about = About { head, is_head: stage.is_head, keep_alive };
+    let sent = send(&mut writer, stage.local, reply, about, annotate).await;
     served.response_bytes = writer.payload_bytes;
     served.aborted = !sent;
     served.next = match (sent, keep_alive) {
@@ -162,7 +163,8 @@ async fn answer(
 ) -> Next {
     let keep_alive = keep_alive && head.is_some_and(|head| !head.framing.has_content());
     let mut writer = writer(local, site, connection, &desk.write);
-    match send(&mut writer, local, reply, head, keep_alive, |_| {}).await {
+    let is_head = head.is_some_and(|head| head.method == Method::HEAD);
+    match send(&mut writer, local, reply, About { head, is_head, keep_alive }, |_| {}).await {
         false => Next::Close,
         true if keep_alive => Next::KeepAlive,
         true => Next::Linger,
@@ -173,15 +175,23 @@ fn writer<'a>(local: &'a Local, site: &Site, connection: &'a Connection, slot: &
     Writer::new(connection, &local.shard.buffers, slot, site.write_pace)
 }
 
+/// What an answer answers.
+struct About<'a> {
+    /// `None` when there is none, or a lane has it.
+    head: Option<&'a RequestHead>,
+    is_head: bool,
+    keep_alive: bool,
+}
+
 /// Writes a whole answer; `false` when the client did not take it.
 async fn send(
     writer: &mut Writer<'_>,
     local: &Local,
     reply: &Reply,
-    head: Option<&RequestHead>,
-    keep_alive: bool,
+    about: About<'_>,
     annotate: impl FnOnce(&mut Fields),
 ) -> bool {
+    let About { head, is_head, keep_alive } = about;
     let problem = match &reply.body {
         Some(_) => None,
         None => Some(Problem::of(reply, head)),
@@ -215,8 +225,7 @@ async fn send(
     response.encode(framing, connection, writer.gathered());
     response.clear();
     local.services.responses.put(response);
-    let silent = head.is_some_and(|head| head.method == Method::HEAD)
-        || matches!(reply.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let silent = is_head || matches!(reply.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if !silent && writer.data(Chunk::Shared(bytes::Bytes::copy_from_slice(body)), false).await.is_err() {
         return false;
     }

@@ -60,6 +60,17 @@ fn attempts_share_the_time_of_their_request() {
     assert!((2..8).contains(&attempts), "{attempts} attempts of 300 ms fit into a second");
 }
 
+/// The request is the lane's when the time is up; that it was a HEAD is known all the same.
+#[test]
+fn a_head_that_takes_too_long_is_answered_without_a_body() {
+    let backend = Backend::scripted(|peer, _| drop(peer.rest()));
+    let gateway = Gateway::configured("timeouts: { request: 300 }\n", &[Api::proxy("/", &backend.target())]);
+    let mut client = gateway.connect();
+    client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.head().status(), 504);
+    client.expect_end();
+}
+
 /// A backend whose first piece of the body is there before its connection breaks off.
 fn breaks_off(head: &'static str) -> (Backend, mpsc::Sender<()>) {
     let (go, wait) = mpsc::channel::<()>();
