@@ -370,7 +370,7 @@ mod tests {
 
     fn connection() -> (Accepted, UnixStream) {
         let (server, client) = UnixStream::pair().unwrap();
-        (Accepted { fd: server.into(), peer: Peer::Unix }, client)
+        (Accepted::new(server.into(), Peer::Unix), client)
     }
 
     fn is_closed(client: &mut UnixStream) -> bool {

@@ -26,6 +26,8 @@ mod report;
 pub mod router;
 mod servers;
 mod shared;
+#[cfg(feature = "sim")]
+pub mod simulated;
 mod site;
 pub mod telemetry;
 mod template;

@@ -434,7 +434,7 @@ const GIVE_BACK_ROUNDS: u32 = 3;
 async fn housekeeping(local: Rc<Local>) {
     let (mut quiet, mut rounds) = (0, 0);
     while pause(HOUSEKEEPING).await {
-        let now = Instant::now();
+        let now = local.shard.now();
         let site = local.site();
         for api in &site.apis {
             if let Some(group) = &api.group {

@@ -43,6 +43,10 @@ const UNIX_RETRY: Duration = Duration::from_millis(5);
 pub async fn dial(address: &Address, options: &DialOptions) -> io::Result<Stream> {
     let slot = Shard::current().timers.slot();
     slot.arm(options.timeout);
+    #[cfg(feature = "sim")]
+    if let (Some(world), Address::Tcp(address)) = (crate::sim::current(), address) {
+        return slot.guard(world.dial(*address)).await?.and_then(Stream::simulated);
+    }
     match address {
         Address::Tcp(address) => slot.guard(connect_tcp(*address, options)).await?,
         Address::Unix(path) => {

@@ -51,6 +51,12 @@ impl Listener {
     /// # Errors
     /// Of the system call.
     pub fn refuse(&self) -> io::Result<()> {
+        #[cfg(feature = "sim")]
+        if let Some(world) = crate::sim::current() {
+            let address = self.local_addr()?.and_then(|address| world.listening_at(address));
+            address.inspect(|listening| listening.refuse());
+            return Ok(());
+        }
         // The filter of a TCP socket reads from the TCP header on; a first packet is a SYN without ACK (RFC 9293 section 3.1).
         const FLAGS: u32 = 13;
         const SYN: u32 = 0x02;

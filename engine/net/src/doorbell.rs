@@ -45,6 +45,13 @@ impl Doorbell {
     /// Of the driver.
     pub async fn wait(&mut self, is_idle: impl FnOnce() -> bool) -> io::Result<()> {
         if self.sleeper.prepare_sleep(is_idle) {
+            #[cfg(feature = "sim")]
+            if crate::sim::current().is_some() {
+                // Whoever rings is no part of the world: it is looked after now and then.
+                crate::clock::sleep(std::time::Duration::from_millis(10)).await;
+                self.sleeper.awake();
+                return Ok(());
+            }
             let rung = self.event.readable().await;
             self.sleeper.awake();
             rung?;

@@ -19,6 +19,7 @@
 
 mod address;
 mod buffer;
+mod clock;
 mod dial;
 mod divert;
 mod dns;
@@ -32,6 +33,8 @@ mod park;
 mod proxy;
 mod shard;
 mod signal;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod slots;
 mod socket;
 mod spawn;
@@ -42,6 +45,7 @@ mod vigil;
 
 pub use address::{Address, Peer};
 pub use buffer::{Buffers, BuffersCount};
+pub use clock::now;
 pub use dial::{DialOptions, dial};
 pub use dns::{Addresses, Dns, DnsError, DnsOptions, Resolver};
 pub use doorbell::Doorbell;

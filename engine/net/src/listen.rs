@@ -10,6 +10,7 @@ use std::time::Duration;
 use socket2::{Domain, SockAddr, SockRef, Socket as Socket2, Type};
 
 use crate::address::{Address, Peer};
+use crate::clock;
 use crate::shard::Shard;
 use crate::socket::{Socket, owned};
 use crate::spawn::yield_now;
@@ -46,6 +47,8 @@ pub struct BoundListener {
 enum Listening {
     Tcp(TcpListener),
     Unix(UnixListener),
+    #[cfg(feature = "sim")]
+    Sim(SimListener),
 }
 
 impl BoundListener {
@@ -84,6 +87,8 @@ impl BoundListener {
         match &self.listening {
             Listening::Tcp(listener) => listener.local_addr().map(Some),
             Listening::Unix(_) => Ok(None),
+            #[cfg(feature = "sim")]
+            Listening::Sim(listener) => Ok(Some(listener.address)),
         }
     }
 
@@ -96,8 +101,61 @@ impl BoundListener {
         let listening = match &self.listening {
             Listening::Tcp(listener) => Listening::Tcp(listener.try_clone()?),
             Listening::Unix(listener) => Listening::Unix(listener.try_clone()?),
+            #[cfg(feature = "sim")]
+            Listening::Sim(_) => return Err(io::ErrorKind::Unsupported.into()),
         };
         Ok(Self { listening })
+    }
+}
+
+/// A listener of a simulated world. Bound on the thread that then runs the world, it goes through types that could go to another.
+#[cfg(feature = "sim")]
+struct SimListener {
+    address: SocketAddr,
+}
+
+#[cfg(feature = "sim")]
+impl SimListener {
+    fn listening(&self) -> io::Result<std::rc::Rc<crate::sim::Listening>> {
+        let listening = crate::sim::current().and_then(|world| world.listening_at(self.address));
+        listening.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn accept(&self) -> io::Result<Option<Accepted>> {
+        let Some((id, peer)) = crate::sim::current().and_then(|world| world.accept(self.address)) else {
+            return Ok(None);
+        };
+        Ok(Some(Accepted { simulated: Some(Token(id)), ..Accepted::new(crate::socket::nothing()?, peer) }))
+    }
+}
+
+#[cfg(feature = "sim")]
+impl Drop for SimListener {
+    fn drop(&mut self) {
+        if let Ok(listening) = self.listening() {
+            listening.close();
+        }
+    }
+}
+
+#[cfg(feature = "sim")]
+impl BoundListener {
+    pub(crate) fn simulated(address: SocketAddr) -> Self {
+        Self { listening: Listening::Sim(SimListener { address }) }
+    }
+}
+
+/// A connection that was accepted in a simulated world, and is closed if nobody opens it.
+#[cfg(feature = "sim")]
+#[derive(Debug)]
+pub(crate) struct Token(u64);
+
+#[cfg(feature = "sim")]
+impl Drop for Token {
+    fn drop(&mut self) {
+        if let Some(world) = crate::sim::current() {
+            world.discard(self.0);
+        }
     }
 }
 
@@ -169,9 +227,22 @@ pub struct Accepted {
     pub fd: OwnedFd,
     /// Who connected.
     pub peer: Peer,
+    /// What stands for it in a simulated world.
+    #[cfg(feature = "sim")]
+    pub(crate) simulated: Option<Token>,
 }
 
 impl Accepted {
+    /// One that was accepted elsewhere.
+    pub fn new(fd: OwnedFd, peer: Peer) -> Self {
+        Self {
+            fd,
+            peer,
+            #[cfg(feature = "sim")]
+            simulated: None,
+        }
+    }
+
     /// Takes it to this shard.
     ///
     /// # Errors
@@ -180,6 +251,11 @@ impl Accepted {
     /// # Panics
     /// On a thread that is no shard.
     pub fn open(self) -> io::Result<Stream> {
+        #[cfg(feature = "sim")]
+        if let Some(Token(id)) = &self.simulated {
+            let conn = crate::sim::current().and_then(|world| world.open(*id));
+            return Stream::simulated(conn.ok_or(io::ErrorKind::NotFound)?);
+        }
         Stream::from_fd(self.fd)
     }
 }
@@ -206,6 +282,8 @@ impl Listener {
         let twin = match &bound.listening {
             Listening::Tcp(listener) => listener.as_fd().try_clone_to_owned()?,
             Listening::Unix(listener) => listener.as_fd().try_clone_to_owned()?,
+            #[cfg(feature = "sim")]
+            Listening::Sim(_) => crate::socket::nothing()?,
         };
         Ok(Self {
             listening: bound.listening,
@@ -224,6 +302,8 @@ impl Listener {
         match &self.listening {
             Listening::Tcp(listener) => listener.local_addr().map(Some),
             Listening::Unix(_) => Ok(None),
+            #[cfg(feature = "sim")]
+            Listening::Sim(listener) => Ok(Some(listener.address)),
         }
     }
 
@@ -262,7 +342,7 @@ impl Listener {
                     self.exhausted.set(self.exhausted.get() + 1);
                     let backoff = self.backoff_ms.get();
                     self.backoff_ms.set((backoff * 2).min(BACKOFF_MAX_MS));
-                    monoio::time::sleep(Duration::from_millis(backoff)).await;
+                    clock::sleep(Duration::from_millis(backoff)).await;
                 }
                 Err(error) => return Err(error),
             }
@@ -280,9 +360,11 @@ impl Listener {
             let accepted = match &self.listening {
                 Listening::Tcp(listener) => listener.accept().map(|(stream, peer)| (owned(stream), Peer::Tcp(peer))),
                 Listening::Unix(listener) => listener.accept().map(|(stream, _)| (owned(stream), Peer::Unix)),
+                #[cfg(feature = "sim")]
+                Listening::Sim(listener) => return listener.accept(),
             };
             match accepted {
-                Ok((fd, peer)) => return Ok(Some(Accepted { fd, peer })),
+                Ok((fd, peer)) => return Ok(Some(Accepted::new(fd, peer))),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => return Err(error),
@@ -291,9 +373,18 @@ impl Listener {
         Ok(None)
     }
 
+    async fn ready(&self) -> io::Result<()> {
+        #[cfg(feature = "sim")]
+        if let Listening::Sim(listener) = &self.listening {
+            listener.listening()?.readable().await;
+            return Ok(());
+        }
+        self.socket.readable().await
+    }
+
     async fn wait(&self, shard: &Shard) -> io::Result<()> {
         let mut closing = std::pin::pin!(shard.closing().wait());
-        let mut readable = std::pin::pin!(self.socket.readable());
+        let mut readable = std::pin::pin!(self.ready());
         std::future::poll_fn(|context| {
             if closing.as_mut().poll(context).is_ready() {
                 return std::task::Poll::Ready(Err(io::ErrorKind::Interrupted.into()));
@@ -309,6 +400,8 @@ impl AsRawFd for Listener {
         match &self.listening {
             Listening::Tcp(listener) => listener.as_raw_fd(),
             Listening::Unix(listener) => listener.as_raw_fd(),
+            #[cfg(feature = "sim")]
+            Listening::Sim(_) => -1,
         }
     }
 }

@@ -19,6 +19,7 @@ use std::pin::pin;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
+use crate::clock;
 use crate::slots::Slots;
 use crate::socket::Socket;
 
@@ -73,9 +74,13 @@ impl<T> Lot<T> {
         }
         // SAFETY: `fd` is open and nobody else's.
         let epoll = Socket::watch(unsafe { OwnedFd::from_raw_fd(fd) })?;
-        let now = Instant::now();
+        let now = clock::now();
         let (parked, keeper) = (RefCell::new(Slots::new()), RefCell::default());
         Ok(Self { epoll, parked, keeper, scanned: Cell::new(now), started: now })
+    }
+
+    fn elapsed(&self) -> Duration {
+        clock::now().saturating_duration_since(self.started)
     }
 
     /// How many are parked.
@@ -94,7 +99,7 @@ impl<T> Lot<T> {
     /// `what`, when the kernel refuses to watch it.
     pub fn park(&self, ends: (Berth, Option<Berth>), wait: Duration, what: T) -> Result<(), T> {
         let ends = [ends.0.0, ends.1.map_or(NONE, |berth| berth.0)];
-        let until = self.started.elapsed().saturating_add(wait).as_secs().saturating_add(1);
+        let until = self.elapsed().saturating_add(wait).as_secs().saturating_add(1);
         let until = u32::try_from(until).unwrap_or(u32::MAX);
         let mut parked = self.parked.borrow_mut();
         let index = parked.insert(Parked { what, ends, until });
@@ -118,7 +123,7 @@ impl<T> Lot<T> {
     pub async fn leaving(&self, left: &mut Vec<(Leave, T)>) -> io::Result<()> {
         loop {
             self.stirred(left)?;
-            if self.scanned.get().elapsed() >= SCAN {
+            if clock::now().saturating_duration_since(self.scanned.get()) >= SCAN {
                 self.expired(left);
             }
             if !left.is_empty() {
@@ -134,7 +139,7 @@ impl<T> Lot<T> {
                 })
                 .await;
             }
-            let (mut stirs, mut scan) = (pin!(self.epoll.readable()), pin!(monoio::time::sleep(SCAN)));
+            let (mut stirs, mut scan) = (pin!(self.epoll.readable()), pin!(clock::sleep(look_after())));
             poll_fn(|context| match stirs.as_mut().poll(context) {
                 Poll::Ready(outcome) => Poll::Ready(outcome),
                 Poll::Pending => scan.as_mut().poll(context).map(Ok),
@@ -149,6 +154,13 @@ impl<T> Lot<T> {
     }
 
     fn stirred(&self, left: &mut Vec<(Leave, T)>) -> io::Result<()> {
+        #[cfg(feature = "sim")]
+        if let Some(world) = crate::sim::current() {
+            let stirs = |end: &RawFd| world.held(*end).is_some_and(|conn| conn.is_readable());
+            let stirred = self.parked.borrow_mut().remove_all(|parked| parked.ends.iter().any(stirs));
+            left.extend(stirred.into_iter().map(|parked| (Leave::Stirred, parked.what)));
+            return Ok(());
+        }
         let mut events = [const { MaybeUninit::<libc::epoll_event>::uninit() }; EVENTS];
         // SAFETY: the kernel writes at most `EVENTS` entries into the array, which outlives the call.
         let count = unsafe { libc::epoll_wait(self.epoll.raw(), events.as_mut_ptr().cast(), EVENTS as libc::c_int, 0) };
@@ -170,8 +182,8 @@ impl<T> Lot<T> {
     }
 
     fn expired(&self, left: &mut Vec<(Leave, T)>) {
-        self.scanned.set(Instant::now());
-        let now = u32::try_from(self.started.elapsed().as_secs()).unwrap_or(u32::MAX);
+        self.scanned.set(clock::now());
+        let now = u32::try_from(self.elapsed().as_secs()).unwrap_or(u32::MAX);
         left.extend(self.remove(|parked| parked.until <= now).into_iter().map(|what| (Leave::Expired, what)));
     }
 
@@ -194,6 +206,10 @@ impl<T> Lot<T> {
     }
 
     fn control(&self, operation: libc::c_int, fd: RawFd, index: u32) -> io::Result<()> {
+        #[cfg(feature = "sim")]
+        if crate::sim::current().is_some() {
+            return Ok(());
+        }
         let interest = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLONESHOT) as u32;
         let mut event = libc::epoll_event { events: interest, u64: u64::from(index) };
         // SAFETY: `event` is valid for the call; the kernel refuses descriptors that are none.
@@ -202,4 +218,14 @@ impl<T> Lot<T> {
             _ => Err(io::Error::last_os_error()),
         }
     }
+}
+
+/// How long until the lot is looked through again.
+fn look_after() -> Duration {
+    #[cfg(feature = "sim")]
+    if crate::sim::current().is_some() {
+        // There is no epoll set that would tell.
+        return Duration::from_millis(10);
+    }
+    SCAN
 }

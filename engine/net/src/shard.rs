@@ -6,9 +6,10 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::buffer::Buffers;
+use crate::clock;
 use crate::dns::{Dns, Resolver};
 use crate::driver::{self, COMPLETIONS, Driver, DriverChoice, ENTRIES};
 use crate::gather::Iovecs;
@@ -124,12 +125,14 @@ impl Shard {
 
     /// The time, from the system (about 20 ns).
     pub fn now(&self) -> Instant {
-        Instant::now()
+        clock::now()
     }
 
     /// Milliseconds since 1970, monotonic within the process: a clock that is set back does not turn figures around.
     pub fn unix_ms(&self) -> u64 {
-        self.started_unix_ms.saturating_add(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+        self.started_unix_ms.saturating_add(
+            u64::try_from(clock::now().saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX),
+        )
     }
 
     /// Set when the shard's main future is done. Accept loops and other tasks without an end of their own wait for it.
@@ -193,7 +196,6 @@ impl Shard {
     }
 
     fn new(options: &ShardOptions, driver: Driver, resolver: Resolver) -> Self {
-        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Self {
             buffers: Buffers::new(),
             timers: Timers::new(),
@@ -209,21 +211,36 @@ impl Shard {
             ready: RefCell::new(None),
             iovecs: Iovecs::new(),
             windows: Windows::new(),
-            started: Instant::now(),
-            started_unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
+            started: clock::now(),
+            started_unix_ms: clock::unix_ms(),
         }
+    }
+
+    /// A shard of this thread's world.
+    #[cfg(feature = "sim")]
+    pub(crate) fn simulated(options: &ShardOptions) -> Rc<Self> {
+        let shard = Rc::new(Self::new(options, crate::sim::DRIVER, Resolver::off()));
+        CURRENT.with(|current| current.replace(Some(Rc::clone(&shard))));
+        shard.timers.start();
+        shard
+    }
+
+    /// This thread is no shard any more.
+    #[cfg(feature = "sim")]
+    pub(crate) fn leave() {
+        CURRENT.with(|current| current.take());
     }
 
     /// Ends what the main future left behind. After the runtime's last turn nothing is submitted any more, and a task
     /// that still waits for the ring would keep its sockets open for ever; so every socket is shut down, which ends
     /// every wait on it.
-    async fn close(&self) {
+    pub(crate) async fn close(&self) {
         self.closing.set();
         for &fd in self.sockets.borrow().iter() {
             crate::socket::shutdown_raw(fd);
         }
-        let deadline = Instant::now() + CLOSE_GRACE;
-        while self.tasks() > 0 && Instant::now() < deadline {
+        let deadline = clock::now() + CLOSE_GRACE;
+        while self.tasks() > 0 && clock::now() < deadline {
             sleep_ms(1).await;
         }
         self.timers.stop();
@@ -234,7 +251,7 @@ impl Shard {
 }
 
 async fn sleep_ms(ms: u64) {
-    monoio::time::sleep(Duration::from_millis(ms)).await;
+    clock::sleep(Duration::from_millis(ms)).await;
 }
 
 /// A running shard.

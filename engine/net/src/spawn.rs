@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::clock;
 use crate::shard::Shard;
 use crate::socket::Socket;
 
@@ -21,7 +22,7 @@ use crate::socket::Socket;
 /// On a thread that is no shard.
 pub fn spawn<F: Future<Output = ()> + 'static>(future: F) {
     Shard::with(Shard::task_born);
-    drop(monoio::spawn(Guarded { future: Some(future) }));
+    clock::run(Guarded { future: Some(future) });
 }
 
 /// Lets the shard do everything else that it has to do: other tasks, completions and timers.
@@ -36,7 +37,7 @@ pub async fn yield_now() {
         Some(ready) => {
             let _ = ready.readable().await;
         }
-        None => monoio::time::sleep(Duration::from_millis(1)).await,
+        None => clock::sleep(Duration::from_millis(1)).await,
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 
 use bytes::BytesMut;
@@ -15,7 +14,7 @@ use crate::park::Berth;
 use crate::shard::Shard;
 use crate::socket::Socket;
 use crate::tls::{ClientTls, HandshakeLimits, Parts, ServerTls, Session, TlsInfo};
-use crate::vigil::{self, Vigil};
+use crate::vigil::Vigil;
 
 /// A connected stream socket of this shard.
 ///
@@ -57,6 +56,12 @@ impl Stream {
     /// On a thread that is no shard.
     pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         Ok(Self { socket: Socket::connected(fd)?, tls: None })
+    }
+
+    /// Takes a connection of a simulated world.
+    #[cfg(feature = "sim")]
+    pub(crate) fn simulated(conn: crate::sim::Conn) -> io::Result<Self> {
+        Ok(Self { socket: Socket::of_world(conn)?, tls: None })
     }
 
     /// Gives the connection away, so that another shard can take it with [`from_fd`](Self::from_fd). No operation may
@@ -219,7 +224,7 @@ impl Stream {
         if let Some(session) = &self.tls {
             session.close(&self.socket).await?;
         }
-        SockRef::from(&self.socket.borrow()).shutdown(Shutdown::Write)
+        self.socket.shutdown_write()
     }
 
     /// Ends the writing side and discards what still comes, until the peer is done, `bytes_max` have come, or the future
@@ -288,6 +293,10 @@ impl Stream {
     /// # Errors
     /// When it is not connected any more.
     pub fn peer_addr(&self) -> io::Result<Peer> {
+        #[cfg(feature = "sim")]
+        if let Some((_, there)) = self.socket.addresses() {
+            return Ok(Peer::Tcp(there));
+        }
         Ok(peer(SockRef::from(&self.socket.borrow()).peer_addr()?.as_socket()))
     }
 
@@ -296,6 +305,10 @@ impl Stream {
     /// # Errors
     /// Of the system call.
     pub fn local_addr(&self) -> io::Result<Peer> {
+        #[cfg(feature = "sim")]
+        if let Some((here, _)) = self.socket.addresses() {
+            return Ok(Peer::Tcp(here));
+        }
         Ok(peer(SockRef::from(&self.socket.borrow()).local_addr()?.as_socket()))
     }
 
@@ -317,7 +330,7 @@ impl Stream {
 
     /// Bytes that the peer's kernel has acknowledged so far; below TLS. `None` when nobody knows: a Unix socket.
     pub fn acknowledged(&self) -> Option<u64> {
-        vigil::bytes_acknowledged(self.socket.borrow())
+        self.socket.acknowledged()
     }
 }
 

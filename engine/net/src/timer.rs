@@ -19,6 +19,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use crate::clock;
 use crate::shard::Shard;
 
 /// How often the table is looked through.
@@ -56,7 +57,7 @@ impl Timers {
                 wakers: RefCell::default(),
                 free: RefCell::default(),
                 tick: Cell::new(1),
-                started: Instant::now(),
+                started: clock::now(),
                 scanning: Cell::new(false),
                 scanner: RefCell::default(),
                 stopped: Cell::new(false),
@@ -66,7 +67,7 @@ impl Timers {
 
     /// Starts the scanner. Not through `spawn`: it is the shard's, and nothing in it can panic.
     pub(crate) fn start(&self) {
-        drop(monoio::spawn(scan(Rc::clone(&self.table))));
+        clock::run(scan(Rc::clone(&self.table)));
     }
 
     pub(crate) fn stop(&self) {
@@ -94,7 +95,7 @@ impl Timers {
 
 impl Table {
     fn clock(&self) -> u32 {
-        let ticks = ticks(self.started.elapsed()).min(TICKS_MAX);
+        let ticks = ticks(clock::now().saturating_duration_since(self.started)).min(TICKS_MAX);
         u32::try_from(ticks).unwrap_or(u32::MAX).saturating_add(1)
     }
 
@@ -139,7 +140,7 @@ async fn scan(table: Rc<Table>) {
             Poll::Pending
         })
         .await;
-        monoio::time::sleep(TICK).await;
+        clock::sleep(TICK).await;
         table.scanning.set(table.look_through());
     }
 }
@@ -289,6 +290,10 @@ impl<F: Future> Future for Guard<'_, F> {
 /// Sleeps, to the millisecond. For control tasks: what happens per exchange uses a [`Slot`].
 pub async fn sleep(duration: Duration) {
     debug_assert!(Shard::try_current().is_some(), "only on a shard");
+    #[cfg(feature = "sim")]
+    if let Some(world) = crate::sim::current() {
+        return world.sleep(duration).await;
+    }
     let deadline = monoio::time::Instant::now() + duration;
     let mut timer = pin!(monoio::time::sleep_until(deadline));
     let mut sleeper: Option<Waker> = None;

@@ -7,12 +7,12 @@ use std::rc::{Rc, Weak};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::DateTime;
 use croner::Cron;
 use http::StatusCode;
 use ringway_config::api::HealthCheck;
 use ringway_contract::HealthRequest;
-use ringway_net::{pause, until_closing};
+use ringway_net::{Shard, pause, until_closing};
 
 use super::member::Member;
 
@@ -60,7 +60,8 @@ impl Check {
     }
 
     fn pause(&self) -> Duration {
-        let now = Utc::now();
+        let unix_ms = i64::try_from(Shard::current().unix_ms()).unwrap_or(i64::MAX);
+        let now = DateTime::from_timestamp_millis(unix_ms).unwrap_or_default();
         let next = self.schedule.find_next_occurrence(&now, false).ok();
         next.and_then(|next| (next - now).to_std().ok()).unwrap_or(Duration::from_secs(60)).max(PAUSE_MIN)
     }

@@ -129,7 +129,7 @@ impl Member {
         {
             let mut idle = self.idle.borrow_mut();
             if idle.len() + self.busy.get() < self.lanes_max {
-                idle.push_back(Idle { lane, since: Instant::now() });
+                idle.push_back(Idle { lane, since: ringway_net::now() });
             }
         }
         self.gauge();
