@@ -8,8 +8,8 @@ use ringway_net::sim::{Conn, World};
 /// How a connection has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// With an end.
-    End,
+    /// In order.
+    Closed,
     /// With a reset.
     Reset,
     /// It has not, but nothing came for as long as anybody would wait.
@@ -85,7 +85,7 @@ impl Reader {
             self.world.sleep(self.habit.pause).await;
         }
         match self.world.within(self.habit.patience, self.conn.read(self.habit.bytes)).await {
-            Some(Ok(bytes)) if bytes.is_empty() => self.ended = Some(End::End),
+            Some(Ok(bytes)) if bytes.is_empty() => self.ended = Some(End::Closed),
             Some(Ok(bytes)) => self.bytes.extend_from_slice(&bytes),
             Some(Err(_)) => self.ended = Some(End::Reset),
             None => self.ended = Some(End::Silence),
@@ -131,7 +131,7 @@ impl Reader {
             }
             Framing::UntilEnd => {
                 while self.bytes.len() < enough && self.fill().await {}
-                (std::mem::take(&mut self.bytes), self.ended == Some(End::End))
+                (std::mem::take(&mut self.bytes), self.ended == Some(End::Closed))
             }
             Framing::Chunked => {
                 let mut body = Vec::new();
