@@ -8,6 +8,7 @@ pub mod http_post;
 pub mod http_proxy;
 pub mod kafka;
 pub mod mock;
+pub mod mqtt5;
 pub mod rabbitmq;
 pub mod sse;
 mod tls;
@@ -21,4 +22,4 @@ pub static ENTRYPOINTS: &[&Kind<dyn Entrypoint>] =
 pub static ENDPOINTS: &[&Kind<dyn Endpoint>] = &[&http_proxy::ENDPOINT];
 
 /// What an API of type MESSAGE reaches.
-pub static BROKERS: &[&Kind<dyn Broker>] = &[&kafka::BROKER, &mock::BROKER, &rabbitmq::BROKER];
+pub static BROKERS: &[&Kind<dyn Broker>] = &[&kafka::BROKER, &mock::BROKER, &mqtt5::BROKER, &rabbitmq::BROKER];
