@@ -1,6 +1,6 @@
 //! The harness: real processes, real sockets, scripted peers, bounded time.
 //!
-//! * [`Gateway`] runs the binary under test; [`Nginx`], [`Kafka`] and [`RabbitMq`] are real peers.
+//! * [`Gateway`] runs the binary under test; [`Nginx`], [`Kafka`], [`Mosquitto`] and [`RabbitMq`] are real peers.
 //! * [`Client`] and [`Backend`] speak the bytes that a test writes down, as a conversation of `>` and `<` lines ([`Peer::talk`]).
 //! * [`Stage`] plays the cases of a [`script`]: both ends as one text, compared to the byte.
 //! * [`tool`] runs curl, h2load, wrk, openssl and Python with a limit on their time.
@@ -18,6 +18,7 @@ mod deadline;
 mod gateway;
 mod head;
 mod kafka;
+mod mosquitto;
 mod nginx;
 mod observer;
 mod peer;
@@ -38,6 +39,7 @@ pub use deadline::{DEADLINE, wait_for, wait_until};
 pub use gateway::{Gateway, binary};
 pub use head::Head;
 pub use kafka::{Kafka, Record};
+pub use mosquitto::Mosquitto;
 pub use nginx::Nginx;
 pub use observer::Observer;
 pub use peer::Peer;
