@@ -10,6 +10,7 @@ pub mod kafka;
 pub mod mock;
 pub mod mqtt5;
 pub mod rabbitmq;
+pub mod solace;
 pub mod sse;
 mod tls;
 pub mod websocket;
@@ -22,4 +23,4 @@ pub static ENTRYPOINTS: &[&Kind<dyn Entrypoint>] =
 pub static ENDPOINTS: &[&Kind<dyn Endpoint>] = &[&http_proxy::ENDPOINT];
 
 /// What an API of type MESSAGE reaches.
-pub static BROKERS: &[&Kind<dyn Broker>] = &[&kafka::BROKER, &mock::BROKER, &mqtt5::BROKER, &rabbitmq::BROKER];
+pub static BROKERS: &[&Kind<dyn Broker>] = &[&kafka::BROKER, &mock::BROKER, &mqtt5::BROKER, &rabbitmq::BROKER, &solace::BROKER];

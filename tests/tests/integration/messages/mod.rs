@@ -3,6 +3,7 @@
 mod http_get;
 mod http_post;
 mod rabbitmq;
+mod solace;
 mod sse;
 mod websocket;
 
