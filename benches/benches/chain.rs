@@ -10,8 +10,8 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use ringway_config::Node;
 use ringway_config::api::PathOperator;
 use ringway_contract::kind::{Services, Source};
-use ringway_contract::{ApiInfo, Attributes, Client, Exchange, Policy, Request};
-use ringway_engine::chain::{Chain, Flow, Mode, Scope, Selector};
+use ringway_contract::{ApiInfo, Attributes, Client, Contents, Exchange, Policy, Request};
+use ringway_engine::chain::{Chain, Flow, Mode, Scope, Selector, Step};
 use ringway_wire::Limits;
 
 const HEAD: &str =
@@ -22,7 +22,7 @@ fn policy() -> Rc<dyn Policy> {
         Node::parse_json("bench", r#"{"addHeaders":[{"name":"x-a","value":"1"}],"removeHeaders":["user-agent"]}"#)
             .unwrap();
     let kind = ringway_policies::POLICIES.iter().find(|kind| kind.name == "transform-headers").unwrap();
-    let source = Source { configuration: Some(&node), shared: None };
+    let source = Source { configuration: Some(&node), shared: None, place: "bench" };
     (kind.build)(source, &Services::default()).map_err(|refusal| refusal.to_string()).unwrap()
 }
 
@@ -30,13 +30,15 @@ fn exchange() -> Exchange {
     let mut request = Box::<Request>::default();
     request.head.parse(&mut BytesMut::from(HEAD), &Limits::default()).unwrap();
     request.context_path_len = "/orders".len();
-    let api = Rc::new(ApiInfo { id: "a".into(), name: "a".into(), version: "1".into() });
+    let api = Rc::new(ApiInfo { id: "a".into(), name: "a".into(), version: "1".into(), ..ApiInfo::default() });
     Exchange {
         request: Some(request),
         response: None,
         attributes: Attributes::default(),
         api,
-        plan: Rc::from("open"),
+        plan: Rc::default(),
+        subscriber: None,
+        contents: Contents::default(),
         client: Client { address: None, tls: false },
     }
 }
@@ -44,15 +46,17 @@ fn exchange() -> Exchange {
 fn run(chain: &Chain, exchange: &mut Exchange, matched: &mut Vec<u16>) {
     let request = exchange.request.as_deref().unwrap();
     chain.select(&request.head, request.rest(), matched).unwrap();
-    let future = pin!(chain.request(exchange, matched));
-    assert!(matches!(future.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(None)));
+    for step in chain.request(matched) {
+        let future = pin!(step.request(exchange));
+        assert!(matches!(future.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(None)));
+    }
 }
 
 fn chains(criterion: &mut Criterion) {
     let flow = |path: &str, steps: usize| Flow {
         scope: Scope::Api,
         selector: Selector::new(path, PathOperator::StartsWith, &[]),
-        request: (0..steps).map(|_| policy()).collect(),
+        request: (0..steps).map(|_| Step { policy: policy(), content: false }).collect(),
         response: Box::default(),
     };
     let cases = [

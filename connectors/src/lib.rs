@@ -23,4 +23,5 @@ pub static ENTRYPOINTS: &[&Kind<dyn Entrypoint>] =
 pub static ENDPOINTS: &[&Kind<dyn Endpoint>] = &[&http_proxy::ENDPOINT];
 
 /// What an API of type MESSAGE reaches.
-pub static BROKERS: &[&Kind<dyn Broker>] = &[&kafka::BROKER, &mock::BROKER, &mqtt5::BROKER, &rabbitmq::BROKER, &solace::BROKER];
+pub static BROKERS: &[&Kind<dyn Broker>] =
+    &[&kafka::BROKER, &mock::BROKER, &mqtt5::BROKER, &rabbitmq::BROKER, &solace::BROKER];

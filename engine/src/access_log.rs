@@ -164,7 +164,7 @@ fn json(out: &mut BytesMut, now_ms: u64, target: &[u8], exchange: &Exchange, ser
     let _ = write!(out, "\",\"status\":{},\"api\":\"", served.status.as_u16());
     escape(out.get_mut(), exchange.api.id.as_bytes());
     let _ = out.write_all(b"\",\"plan\":\"");
-    escape(out.get_mut(), exchange.plan.as_bytes());
+    escape(out.get_mut(), exchange.plan.name.as_bytes());
     let _ = write!(
         out,
         "\",\"requestBytes\":{},\"responseBytes\":{},\"durationUs\":{}",

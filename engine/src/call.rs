@@ -6,8 +6,9 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::StatusCode;
-use ringway_contract::{Cause, Fault, Frame, Request, Retry};
+use ringway_contract::{Cause, Chunk, Fault, Frame, Request, Retry};
 use ringway_net::{Peek, Stream};
 use ringway_wire::{Connection as ConnectionOption, Framing, Known, ResponseHead, Version};
 
@@ -16,6 +17,7 @@ use crate::body::{self, BodyReader, Part};
 use crate::carriage::Desk;
 use crate::chain::Chain;
 use crate::connection::Connection;
+use crate::content;
 use crate::coupling::{Coupled, Gate, Received};
 use crate::exchange::{Next, Stage, Stop};
 use crate::messages::stream::Streaming;
@@ -178,17 +180,20 @@ async fn attempt(
     let connection = stage.connection;
     let Desk { input, write, total, .. } = desk;
     let buffers = &stage.local.shard.buffers;
-    let mut reader = BodyReader::new(connection, buffers, input, framing, stage.site);
     if framing == Framing::None {
         coupled.send(Frame::End).await;
         let mut writer = Writer::new(connection, buffers, write, stage.site.write_pace);
         return down(stage, chain, matched, &coupled, total, &mut writer, &std::cell::Cell::new(true)).await;
     }
+    let held = stage.exchange.contents.request.clone();
+    // A body that is held was read already: what is in the input is the next request.
+    let unread = if held.is_some() { Framing::None } else { framing };
+    let mut reader = BodyReader::new(connection, buffers, input, unread, stage.site);
 
     let received = std::cell::Cell::new(false);
     let joined = {
         let mut writer = Writer::new(connection, buffers, write, stage.site.write_pace);
-        let up = up(&coupled, &mut reader, &received);
+        let up = up(&coupled, held, &mut reader, &received);
         let down = down(stage, chain, matched, &coupled, total, &mut writer, &received);
         coupled.join(up, down).await
     };
@@ -216,12 +221,28 @@ async fn attempt(
     }
 }
 
+/// Bytes of a held body that cross at once.
+const PIECE_BYTES: usize = 64 * 1024;
+
 /// The client's body, to the lane.
-async fn up(coupled: &Coupled<'_>, reader: &mut BodyReader<'_>, received: &std::cell::Cell<bool>) -> Result<(), Fault> {
+async fn up(
+    coupled: &Coupled<'_>,
+    held: Option<Bytes>,
+    reader: &mut BodyReader<'_>,
+    received: &std::cell::Cell<bool>,
+) -> Result<(), Fault> {
+    received.set(held.is_some());
     coupled.opened(Gate::Body).await;
+    let mut held = held.unwrap_or_default();
+    while !held.is_empty() {
+        let piece = held.split_to(held.len().min(PIECE_BYTES));
+        if !coupled.send(Frame::Data(Chunk::Shared(piece))).await {
+            return Ok(());
+        }
+    }
     while let Some(part) = reader.next().await? {
         let taken = match part {
-            Part::Data(piece) => coupled.send(Frame::Data(ringway_contract::Chunk::Pooled(piece))).await,
+            Part::Data(piece) => coupled.send(Frame::Data(Chunk::Pooled(piece))).await,
             Part::Trailers(trailers) => coupled.send(Frame::Trailers(trailers)).await,
         };
         if !taken {
@@ -268,12 +289,13 @@ async fn down(
     stage.exchange.request = Some(request);
     stage.exchange.response = Some(response);
 
-    if !matched.is_empty()
-        && let Some(reply) = chain.response(stage.exchange, matched).await
-    {
-        stage.exchange.response = None;
-        return Attempt::Lost(reply.into());
-    }
+    let held = match answered(stage, chain, matched, coupled).await {
+        Ok(held) => held,
+        Err(stop) => {
+            stage.exchange.response = None;
+            return Attempt::Lost(stop);
+        }
+    };
     annotate::response(stage);
     let Some(plan) = Delivery::plan(stage, received.get()) else {
         return Attempt::Lost(Fault::new(Cause::Internal).into());
@@ -293,9 +315,10 @@ async fn down(
     if is_end {
         stage.connection.stream.end_by_reset(true);
     }
-    let relayed = match plan.tunnel {
-        true => upgraded(coupled, writer).await.map(|opened| served.opened = Some(opened)),
-        false => relay(coupled, writer, &plan).await,
+    let relayed = match (plan.tunnel, held) {
+        (true, _) => upgraded(coupled, writer).await.map(|opened| served.opened = Some(opened)),
+        (false, Some(content)) => deliver(writer, content).await,
+        (false, None) => relay(coupled, writer, &plan).await,
     };
     if is_end && relayed.is_ok() {
         stage.connection.stream.end_by_reset(false);
@@ -410,6 +433,41 @@ impl Delivery {
         };
         Some(Self { status, framing, closing, keep_alive, tunnel: false })
     }
+}
+
+/// The policies of the response; its body as they left it, if it is held.
+async fn answered(
+    stage: &mut Stage<'_>,
+    chain: &Chain,
+    matched: &[u16],
+    coupled: &Coupled<'_>,
+) -> Result<Option<Bytes>, Stop> {
+    if matched.is_empty() {
+        return Ok(None);
+    }
+    let status = stage.exchange.response.as_deref().map(|response| response.status);
+    let may_have_content = status.is_some_and(|status| content::may_have_content(stage.is_head, status));
+    let mut sent = None;
+    for step in chain.response(matched) {
+        if step.content && sent.is_none() && may_have_content {
+            content::hold_response(stage, coupled).await?;
+            sent.clone_from(&stage.exchange.contents.response);
+        }
+        if let Some(reply) = step.response(stage.exchange).await {
+            return Err(reply.into());
+        }
+    }
+    let Some(sent) = sent else { return Ok(None) };
+    content::settle_response(stage.exchange, &sent);
+    Ok(stage.exchange.contents.response.take())
+}
+
+/// A body that was held.
+async fn deliver(writer: &mut Writer<'_>, content: Bytes) -> Result<(), Fault> {
+    if !content.is_empty() {
+        writer.data(Chunk::Shared(content), false).await?;
+    }
+    writer.flush().await
 }
 
 /// The body, frame by frame. What is gathered leaves as soon as the lane has nothing more at hand.

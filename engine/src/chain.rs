@@ -6,7 +6,7 @@
 use std::rc::Rc;
 
 use ringway_config::api::{Method, PathOperator};
-use ringway_contract::{Exchange, Policy, Reply, Step};
+use ringway_contract::{Exchange, Policy, Reply, Step as Next};
 use ringway_wire::RequestHead;
 
 /// Whose flow it is.
@@ -24,10 +24,30 @@ pub struct Flow {
     pub scope: Scope,
     /// What it matches.
     pub selector: Selector,
-    /// Policies on the way to the endpoint.
-    pub request: Box<[Rc<dyn Policy>]>,
-    /// Policies on the way back.
-    pub response: Box<[Rc<dyn Policy>]>,
+    /// Steps on the way to the endpoint.
+    pub request: Box<[Step]>,
+    /// Steps on the way back.
+    pub response: Box<[Step]>,
+}
+
+/// A policy at its place.
+pub struct Step {
+    /// The policy.
+    pub policy: Rc<dyn Policy>,
+    /// Whether it, or its condition, needs the body.
+    pub content: bool,
+}
+
+impl Step {
+    /// On the way to the endpoint; `Some` is the answer that ends the exchange.
+    pub async fn request(&self, exchange: &mut Exchange) -> Option<Box<Reply>> {
+        settle(self.policy.request(exchange)).await
+    }
+
+    /// On the way back.
+    pub async fn response(&self, exchange: &mut Exchange) -> Option<Box<Reply>> {
+        settle(self.policy.response(exchange)).await
+    }
 }
 
 /// An HTTP selector: a path pattern relative to the context path, and methods.
@@ -160,27 +180,15 @@ impl Chain {
         if matched.is_empty() && self.match_required { Err(NoMatch) } else { Ok(()) }
     }
 
-    /// Runs the request phase; `Some` is the answer of a policy that ends the exchange.
-    pub async fn request(&self, exchange: &mut Exchange, matched: &[u16]) -> Option<Box<Reply>> {
-        for policy in self.taken(matched).flat_map(|flow| flow.request.iter()) {
-            if let Some(reply) = settle(policy.request(exchange)).await {
-                return Some(reply);
-            }
-        }
-        None
+    /// The steps on the way to the endpoint, in order.
+    pub fn request<'a>(&'a self, matched: &'a [u16]) -> impl Iterator<Item = &'a Step> {
+        self.taken(matched).flat_map(|flow| flow.request.iter())
     }
 
-    /// Runs the response phase.
-    pub async fn response(&self, exchange: &mut Exchange, matched: &[u16]) -> Option<Box<Reply>> {
-        for scope in [Scope::Api, Scope::Plan] {
-            let flows = self.taken(matched).filter(|flow| flow.scope == scope);
-            for policy in flows.flat_map(|flow| flow.response.iter()) {
-                if let Some(reply) = settle(policy.response(exchange)).await {
-                    return Some(reply);
-                }
-            }
-        }
-        None
+    /// The steps on the way back, in order.
+    pub fn response<'a>(&'a self, matched: &'a [u16]) -> impl Iterator<Item = &'a Step> {
+        let of = move |scope| self.taken(matched).filter(move |flow| flow.scope == scope);
+        [Scope::Api, Scope::Plan].into_iter().flat_map(of).flat_map(|flow| flow.response.iter())
     }
 
     fn taken<'a>(&'a self, matched: &'a [u16]) -> impl Iterator<Item = &'a Flow> {
@@ -188,12 +196,12 @@ impl Chain {
     }
 }
 
-async fn settle(mut step: Step<'_>) -> Option<Box<Reply>> {
+async fn settle(mut step: Next<'_>) -> Option<Box<Reply>> {
     loop {
         step = match step {
-            Step::Next => return None,
-            Step::Reply(reply) => return Some(reply),
-            Step::Wait(future) => future.await,
+            Next::Next => return None,
+            Next::Reply(reply) => return Some(reply),
+            Next::Wait(future) => future.await,
         }
     }
 }

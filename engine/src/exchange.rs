@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use ringway_contract::{Cause, Coupling, Exchange, Fault, Reply, Request};
+use ringway_contract::{Cause, Contents, Coupling, Exchange, Fault, Reply, Request};
 use ringway_net::Peek;
 use ringway_wire::{Framing, Version};
 
@@ -12,6 +12,7 @@ use crate::annotate;
 use crate::call::{self, Served};
 use crate::carriage::{Desk, Open};
 use crate::connection::Connection;
+use crate::content;
 use crate::local::{Local, UnderWay};
 use crate::max_forwards;
 use crate::messages::{self, Door};
@@ -116,6 +117,8 @@ pub async fn run(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection
         attributes: std::mem::take(&mut desk.attributes),
         api: found.api.info.clone(),
         plan: local.no_plan.clone(),
+        subscriber: None,
+        contents: Contents::default(),
         client: connection.client.clone(),
     };
     let draft = local.access_log.draft(&exchange, started);
@@ -194,7 +197,7 @@ async fn stages(stage: &mut Stage<'_>, desk: &mut Desk) -> Result<Served, Stop> 
         ));
     };
 
-    let plan = plan::admit(&api.plans, stage.exchange)?;
+    let plan = plan::admit(&api.plans, stage.exchange).await?;
 
     let mut matched = std::mem::take(&mut desk.matched);
     let outcome = passed(stage, desk, (door, plan), &mut matched).await;
@@ -216,8 +219,19 @@ async fn passed(
                 refusal(StatusCode::NOT_FOUND, "GATEWAY_NO_FLOW", "No flow of this API takes the request.")
             })?;
         }
-        if let Some(reply) = plan.chain.request(stage.exchange, matched).await {
-            return Err(reply.into());
+        for step in plan.chain.request(matched) {
+            if step.content && stage.exchange.contents.request.is_none() {
+                content::hold_request(stage, desk).await?;
+            }
+            if let Some(reply) = step.request(stage.exchange).await {
+                return Err(reply.into());
+            }
+        }
+        content::settle_request(stage.exchange);
+        if plan.chain.response(matched).any(|step| step.content)
+            && let Some(request) = stage.exchange.request.as_deref_mut()
+        {
+            content::ask_for_plain(&mut request.head.fields);
         }
     }
     annotate::request(stage);

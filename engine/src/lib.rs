@@ -4,6 +4,7 @@
 
 mod access_log;
 mod annotate;
+mod assemble;
 mod balance;
 mod body;
 mod call;
@@ -11,6 +12,7 @@ mod carriage;
 pub mod chain;
 mod compile;
 mod connection;
+mod content;
 mod cors;
 mod coupling;
 mod exchange;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ringway_contract::Services;
+use ringway_contract::{PlanInfo, Services};
 use ringway_net::{Lot, Shard, Signal};
 
 use crate::access_log::AccessLog;
@@ -50,7 +50,7 @@ pub struct Local {
     /// Ids of requests.
     pub ids: Ids,
     /// Name of the plan before the guards ran.
-    pub no_plan: Rc<str>,
+    pub no_plan: Rc<PlanInfo>,
     site: RefCell<Rc<Site>>,
     /// Whether the shard is ending: see [`end`](Self::end).
     ended: Cell<bool>,
@@ -85,7 +85,7 @@ impl Local {
             by_address: RefCell::default(),
             parked,
             ids: Ids::new(seed),
-            no_plan: Rc::from(""),
+            no_plan: Rc::default(),
             site: RefCell::new(Rc::new(site)),
             ended: Cell::new(false),
         }

@@ -3,39 +3,67 @@
 use std::rc::Rc;
 
 use http::StatusCode;
-use ringway_contract::{Admission, Exchange, Guard, Reply};
+use ringway_contract::{Admission, Exchange, Guard, PlanInfo, Reply, Subscribers, guard};
 
 use crate::chain::Chain;
 
 /// A compiled plan.
 pub struct Plan {
-    /// Its name.
-    pub name: Rc<str>,
+    /// Its names.
+    pub info: Rc<PlanInfo>,
     /// Its security.
     pub guard: Rc<dyn Guard>,
+    /// Its subscribers.
+    pub subscribers: Subscribers,
     /// Policies of the plan and the API.
     pub chain: Chain,
 }
 
-/// The first plan that admits the exchange. Plans are in the order of the definition, keyless ones last.
+/// The first plan that admits the exchange. Plans are in the order of their guards' ranks, then of the definition. An open plan is asked
+/// only if no other one saw credentials of its kind: who shows a key that is no good is not let in without.
 ///
 /// # Errors
 /// The reply of the first guard that refused credentials of its kind, or 401 when no plan takes the exchange. An API without a
 /// published plan is therefore closed.
-pub fn admit<'a>(plans: &'a [Plan], exchange: &mut Exchange) -> Result<&'a Plan, Box<Reply>> {
+pub async fn admit<'a>(plans: &'a [Plan], exchange: &mut Exchange) -> Result<&'a Plan, Box<Reply>> {
+    let mut refusal = None;
     for plan in plans {
-        match plan.guard.admit(exchange) {
-            Admission::Pass => {}
-            Admission::Admit => {
-                exchange.plan = plan.name.clone();
+        if refusal.is_some() && plan.guard.rank() == guard::OPEN {
+            break;
+        }
+        match settle(plan.guard.admit(exchange, &plan.subscribers)).await {
+            Verdict::Pass => {}
+            Verdict::Admit(subscriber) => {
+                exchange.plan = plan.info.clone();
+                exchange.subscriber = subscriber;
                 return Ok(plan);
             }
-            Admission::Refuse(reply) => return Err(reply),
+            Verdict::Refuse(reply) => refusal = refusal.or(Some(reply)),
         }
     }
-    Err(Box::new(Reply::refusal(
-        StatusCode::UNAUTHORIZED,
-        "GATEWAY_PLAN_UNRESOLVABLE",
-        "No plan of this API takes the request.",
-    )))
+    Err(refusal.unwrap_or_else(|| {
+        Box::new(Reply::refusal(
+            StatusCode::UNAUTHORIZED,
+            "GATEWAY_PLAN_UNRESOLVABLE",
+            "No plan of this API takes the request.",
+        ))
+    }))
+}
+
+/// An [`Admission`] that nothing is waited for any more.
+enum Verdict {
+    Pass,
+    Admit(Option<Rc<ringway_contract::Subscriber>>),
+    Refuse(Box<Reply>),
+}
+
+async fn settle(mut admission: Admission<'_>) -> Verdict {
+    loop {
+        admission = match admission {
+            Admission::Pass => return Verdict::Pass,
+            Admission::Admit(subscriber) => return Verdict::Admit(subscriber),
+            Admission::Refuse(reply) => return Verdict::Refuse(reply),
+            Admission::Wait(future) => future.await,
+        }
+    }
 }

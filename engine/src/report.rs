@@ -40,7 +40,8 @@ pub async fn stop(stage: &mut Stage<'_>, desk: &mut Desk, stop: Stop) -> Served 
     }
     let request = stage.exchange.request.as_deref();
     // A body that nobody read stands before the next request: the connection ends here. The same holds when the lane took the request.
-    let unread = request.is_none_or(|request| request.head.framing.has_content());
+    let held = stage.exchange.contents.request.is_some();
+    let unread = request.is_none_or(|request| request.head.framing.has_content() && !held);
     let keep_alive = stage.keep_alive && !unread && fault.is_none_or(|fault| fault.cause.side() != Side::Client);
     let mut writer = writer(stage.local, stage.site, stage.connection, &desk.write);
     let head = request.map(|request| &request.head);

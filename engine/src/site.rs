@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use ringway_config::api::{self, Api, ApiType};
+use ringway_config::api::{Api, ApiType};
 use ringway_config::{Settings, Snapshot};
 use ringway_contract::kind::{self, Registry};
-use ringway_contract::{ApiInfo, Policy, Services, Source};
+use ringway_contract::{ApiInfo, Services, Source};
 use ringway_net::{Pace, Signal, spawn, yield_now};
 use ringway_wire::{Limits, RequestHead};
 
 use crate::annotate::Annotations;
-use crate::chain::{Chain, Flow, Mode, Scope, Selector};
+use crate::assemble;
 use crate::compile;
 use crate::cors::Cors;
 use crate::messages::Door;
@@ -117,6 +117,8 @@ pub struct Site {
     pub timeouts: Timeouts,
     /// What is added to heads.
     pub annotations: Annotations,
+    /// Most bytes of a body that is held for policies.
+    pub content_bytes_max: usize,
     /// Most bytes of a message from a client.
     pub message_bytes_max: usize,
     /// Number of the snapshot.
@@ -209,6 +211,7 @@ impl Site {
             connections_per_address_max: settings.limits.connections_per_address_max,
             timeouts: compile::timeouts(settings),
             annotations: compile::annotations(settings),
+            content_bytes_max: settings.limits.content_bytes_max,
             message_bytes_max: settings.limits.message_bytes_max,
             revision: deployment.revision,
         })
@@ -269,9 +272,9 @@ impl ApiSite {
             _ => group = build_group(shared, registry, settings, services, shard)?,
         }
         Ok(Self {
-            info: Rc::new(ApiInfo { id: api.id.clone(), name: api.name.clone(), version: api.api_version.clone() }),
+            info: Rc::new(info(api)),
             counters: shared.counters.get(shard).cloned().unwrap_or_default(),
-            plans: build_plans(api, registry, services)?,
+            plans: assemble::plans(api, registry, services)?,
             doors: build_doors(api, registry, services)?,
             group,
             brokers,
@@ -286,7 +289,7 @@ impl ApiSite {
     fn idle(shared: &Arc<ApiShared>, shard: usize) -> Self {
         let api = &*shared.api;
         Self {
-            info: Rc::new(ApiInfo { id: api.id.clone(), name: api.name.clone(), version: api.api_version.clone() }),
+            info: Rc::new(info(api)),
             counters: shared.counters.get(shard).cloned().unwrap_or_default(),
             plans: Vec::new(),
             doors: Vec::new(),
@@ -301,13 +304,23 @@ impl ApiSite {
     }
 }
 
+fn info(api: &Api) -> ApiInfo {
+    ApiInfo {
+        id: api.id.clone(),
+        name: api.name.clone(),
+        version: api.api_version.clone(),
+        properties: api.properties.iter().map(|property| (property.key.clone(), property.value.clone())).collect(),
+    }
+}
+
 fn build_doors(api: &Api, registry: Registry, services: &Services) -> Result<Vec<Door>, String> {
     let mut built = Vec::new();
     for entrypoint in api.http_listeners().flat_map(|listener| &listener.entrypoints) {
         let Some(kind) = kind::find(registry.entrypoints, &entrypoint.kind) else {
             return Err(format!("entrypoint `{}` is not known", entrypoint.kind));
         };
-        let source = Source { configuration: entrypoint.configuration.as_ref(), shared: None };
+        let place = format!("{}/{}", api.id, kind.name);
+        let source = Source { configuration: entrypoint.configuration.as_ref(), shared: None, place: &place };
         let refused = |refusal| format!("entrypoint `{}`: {refusal}", kind.name);
         built.push(Door {
             entrypoint: (kind.build)(source, services).map_err(refused)?,
@@ -336,7 +349,8 @@ fn build_brokers(
             return Err(format!("endpoint type `{}` is not known", endpoint.kind));
         };
         let merged = endpoint.shared_configuration(group);
-        let source = Source { configuration: endpoint.configuration.as_ref(), shared: merged.as_ref() };
+        let place = format!("{}/{}/{}", shared.api.id, group.name, endpoint.name);
+        let source = Source { configuration: endpoint.configuration.as_ref(), shared: merged.as_ref(), place: &place };
         let broker = (kind.build)(source, services)
             .map_err(|refusal| format!("endpoint `{}` of group `{}`: {refusal}", endpoint.name, group.name))?;
         let name = Rc::from(endpoint.name.as_str());
@@ -364,7 +378,8 @@ fn build_group(
             return Err(format!("endpoint type `{}` is not known", endpoint.kind));
         };
         let merged = endpoint.shared_configuration(group);
-        let source = Source { configuration: endpoint.configuration.as_ref(), shared: merged.as_ref() };
+        let place = format!("{}/{}/{}", shared.api.id, group.name, endpoint.name);
+        let source = Source { configuration: endpoint.configuration.as_ref(), shared: merged.as_ref(), place: &place };
         let built = (kind.build)(source, services)
             .map_err(|refusal| format!("endpoint `{}` of group `{}`: {refusal}", endpoint.name, group.name))?;
         let member = Rc::new(Member::new(
@@ -388,67 +403,6 @@ fn build_group(
     }
     let balancer = Balancer::new(group.load_balancer.kind, members.len(), shard as u64);
     Ok(Some(Group::new(members, balancer)))
-}
-
-fn build_plans(api: &Api, registry: Registry, services: &Services) -> Result<Vec<Plan>, String> {
-    let mode = match api.flow_execution.mode {
-        api::FlowMode::Default => Mode::All,
-        api::FlowMode::BestMatch => Mode::BestMatch,
-    };
-    let mut plans = Vec::new();
-    for plan in api.offered_plans() {
-        let Some(security) = plan.guard() else { continue };
-        // A plan whose security is not known is not open: it is not there.
-        let Some(kind) = kind::find(registry.guards, security) else { continue };
-        let configuration = plan.security.as_ref().and_then(|security| security.configuration.as_ref());
-        let source = Source { configuration, shared: None };
-        let guard = (kind.build)(source, services).map_err(|refusal| format!("plan `{}`: {refusal}", plan.name))?;
-        let mut flows = Vec::new();
-        for (scope, flow) in
-            plan.flows.iter().map(|flow| (Scope::Plan, flow)).chain(api.flows.iter().map(|flow| (Scope::Api, flow)))
-        {
-            flows.extend(build_flow(scope, flow, registry, services)?);
-        }
-        let chain = Chain::new(flows, mode, api.flow_execution.match_required);
-        plans.push((guard.is_open(), Plan { name: Rc::from(plan.name.as_str()), guard, chain }));
-    }
-    plans.sort_by_key(|(open, _)| *open);
-    Ok(plans.into_iter().map(|(_, plan)| plan).collect())
-}
-
-fn build_flow(scope: Scope, flow: &api::Flow, registry: Registry, services: &Services) -> Result<Option<Flow>, String> {
-    // Conditions cannot be evaluated yet: an API that has some is not served, so none comes here.
-    if !flow.enabled {
-        return Ok(None);
-    }
-    let selector = match flow.http_selector() {
-        Some(http) => Selector::new(&http.path, http.path_operator, &http.methods),
-        None => Selector::default(),
-    };
-    let request = build_steps(&flow.request, registry, services, |phases| phases.request)?;
-    let response = build_steps(&flow.response, registry, services, |phases| phases.response)?;
-    Ok((!request.is_empty() || !response.is_empty()).then_some(Flow { scope, selector, request, response }))
-}
-
-fn build_steps(
-    steps: &[api::Step],
-    registry: Registry,
-    services: &Services,
-    takes_part: impl Fn(ringway_contract::Phases) -> bool,
-) -> Result<Box<[Rc<dyn Policy>]>, String> {
-    let mut built = Vec::new();
-    for step in steps.iter().filter(|step| step.enabled) {
-        let Some(kind) = kind::find(registry.policies, &step.policy) else {
-            return Err(format!("policy `{}` is not known", step.policy));
-        };
-        let source = Source { configuration: step.configuration.as_ref(), shared: None };
-        let policy =
-            (kind.build)(source, services).map_err(|refusal| format!("policy `{}`: {refusal}", step.policy))?;
-        if takes_part(policy.phases()) {
-            built.push(policy);
-        }
-    }
-    Ok(built.into())
 }
 
 fn templates(api: &Api) -> Result<Templates, String> {

@@ -56,6 +56,11 @@ pub struct Limits {
     #[serde(rename = "pendingRequests")]
     #[schemars(range(max = 65_536))]
     pub pending_requests_max: usize,
+    /// Bytes of a body that a policy needs as a whole, 1,024 to 1,073,741,824, after decompression. A larger request is answered 413, a
+    /// larger response 502.
+    #[serde(rename = "contentBytes")]
+    #[schemars(range(min = 1_024, max = 1_073_741_824))]
+    pub content_bytes_max: usize,
     /// Bytes of a message that a client publishes, 1,024 to 1,073,741,824: it is kept as a whole. More are answered 413.
     #[serde(rename = "messageBytes")]
     #[schemars(range(min = 1_024, max = 1_073_741_824))]
@@ -78,6 +83,7 @@ impl Default for Limits {
             exchanges_per_shard_max: 4096,
             memory_bytes_max: 0,
             pending_requests_max: 1024,
+            content_bytes_max: 1024 * 1024,
             message_bytes_max: 1024 * 1024,
         }
     }

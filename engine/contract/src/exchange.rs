@@ -1,11 +1,13 @@
 //! One request and its response, as guards, policies and connectors see them.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use bytes::Bytes;
 use ringway_wire::{RequestHead, ResponseHead};
 
-use crate::Attributes;
+use crate::{Attributes, Subscriber};
 
 /// The request on its way to an endpoint.
 #[derive(Debug, Default)]
@@ -39,7 +41,7 @@ pub struct Client {
 }
 
 /// What is fixed about the API that an exchange belongs to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ApiInfo {
     /// The definition's id.
     pub id: String,
@@ -47,6 +49,27 @@ pub struct ApiInfo {
     pub name: String,
     /// The API's own version.
     pub version: String,
+    /// Its properties: constants for expressions.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// What is fixed about the plan that admitted an exchange.
+#[derive(Debug, Default)]
+pub struct PlanInfo {
+    /// The definition's id.
+    pub id: String,
+    /// The definition's name.
+    pub name: String,
+}
+
+/// Bodies that are held because a policy asked for them. Without their content codings, and of the length that they have here: framing and
+/// `Content-Length` are the engine's business.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// The request's, from the moment that the first policy which asks for it is called.
+    pub request: Option<Bytes>,
+    /// The response's, likewise.
+    pub response: Option<Bytes>,
 }
 
 /// One request and its response.
@@ -60,8 +83,12 @@ pub struct Exchange {
     pub attributes: Attributes,
     /// The API.
     pub api: Rc<ApiInfo>,
-    /// Name of the plan that admitted the exchange; empty before the guards ran.
-    pub plan: Rc<str>,
+    /// The plan that admitted the exchange; its names are empty before the guards ran.
+    pub plan: Rc<PlanInfo>,
+    /// Who is asking, if the plan has subscribers.
+    pub subscriber: Option<Rc<Subscriber>>,
+    /// Bodies that are held.
+    pub contents: Contents,
     /// The client.
     pub client: Client,
 }

@@ -104,6 +104,8 @@ causes! {
     BackendClosed = "GATEWAY_BACKEND_CLOSED", Backend, BAD_GATEWAY, "The backend closed the connection.";
     /// The backend's response breaks HTTP/1.1.
     BackendInvalid = "GATEWAY_INVALID_RESPONSE", Backend, BAD_GATEWAY, "The backend's response is not valid.";
+    /// A policy needs the response as a whole, and it is larger than `limits.contentBytes`.
+    BackendBodyTooLarge = "RESPONSE_CONTENT_LIMIT_TOO_LARGE", Backend, BAD_GATEWAY, "The backend's response is too large.";
     /// The broker cannot be reached.
     BrokerUnreachable = "FAILURE_ENDPOINT_CONNECTION_FAILED", Backend, SERVICE_UNAVAILABLE, "The broker cannot be reached.";
     /// The broker closed the connection, and what was under way is lost.

@@ -1,24 +1,34 @@
 //! The security of a plan.
 
-use crate::{Exchange, Reply};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use crate::{Exchange, Reply, Subscriber, Subscribers};
 
 /// A guard's word on an exchange.
-pub enum Admission {
+pub enum Admission<'a> {
     /// The exchange does not carry this plan's kind of credentials: the next plan is asked.
     Pass,
-    /// The exchange belongs to this plan.
-    Admit,
-    /// It carries this plan's kind of credentials, and they are no good.
+    /// The exchange belongs to this plan, and to this subscription; `None` where plans of this kind have no subscribers.
+    Admit(Option<Rc<Subscriber>>),
+    /// It carries this plan's kind of credentials, and they are no good here. Another plan of the kind may know them; an open plan is not
+    /// asked any more.
     Refuse(Box<Reply>),
+    /// Something must be waited for. Only this boxes a future.
+    Wait(Pin<Box<dyn Future<Output = Admission<'a>> + 'a>>),
 }
 
 /// Decides whether an exchange belongs to a plan, and who is asking.
 pub trait Guard {
-    /// Looks at the request; may set attributes (subscription, application, claims).
-    fn admit(&self, exchange: &mut Exchange) -> Admission;
+    /// Looks at the request; may set attributes, and take credentials out of it that the backend is not to see. What it changes of an
+    /// exchange that it does not admit stays changed: a guard first decides, then edits.
+    fn admit<'a>(&'a self, exchange: &'a mut Exchange, subscribers: &'a Subscribers) -> Admission<'a>;
 
-    /// Whether it admits everyone. Such a plan is asked last, so that credentials are seen by the plan that they are meant for.
-    fn is_open(&self) -> bool {
-        false
-    }
+    /// Plans of lower rank are asked first, so that credentials are seen by the plan that they are meant for: mutual TLS 0, JWT 1, OAuth 2,
+    /// API key 3, open plans [`OPEN`].
+    fn rank(&self) -> u8;
 }
+
+/// Rank of a guard that admits everyone: asked last, and only if no other plan saw credentials of its kind.
+pub const OPEN: u8 = u8::MAX;

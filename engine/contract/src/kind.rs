@@ -28,6 +28,9 @@ pub struct Source<'a> {
     pub configuration: Option<&'a Node>,
     /// What it inherits from its group (`sharedConfiguration`, with overrides laid over it). Endpoints only.
     pub shared: Option<&'a Node>,
+    /// Where the definition names it: the same in every shard and after a reload, different for every use. What shards share of an
+    /// extension, such as a counter of calls, they share by this name.
+    pub place: &'a str,
 }
 
 /// An extension will not be built from this configuration.

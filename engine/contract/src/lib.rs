@@ -21,13 +21,14 @@ pub mod policy;
 pub mod pool;
 pub mod reply;
 pub mod session;
+pub mod subscriber;
 pub mod worker;
 
 pub use attributes::Attributes;
 pub use broker::{Broker, Publishing, Subscribe};
 pub use endpoint::{Endpoint, HealthRequest, Probe};
 pub use entrypoint::{Coupling, Entrypoint};
-pub use exchange::{ApiInfo, Client, Exchange, Request};
+pub use exchange::{ApiInfo, Client, Contents, Exchange, PlanInfo, Request};
 pub use fault::{Cause, Fault, Retry, Side};
 pub use feed::{Delivery, FEED_WINDOW_BYTES, Feed, FeedEnd, Level, Origin, Receipt};
 pub use frame::{Chunk, Frame, Upgraded};
@@ -39,6 +40,7 @@ pub use policy::{Phases, Policy, Step};
 pub use pool::Pool;
 pub use reply::Reply;
 pub use session::{Answer, Ending, Opening, Out, Outline, Render, Session, Tick, Wish};
+pub use subscriber::{Subscriber, Subscribers};
 pub use worker::{Jobs, Worker};
 // What kinds say of a configuration.
 pub use ringway_config::api::Qos;

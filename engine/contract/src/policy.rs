@@ -12,6 +12,24 @@ pub struct Phases {
     pub request: bool,
     /// [`Policy::response`] is called.
     pub response: bool,
+    /// [`Policy::request`] finds the whole body in [`Contents::request`](crate::Contents), and may replace it. Such a body is held in memory,
+    /// at most `limits.contentBytes` of it.
+    pub request_content: bool,
+    /// The same of [`Policy::response`] and [`Contents::response`](crate::Contents).
+    pub response_content: bool,
+}
+
+impl Phases {
+    /// On the way to the endpoint.
+    pub const REQUEST: Self = Self { request: true, response: false, request_content: false, response_content: false };
+    /// On the way back.
+    pub const RESPONSE: Self = Self { request: false, response: true, request_content: false, response_content: false };
+
+    /// The same, with the body of every phase that it takes part in.
+    #[must_use]
+    pub const fn with_content(self) -> Self {
+        Self { request_content: self.request, response_content: self.response, ..self }
+    }
 }
 
 /// What comes after a policy.

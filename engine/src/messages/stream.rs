@@ -101,11 +101,12 @@ pub(super) async fn open(
     let mut response = stage.local.services.responses.take();
     begun.session.head(&mut response);
     stage.exchange.response = Some(response);
-    if !matched.is_empty()
-        && let Some(reply) = chain.response(stage.exchange, matched).await
-    {
-        stage.exchange.response = None;
-        return Err(reply.into());
+    // A stream has no body that could be held: what these policies see of it is its head.
+    for step in chain.response(matched) {
+        if let Some(reply) = step.response(stage.exchange).await {
+            stage.exchange.response = None;
+            return Err(reply.into());
+        }
     }
     annotate::response(stage);
     let Some(response) = stage.exchange.response.as_deref() else { return Err(Fault::new(Cause::Internal).into()) };

@@ -13,10 +13,10 @@ use ringway_wire::{Connection, Framing, Version};
 use super::brokers::Source;
 use super::{Begun, Receipts};
 use crate::annotate;
-use crate::body::{self, BodyReader, Part};
 use crate::call::{self, Served};
 use crate::carriage::Desk;
 use crate::chain::Chain;
+use crate::content;
 use crate::exchange::{Next, Stage, Stop};
 use crate::writer::Writer;
 
@@ -36,7 +36,10 @@ pub(super) async fn serve(
     let mut request_bytes = 0;
     let mut unread = stage.exchange.request.as_deref().is_some_and(|request| request.head.framing.has_content());
     if begun.outline.takes_body {
-        let mut body = read(stage, desk).await?;
+        let mut body = match stage.exchange.contents.request.take() {
+            Some(held) => BytesMut::from(held),
+            None => content::read(stage, desk, stage.site.message_bytes_max, Cause::MessageTooLarge).await?,
+        };
         request_bytes = body.len() as u64;
         unread = false;
         begun.session.received(&mut body, &mut out)?;
@@ -75,39 +78,6 @@ pub(super) async fn serve(
         desk.total.disarm();
     }
     served.map(|served| Served { request_bytes, ..served })
-}
-
-/// The request's body, as a whole.
-async fn read(stage: &Stage<'_>, desk: &mut Desk) -> Result<BytesMut, Stop> {
-    let Some(head) = stage.exchange.request.as_deref().map(|request| &request.head) else {
-        return Err(Fault::new(Cause::Internal).into());
-    };
-    let bytes_max = stage.site.message_bytes_max;
-    let too_large = || Stop::from(Fault::new(Cause::MessageTooLarge));
-    if matches!(head.framing, Framing::Length(length) if length > bytes_max as u64) {
-        return Err(too_large());
-    }
-    body::check(head.framing, &desk.input, stage.site)?;
-    let Desk { input, write, .. } = desk;
-    let buffers = &stage.local.shard.buffers;
-    if head.expect_continue && head.version == Version::Http11 && input.is_empty() {
-        // RFC 9110 section 10.1.1: whoever reads the body asks for it.
-        let mut writer = Writer::new(stage.connection, buffers, write, stage.site.write_pace);
-        writer.gathered().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-        writer.flush().await?;
-    }
-    let mut reader = BodyReader::new(stage.connection, buffers, input, head.framing, stage.site);
-    let mut body = BytesMut::new();
-    while let Some(part) = reader.next().await? {
-        // Trailers say nothing that a message keeps.
-        let Part::Data(piece) = part else { continue };
-        if body.len() + piece.len() > bytes_max {
-            return Err(too_large());
-        }
-        body.extend_from_slice(&piece);
-        buffers.put(piece);
-    }
-    Ok(body)
 }
 
 /// What a collection waits for.
@@ -196,12 +166,14 @@ async fn answer(
     let mut response = stage.local.services.responses.take();
     begun.session.head(&mut response);
     stage.exchange.response = Some(response);
-    if !matched.is_empty()
-        && let Some(reply) = chain.response(stage.exchange, matched).await
-    {
-        stage.exchange.response = None;
-        return Err(reply.into());
+    stage.exchange.contents.response = Some(out.bytes.freeze());
+    for step in chain.response(matched) {
+        if let Some(reply) = step.response(stage.exchange).await {
+            stage.exchange.response = None;
+            return Err(reply.into());
+        }
     }
+    let content = stage.exchange.contents.response.take().unwrap_or_default();
     annotate::response(stage);
     let keep_alive = stage.keep_alive && !stage.local.draining() && !unread;
     let connection = match (keep_alive, stage.version) {
@@ -213,7 +185,7 @@ async fn answer(
     let status = response.status;
     let bodiless = status.is_informational() || status == StatusCode::NO_CONTENT;
     let mut writer = Writer::new(stage.connection, &stage.local.shard.buffers, &desk.write, stage.site.write_pace);
-    let framing = if bodiless { Framing::None } else { Framing::Length(out.bytes.len() as u64) };
+    let framing = if bodiless { Framing::None } else { Framing::Length(content.len() as u64) };
     response.encode(framing, connection, writer.gathered());
     let next = match (keep_alive, unread) {
         (true, _) => Next::KeepAlive,
@@ -223,7 +195,7 @@ async fn answer(
     let mut served = Served::new(status, next);
     let sent = async {
         if !bodiless {
-            writer.data(Chunk::Shared(out.bytes.freeze()), false).await?;
+            writer.data(Chunk::Shared(content), false).await?;
         }
         writer.flush().await
     };

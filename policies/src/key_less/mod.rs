@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use ringway_contract::kind::Part;
-use ringway_contract::{Admission, Exchange, Guard, Kind};
+use ringway_contract::{Admission, Exchange, Guard, Kind, Subscribers, guard};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -25,13 +25,13 @@ pub struct Config {}
 struct KeyLess;
 
 impl Guard for KeyLess {
-    fn admit(&self, exchange: &mut Exchange) -> Admission {
+    fn admit<'a>(&'a self, exchange: &'a mut Exchange, _subscribers: &'a Subscribers) -> Admission<'a> {
         // The reference product reports keyless calls as application "1".
         exchange.attributes.set("application", "1");
-        Admission::Admit
+        Admission::Admit(None)
     }
 
-    fn is_open(&self) -> bool {
-        true
+    fn rank(&self) -> u8 {
+        guard::OPEN
     }
 }

@@ -79,7 +79,7 @@ fn reply(config: Config) -> Result<Reply, Refusal> {
 
 impl Policy for Mock {
     fn phases(&self) -> Phases {
-        Phases { request: true, response: false }
+        Phases::REQUEST
     }
 
     fn request<'a>(&'a self, _exchange: &'a mut Exchange) -> Step<'a> {

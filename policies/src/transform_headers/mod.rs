@@ -107,7 +107,10 @@ impl TransformHeaders {
 
 impl Policy for TransformHeaders {
     fn phases(&self) -> Phases {
-        Phases { request: self.scope == Scope::Request, response: self.scope == Scope::Response }
+        match self.scope {
+            Scope::Request => Phases::REQUEST,
+            Scope::Response => Phases::RESPONSE,
+        }
     }
 
     fn request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {

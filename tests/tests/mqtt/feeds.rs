@@ -25,7 +25,10 @@ pub fn broker(mosquitto: &Mosquitto, shared: Value) -> Rc<dyn Broker> {
     let own = json!({ "serverHost": "127.0.0.1", "serverPort": mosquitto.address().port() });
     let node = |value: &Value| Node::parse_json("test", &value.to_string()).unwrap();
     let (own, shared) = (node(&own), node(&shared));
-    match (BROKER.build)(Source { configuration: Some(&own), shared: Some(&shared) }, &Services::default()) {
+    match (BROKER.build)(
+        Source { configuration: Some(&own), shared: Some(&shared), place: "test" },
+        &Services::default(),
+    ) {
         Ok(broker) => broker,
         Err(refusal) => panic!("{refusal}"),
     }

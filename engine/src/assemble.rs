@@ -1,0 +1,96 @@
+//! Plans and their chains, from the definition.
+
+use std::rc::Rc;
+
+use ringway_config::api::{self, Api};
+use ringway_contract::kind::{self, Registry};
+use ringway_contract::{Phases, PlanInfo, Services, Source, Subscribers};
+
+use crate::chain::{Chain, Flow, Mode, Scope, Selector, Step};
+use crate::plan::Plan;
+
+/// The plans of an API, in the order in which they are asked.
+///
+/// # Errors
+/// A guard or a policy refuses its configuration: which, and why.
+pub fn plans(api: &Api, registry: Registry, services: &Services) -> Result<Vec<Plan>, String> {
+    let mut plans = Vec::new();
+    for plan in api.offered_plans() {
+        let Some(security) = plan.guard() else { continue };
+        // A plan whose security is not known is not open: it is not there.
+        let Some(kind) = kind::find(registry.guards, security) else { continue };
+        let place = format!("{}/{}", api.id, plan.id);
+        let configuration = plan.security.as_ref().and_then(|security| security.configuration.as_ref());
+        let source = Source { configuration, shared: None, place: &place };
+        let guard = (kind.build)(source, services).map_err(|refusal| format!("plan `{}`: {refusal}", plan.name))?;
+        let info = Rc::new(PlanInfo { id: plan.id.clone(), name: plan.name.clone() });
+        let chain = chain(api, plan, registry, services)?;
+        plans.push(Plan { info, guard, subscribers: Subscribers::default(), chain });
+    }
+    plans.sort_by_key(|plan| plan.guard.rank());
+    Ok(plans)
+}
+
+fn chain(api: &Api, plan: &api::Plan, registry: Registry, services: &Services) -> Result<Chain, String> {
+    let mode = match api.flow_execution.mode {
+        api::FlowMode::Default => Mode::All,
+        api::FlowMode::BestMatch => Mode::BestMatch,
+    };
+    let of_plan = plan.flows.iter().enumerate().map(|(at, flow)| (Scope::Plan, at, flow));
+    let of_api = api.flows.iter().enumerate().map(|(at, flow)| (Scope::Api, at, flow));
+    let mut flows = Vec::new();
+    for (scope, at, flow) in of_plan.chain(of_api) {
+        // Conditions cannot be evaluated yet: an API that has some is not served, so none comes here.
+        if !flow.enabled {
+            continue;
+        }
+        let selector = match flow.http_selector() {
+            Some(http) => Selector::new(&http.path, http.path_operator, &http.methods),
+            None => Selector::default(),
+        };
+        let place = match scope {
+            // What counts calls counts them per plan: two plans share nothing, though both run the API's flows.
+            Scope::Plan => format!("{}/{}/flows[{at}]", api.id, plan.id),
+            Scope::Api => format!("{}/{}//flows[{at}]", api.id, plan.id),
+        };
+        let build = Build { registry, services, place: &place };
+        let request = build.steps(&flow.request, "request", |phases| (phases.request, phases.request_content))?;
+        let response = build.steps(&flow.response, "response", |phases| (phases.response, phases.response_content))?;
+        if !request.is_empty() || !response.is_empty() {
+            flows.push(Flow { scope, selector, request, response });
+        }
+    }
+    Ok(Chain::new(flows, mode, api.flow_execution.match_required))
+}
+
+/// What the steps of a flow are built with.
+struct Build<'a> {
+    registry: Registry,
+    services: &'a Services,
+    place: &'a str,
+}
+
+impl Build<'_> {
+    /// The steps that take part in a phase; `part` tells whether a policy does, and whether it needs the body.
+    fn steps(
+        &self,
+        steps: &[api::Step],
+        phase: &str,
+        part: impl Fn(Phases) -> (bool, bool),
+    ) -> Result<Box<[Step]>, String> {
+        let mut built = Vec::new();
+        for (at, step) in steps.iter().enumerate().filter(|(_, step)| step.enabled) {
+            let Some(kind) = kind::find(self.registry.policies, &step.policy) else {
+                return Err(format!("policy `{}` is not known", step.policy));
+            };
+            let place = format!("{}.{phase}[{at}]", self.place);
+            let source = Source { configuration: step.configuration.as_ref(), shared: None, place: &place };
+            let policy = (kind.build)(source, self.services)
+                .map_err(|refusal| format!("policy `{}`: {refusal}", step.policy))?;
+            if let (true, content) = part(policy.phases()) {
+                built.push(Step { policy, content });
+            }
+        }
+        Ok(built.into())
+    }
+}
