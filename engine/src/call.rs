@@ -23,6 +23,7 @@ use crate::exchange::{Next, Stage, Stop};
 use crate::messages::stream::Streaming;
 use crate::tunnel::Opened;
 use crate::upstream::group::Tried;
+use crate::upstream::target::Target;
 use crate::writer::Writer;
 
 /// How an exchange went.
@@ -76,7 +77,7 @@ enum Attempt {
 /// Calls an endpoint of the API's group.
 pub async fn call(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched: &[u16]) -> Result<Served, Stop> {
     let api = stage.api;
-    let Some(group) = api.group.as_ref() else { return Err(Fault::new(Cause::NoEndpoint).into()) };
+    let target = Target::of(stage.exchange, &api.groups, &stage.site.limits.uri)?;
     if let Some(request) = stage.exchange.request.as_deref() {
         body::check(request.head.framing, &desk.input, stage.site)?;
     }
@@ -90,7 +91,7 @@ pub async fn call(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched
             None => None,
         };
         let fresh = attempts > 0 && api.failover.as_ref().is_some_and(|failover| failover.force_next);
-        let Some((index, member)) = group.choose(tried, fresh) else {
+        let Some((index, member)) = target.choose(tried, fresh) else {
             return Err(Fault::new(Cause::NoEndpoint).into());
         };
         let (pending, left) = (stage.site.timeouts.pending, stage.left(now));

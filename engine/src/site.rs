@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use ringway_config::api::{Api, ApiType};
+use ringway_config::api::{Api, ApiType, EndpointGroup};
 use ringway_config::{Settings, Snapshot};
 use ringway_contract::kind::{self, Registry};
 use ringway_contract::{ApiInfo, Services, Source};
@@ -21,7 +21,7 @@ use crate::messages::Door;
 use crate::messages::brokers::{self, Brokers};
 use crate::plan::Plan;
 use crate::router::RouteTable;
-use crate::shared::ApiShared;
+use crate::shared::{ApiShared, EndpointShared};
 use crate::telemetry::ApiCounters;
 use crate::template::{Template, Templates};
 use crate::upstream::balance::Balancer;
@@ -137,8 +137,8 @@ pub struct ApiSite {
     pub plans: Vec<Plan>,
     /// Its entrypoints, the most specific first.
     pub doors: Vec<Door>,
-    /// The group that serves it, if it carries requests.
-    pub group: Option<Group>,
+    /// The groups that serve it, if it carries requests: the first, unless a policy names another.
+    pub groups: Vec<Group>,
     /// The brokers that serve it, if it carries messages.
     pub brokers: Option<Brokers>,
     /// Set when it is not served any more in this form: its streams are to end.
@@ -266,17 +266,17 @@ impl ApiSite {
             // Nothing routes to it, and what it names may not exist here.
             return Ok(Self::idle(shared, shard));
         }
-        let (mut group, mut brokers) = (None, None);
+        let (mut groups, mut brokers) = (Vec::new(), None);
         match api.kind {
             ApiType::Message => brokers = build_brokers(shared, registry, services, shard)?,
-            _ => group = build_group(shared, registry, settings, services, shard)?,
+            _ => groups = build_groups(shared, registry, settings, services, shard)?,
         }
         Ok(Self {
             info: Rc::new(info(api)),
             counters: shared.counters.get(shard).cloned().unwrap_or_default(),
             plans: assemble::plans(api, registry, services)?,
             doors: build_doors(api, registry, services)?,
-            group,
+            groups,
             brokers,
             retired: Rc::default(),
             failover: compile::failover(api),
@@ -293,7 +293,7 @@ impl ApiSite {
             counters: shared.counters.get(shard).cloned().unwrap_or_default(),
             plans: Vec::new(),
             doors: Vec::new(),
-            group: None,
+            groups: Vec::new(),
             brokers: None,
             retired: Rc::default(),
             failover: None,
@@ -360,20 +360,36 @@ fn build_brokers(
     Ok(Some(Brokers::new(members, balancer)))
 }
 
-fn build_group(
+fn build_groups(
     shared: &ApiShared,
     registry: Registry,
     settings: &Settings,
     services: &Services,
     shard: usize,
-) -> Result<Option<Group>, String> {
-    // The first group serves; others are reached by name (dead letters, dynamic routing) and come with those features.
-    let Some(group) = shared.api.endpoint_groups.first() else { return Ok(None) };
+) -> Result<Vec<Group>, String> {
+    let mut common = &*shared.endpoints;
+    let mut groups = Vec::new();
+    for group in &shared.api.endpoint_groups {
+        let (own, others) = common.split_at(group.endpoints.len().min(common.len()));
+        groups.push(build_group(shared, (group, own), registry, settings, services, shard)?);
+        common = others;
+    }
+    Ok(groups)
+}
+
+fn build_group(
+    shared: &ApiShared,
+    (group, common): (&EndpointGroup, &[EndpointShared]),
+    registry: Registry,
+    settings: &Settings,
+    services: &Services,
+    shard: usize,
+) -> Result<Group, String> {
     if group.endpoints.len() > MEMBERS_MAX {
         return Err(format!("group `{}` has more than {MEMBERS_MAX} endpoints", group.name));
     }
     let mut members = Vec::with_capacity(group.endpoints.len());
-    for (endpoint, common) in group.endpoints.iter().zip(&shared.endpoints) {
+    for (endpoint, common) in group.endpoints.iter().zip(common) {
         let Some(kind) = kind::find(registry.endpoints, &endpoint.kind) else {
             return Err(format!("endpoint type `{}` is not known", endpoint.kind));
         };
@@ -402,7 +418,7 @@ fn build_group(
         members.push(member);
     }
     let balancer = Balancer::new(group.load_balancer.kind, members.len(), shard as u64);
-    Ok(Some(Group::new(members, balancer)))
+    Ok(Group::new(Rc::from(group.name.as_str()), members, balancer))
 }
 
 fn templates(api: &Api) -> Result<Templates, String> {

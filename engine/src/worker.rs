@@ -437,7 +437,7 @@ async fn housekeeping(local: Rc<Local>) {
         let now = local.shard.now();
         let site = local.site();
         for api in &site.apis {
-            if let Some(group) = &api.group {
+            for group in &api.groups {
                 group.sweep(now);
             }
         }

@@ -26,14 +26,16 @@ impl Tried {
 
 /// Endpoints that serve the same exchanges.
 pub struct Group {
+    /// Its name.
+    pub name: Rc<str>,
     members: Vec<Rc<Member>>,
     balancer: Balancer,
 }
 
 impl Group {
     /// A group of at most [`MEMBERS_MAX`] members.
-    pub fn new(members: Vec<Rc<Member>>, balancer: Balancer) -> Self {
-        Self { members, balancer }
+    pub fn new(name: Rc<str>, members: Vec<Rc<Member>>, balancer: Balancer) -> Self {
+        Self { name, members, balancer }
     }
 
     /// The next member to ask: a healthy one that was not tried, a secondary one if there is no other. When all were tried, the
@@ -49,6 +51,11 @@ impl Group {
                 .or_else(|| if fresh { None } else { self.pick(true, Tried::default()) })?,
         };
         self.members.get(index).map(|member| (index, member))
+    }
+
+    /// The member of this name.
+    pub fn member(&self, name: &str) -> Option<(usize, &Rc<Member>)> {
+        self.members.iter().enumerate().find(|(_, member)| &*member.name == name)
     }
 
     /// Drops lanes that have been idle for too long.

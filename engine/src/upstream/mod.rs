@@ -5,6 +5,7 @@ pub mod breaker;
 pub mod group;
 pub mod health;
 pub mod member;
+pub mod target;
 
 pub use breaker::Breaker;
 pub use group::Group;
