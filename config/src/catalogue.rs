@@ -34,7 +34,8 @@ pub struct Extension {
     pub name: &'static str,
     /// Checks its `configuration`.
     pub configuration: Check,
-    /// Checks its `sharedConfiguration`, if it has such. Endpoints only.
+    /// Checks its `sharedConfiguration`, if it has such: of endpoints. Of an entrypoint that pushes: what subscriptions tell it
+    /// (`entrypointConfiguration`).
     pub shared: Option<Check>,
     /// Looks at what these let pass.
     pub examine: Option<Examine>,
@@ -47,6 +48,8 @@ pub struct Extension {
 pub struct Catalogue {
     /// How consumers reach an API.
     pub entrypoints: Vec<Extension>,
+    /// How messages are sent to subscribers: entrypoints of listeners of type SUBSCRIPTION.
+    pub pushes: Vec<Extension>,
     /// What an API of type PROXY reaches.
     pub endpoints: Vec<Extension>,
     /// What an API of type MESSAGE reaches.
@@ -111,6 +114,8 @@ impl Carries {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum What {
     Entrypoint,
+    /// An entrypoint, as a subscription names it.
+    Consumer,
     Group,
     Endpoint,
     Override,
@@ -118,8 +123,9 @@ pub(crate) enum What {
     Guard,
 }
 
-pub(crate) const USES: [Use; 15] = [
+pub(crate) const USES: [Use; 16] = [
     at("listeners[*].entrypoints[*]", "type", "configuration", What::Entrypoint),
+    at("subscriptions[*].consumerConfiguration", "entrypointId", "entrypointConfiguration", What::Consumer),
     at("endpointGroups[*]", "type", "sharedConfiguration", What::Group),
     at("endpointGroups[*].endpoints[*]", "type", "configuration", What::Endpoint),
     at("endpointGroups[*].endpoints[*]", "type", "sharedConfigurationOverride", What::Override),
@@ -148,9 +154,11 @@ impl Catalogue {
             for place in walk::places(definition, used.pattern) {
                 let disabled = place.node.field("enabled").and_then(Node::as_bool) == Some(false);
                 let Some(name) = place.node.field(used.name).filter(|_| !disabled) else { continue };
-                let known = name
-                    .as_text()
-                    .and_then(|name| self.table(used.what, carries).iter().find(|known| names::same(known.name, name)));
+                let table = match used.what {
+                    What::Entrypoint if pushes(definition, &place.pointer) => &self.pushes,
+                    what => self.table(what, carries),
+                };
+                let known = name.as_text().and_then(|name| table.iter().find(|known| names::same(known.name, name)));
                 let Some(known) = known else {
                     self.unknown(used, &place.pointer, name, carries, &mut verdict);
                     continue;
@@ -160,7 +168,7 @@ impl Catalogue {
                     continue;
                 }
                 let check = match used.what {
-                    What::Group | What::Override => known.shared,
+                    What::Group | What::Override | What::Consumer => known.shared,
                     _ => Some(known.configuration),
                 };
                 let pointer = format!("{}.{}", place.pointer, used.configuration);
@@ -187,6 +195,7 @@ impl Catalogue {
     pub(crate) fn table(&self, what: What, carries: Carries) -> &[Extension] {
         match what {
             What::Entrypoint => &self.entrypoints,
+            What::Consumer => &self.pushes,
             What::Group | What::Endpoint | What::Override if carries == Carries::Messages => &self.brokers,
             What::Group | What::Endpoint | What::Override => &self.endpoints,
             What::Policy => &self.policies,
@@ -200,6 +209,8 @@ impl Catalogue {
             What::Entrypoint => ("entrypoint", &reference::ENTRYPOINTS),
             // Named by its endpoints already, and an empty group does nothing.
             What::Group | What::Override => return,
+            // A listener of type SUBSCRIPTION has none of this name: that is said where subscriptions are judged.
+            What::Consumer => return,
             What::Endpoint => ("endpoint", &reference::ENDPOINTS),
             What::Policy => ("policy", &reference::POLICIES),
             What::Guard => ("plan security", &reference::GUARDS),
@@ -209,6 +220,15 @@ impl Catalogue {
         let other = if carries == Carries::Messages { &self.endpoints } else { &self.brokers };
         if let Some(other) = other.iter().find(|other| used.what == What::Endpoint && names::same(other.name, text)) {
             verdict.problems.push(carries.refuses(other, name, pointer));
+            return;
+        }
+        let mismatched = used.what == What::Entrypoint
+            && self.entrypoints.iter().chain(&self.pushes).any(|known| names::same(known.name, text));
+        if mismatched {
+            let message = format!("`{text}` does not belong to a listener of this type");
+            let hint =
+                "entrypoints that clients call are of listeners of type HTTP, such that send of type SUBSCRIPTION";
+            verdict.problems.push(Problem::error(&name.span, pointer, message).hint(hint));
             return;
         }
         let known = self.table(used.what, carries).iter().map(|known| known.name).chain(reference.iter().copied());
@@ -232,6 +252,15 @@ impl Catalogue {
             _ => verdict.idle = verdict.idle.take().or_else(|| Some(format!("{pointer}: {reason}"))),
         }
     }
+}
+
+/// Whether an entrypoint belongs to a listener of type SUBSCRIPTION: `listeners[0].entrypoints[1]`.
+fn pushes(definition: &Node, pointer: &str) -> bool {
+    let at = pointer.strip_prefix("listeners[").and_then(|rest| rest.split_once(']')?.0.parse::<usize>().ok());
+    let listener = at.zip(definition.field("listeners")).and_then(|(at, listeners)| listeners.items().get(at));
+    listener
+        .and_then(|listener| listener.field("type")?.as_text())
+        .is_some_and(|kind| names::same(kind, "SUBSCRIPTION"))
 }
 
 /// The index in `plans[3].security.type`.

@@ -10,7 +10,7 @@ use crate::plans;
 use crate::problem::{self, Problem};
 use crate::settings::Settings;
 use crate::substitute::{Environment, Rule, substitute};
-use crate::{check, decode, json, legacy, names, pairs, path, pending, rules, yaml};
+use crate::{check, decode, json, legacy, names, pairs, path, pending, rules, subscriptions, yaml};
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,7 +154,10 @@ fn complete(api: &mut Api) {
         std::iter::once(&mut group.kind).chain(endpoints)
     });
     let securities = api.plans.iter_mut().filter_map(|plan| plan.security.as_mut()).map(|security| &mut security.kind);
-    entrypoints.chain(groups).chain(securities).for_each(|kind| *kind = names::kebab(kind));
+    let consumers =
+        api.subscriptions.iter_mut().filter_map(|subscription| subscription.consumer_configuration.as_mut());
+    let consumers = consumers.map(|consumer| &mut consumer.entrypoint_id);
+    entrypoints.chain(groups).chain(securities).chain(consumers).for_each(|kind| *kind = names::kebab(kind));
     for flow in api.flows.iter_mut().chain(api.plans.iter_mut().flat_map(|plan| &mut plan.flows)) {
         flow.steps_mut().for_each(|step| step.policy = names::kebab(&step.policy));
     }
@@ -191,23 +194,38 @@ fn judge(api: &mut Api, node: &Node, around: &Surroundings<'_>, problems: &mut V
         return;
     };
     for (at, listener) in api.listeners.iter().enumerate() {
-        if matches!(listener, Listener::Http(_)) {
+        let is_served = match listener {
+            Listener::Http(_) => true,
+            Listener::Subscription(_) => carries == Carries::Messages,
+            Listener::Tcp(_) | Listener::Kafka(_) => false,
+        };
+        if is_served {
             continue;
         }
         let span = node
             .field("listeners")
             .and_then(|listeners| listeners.items().get(at))
             .map_or(&node.span, |item| &item.span);
-        let message = format!("listeners of type {} come with a later release", listener.name());
+        let message = match listener {
+            Listener::Subscription(_) => "listeners of type SUBSCRIPTION belong to APIs of type MESSAGE".to_owned(),
+            _ => format!("listeners of type {} come with a later release", listener.name()),
+        };
         problems.push(Problem::warning(span, format!("listeners[{at}]"), message).hint("the API is not served on it"));
     }
     let mut reasons = Vec::new();
-    if api.http_listeners().next().is_none() {
-        reasons.push("none of its listeners is of type HTTP".to_owned());
+    match (api.http_listeners().next(), api.pushing_entrypoints().next(), carries) {
+        (Some(_), ..) | (_, Some(_), Carries::Messages) => {}
+        (.., Carries::Requests) => reasons.push("none of its listeners is of type HTTP".to_owned()),
+        (.., Carries::Messages) => reasons.push("none of its listeners is of type HTTP or SUBSCRIPTION".to_owned()),
     }
-    if let Some(other) = node.field("endpointGroups").and_then(|groups| groups.items().get(1)) {
+    let groups = node.field("endpointGroups").map(Node::items).unwrap_or_default();
+    for (at, other) in groups.iter().enumerate().skip(1) {
+        if api.endpoint_groups.get(at).is_some_and(|group| subscriptions::takes_dead_letters(api, group)) {
+            continue;
+        }
         let message = "only the first group is used: others are reached by policies that come with a later release";
-        problems.push(Problem::warning(&other.span, "endpointGroups[1]", message));
+        problems.push(Problem::warning(&other.span, format!("endpointGroups[{at}]"), message));
+        break;
     }
     let found = pending::find(node, carries);
     problems.extend(found.problems);
@@ -223,6 +241,7 @@ fn judge(api: &mut Api, node: &Node, around: &Surroundings<'_>, problems: &mut V
         unguarded = verdict.unguarded;
     }
     plans::withhold(api, node, around, &unguarded, problems);
+    subscriptions::judge(api, node, carries, around.catalogue, problems);
     if let Some(catalogue) = around.catalogue.filter(|_| crate::tags::deployed(&api.tags, &settings.tags)) {
         let examined = catalogue.examine(node, carries, settings, problems);
         problems.extend(examined.problems);

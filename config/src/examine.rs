@@ -55,6 +55,18 @@ impl Catalogue {
                 self.look((used.what, carries), used.name, &part, known, &mut examined);
             }
         }
+        for place in walk::places(definition, "subscriptions[*].consumerConfiguration") {
+            // What a subscription tells an entrypoint is examined as what an endpoint inherits: `sharedConfiguration`.
+            let part = Part {
+                node: place.node,
+                configuration: None,
+                shared: place.node.field("entrypointConfiguration").cloned(),
+                group: format!("{}.entrypointConfiguration", place.pointer),
+                pointer: place.pointer,
+                over: None,
+            };
+            self.look((What::Consumer, carries), "entrypointId", &part, known, &mut examined);
+        }
         for group in walk::places(definition, "endpointGroups[*]") {
             for place in walk::places(group.node, "endpoints[*]") {
                 if is_foreign(place.node, settings) {
@@ -98,9 +110,10 @@ impl Catalogue {
             return;
         }
         let name = part.node.field(name).and_then(Node::as_text).unwrap_or_default();
-        let Some(extension) = self.table(what, carries).iter().find(|known| names::same(known.name, name)) else {
-            return;
-        };
+        // Where an entrypoint belongs is checked already.
+        let pushes = if what == What::Entrypoint { &self.pushes[..] } else { &[] };
+        let mut table = self.table(what, carries).iter().chain(pushes);
+        let Some(extension) = table.find(|known| names::same(known.name, name)) else { return };
         for (root, node) in [("configuration", part.configuration), ("sharedConfiguration", part.shared.as_ref())] {
             let Some((place, pointer)) = node.and_then(|node| expression(node, root.to_owned())) else { continue };
             let message = "needs the expression language, which comes with a later release";

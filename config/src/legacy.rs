@@ -16,11 +16,13 @@ struct Alias {
     name: &'static str,
 }
 
-const ALIASES: [Alias; 4] = [
+const ALIASES: [Alias; 6] = [
     Alias { map: "", alias: "version", name: "apiVersion" },
     Alias { map: "", alias: "gravitee", name: "definitionVersion" },
     Alias { map: "flows[*]", alias: "connect", name: "entrypointConnect" },
     Alias { map: "plans[*].flows[*]", alias: "connect", name: "entrypointConnect" },
+    Alias { map: "subscriptions[*]", alias: "planId", name: "plan" },
+    Alias { map: "subscriptions[*]", alias: "applicationId", name: "application" },
 ];
 
 /// Fields that the Management API writes for itself: they tell a gateway nothing, and are left out.

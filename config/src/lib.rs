@@ -36,6 +36,7 @@ mod schema;
 pub mod settings;
 mod settings_file;
 mod snapshot;
+mod subscriptions;
 mod substitute;
 mod tags;
 mod walk;

@@ -1,6 +1,6 @@
 //! Which entrypoint may be coupled with which endpoint of a message API, and at which level of service.
 
-use crate::api::{Api, Qos};
+use crate::api::{Api, Listener, Qos};
 use crate::catalogue::{Catalogue, Extension, Messaging};
 use crate::node::Node;
 use crate::problem::Problem;
@@ -57,7 +57,9 @@ pub(crate) fn check(api: &Api, node: &Node, catalogue: &Catalogue) -> Vec<Proble
     let mut problems = Vec::new();
     for (at, listener) in api.listeners.iter().enumerate() {
         for (index, entrypoint) in listener.entrypoints().iter().enumerate() {
-            let Some((name, wants)) = messaging(&catalogue.entrypoints, &entrypoint.kind) else { continue };
+            let table =
+                if matches!(listener, Listener::Subscription(_)) { &catalogue.pushes } else { &catalogue.entrypoints };
+            let Some((name, wants)) = messaging(table, &entrypoint.kind) else { continue };
             // One problem for each type: an API's endpoints are mostly of one.
             let mut seen: Vec<&str> = Vec::new();
             for endpoint in api.endpoint_groups.iter().take(1).flat_map(|group| &group.endpoints) {
@@ -85,7 +87,7 @@ fn allowed(wants: &Messaging, can: &Messaging) -> Option<String> {
     (!names.is_empty()).then(|| format!("allowed: {}", names.join(", ")))
 }
 
-fn messaging(table: &[Extension], name: &str) -> Option<(&'static str, Messaging)> {
+pub(crate) fn messaging(table: &[Extension], name: &str) -> Option<(&'static str, Messaging)> {
     let known = table.iter().find(|known| known.name == name)?;
     Some((known.name, known.messaging?))
 }

@@ -16,9 +16,11 @@ enum Effect {
     Served,
     /// It is not served: without, it would do other than it says.
     Idle,
+    /// It is acted on after all; where it may stand is checked elsewhere.
+    Acted,
 }
 
-use Effect::{Idle, Served};
+use Effect::{Acted, Idle, Served};
 
 /// A line of the list.
 struct Line {
@@ -46,7 +48,7 @@ const ANALYTICS: &str = "is not recorded: analytics come with a later release";
 
 /// What becomes of a line that says [`MESSAGES`] in an API of type MESSAGE.
 const OF_MESSAGES: [(&str, Effect, &str); 6] = [
-    ("dlq", Served, "has no effect: dead letters come with webhooks, in a later release"),
+    ("dlq", Acted, ""),
     ("sampling", Served, ANALYTICS),
     ("messageCondition", Idle, MESSAGE_POLICIES),
     ("publish", Idle, MESSAGE_POLICIES),
@@ -145,12 +147,15 @@ pub(crate) fn find(definition: &Node, carries: Carries) -> Pending {
             Some((_, effect, reason)) if carries == Carries::Messages => (effect, reason),
             _ => (effect, reason),
         };
+        if *effect == Acted {
+            continue;
+        }
         let more = match said.len() {
             1 => String::new(),
             count => format!(" (and in {} more places)", count - 1),
         };
         let (message, hint) = match effect {
-            Served => (format!("`{name}` {reason}{more}"), None),
+            Served | Acted => (format!("`{name}` {reason}{more}"), None),
             Idle => (format!("`{name}` {reason}{more}"), Some("the API is loaded but not served")),
         };
         let problem = Problem::warning(first.span, first.pointer.clone(), message);

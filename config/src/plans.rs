@@ -18,7 +18,11 @@ pub(crate) fn withhold(
         plan.withheld = match plan.status {
             PlanStatus::Staging => Some("it is in preparation".into()),
             PlanStatus::Closed => Some("it is closed".into()),
-            _ if plan.mode == PlanMode::Push => Some("push plans come with a later release".into()),
+            // Nobody calls it: there is nothing that a caller would have to show.
+            _ if plan.mode == PlanMode::Push => {
+                let here = tags::part_deployed(&plan.tags, &around.settings.tags);
+                (!here).then(|| "its tags are not those of this gateway".into())
+            }
             _ if plan.security.is_none() => Some("it has no security: a standard plan needs one".into()),
             _ if unguarded.contains(&at) => {
                 let kind = plan.security.as_ref().map_or("", |security| security.kind.as_str());

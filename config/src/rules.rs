@@ -20,6 +20,7 @@ pub(crate) fn examine(node: &Node, settings: &Settings, problems: &mut Vec<Probl
         ("endpointGroups[*].endpoints[*].name", "endpoints of an API"),
         ("resources[*].name", "resources of an API"),
         ("properties[*].key", "properties of an API"),
+        ("subscriptions[*].id", "subscriptions of an API"),
     ] {
         unique(node, pattern, what, problems);
     }

@@ -183,6 +183,7 @@ fn catalogue() -> Catalogue {
     Catalogue {
         entrypoints: vec![extension("http-proxy", any)],
         brokers: Vec::new(),
+        pushes: Vec::new(),
         endpoints: vec![Extension {
             name: "http-proxy",
             configuration: strict,

@@ -1,6 +1,6 @@
 //! Entrypoints, endpoints and brokers: one folder per protocol, one line in a table here.
 
-use ringway_contract::{Broker, Endpoint, Entrypoint, Kind};
+use ringway_contract::{Broker, Endpoint, Entrypoint, Kind, Push};
 
 pub mod bridge;
 pub mod http_get;
@@ -13,11 +13,15 @@ pub mod rabbitmq;
 pub mod solace;
 pub mod sse;
 mod tls;
+pub mod webhook;
 pub mod websocket;
 
 /// How consumers reach an API.
 pub static ENTRYPOINTS: &[&Kind<dyn Entrypoint>] =
     &[&http_proxy::ENTRYPOINT, &http_get::ENTRYPOINT, &http_post::ENTRYPOINT, &sse::ENTRYPOINT, &websocket::ENTRYPOINT];
+
+/// How messages are sent to subscribers.
+pub static PUSHES: &[&Kind<dyn Push>] = &[&webhook::PUSH];
 
 /// What an API of type PROXY reaches.
 pub static ENDPOINTS: &[&Kind<dyn Endpoint>] = &[&http_proxy::ENDPOINT];

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ringway_config::api::{self, Api};
+use ringway_config::api::{self, Api, PlanMode};
 use ringway_contract::kind::{self, Registry};
 use ringway_contract::{Phases, PlanInfo, Services, Source, Subscribers};
 
@@ -15,7 +15,8 @@ use crate::plan::Plan;
 /// A guard or a policy refuses its configuration: which, and why.
 pub fn plans(api: &Api, registry: Registry, services: &Services) -> Result<Vec<Plan>, String> {
     let mut plans = Vec::new();
-    for plan in api.offered_plans() {
+    // Nobody calls a push plan.
+    for plan in api.offered_plans().filter(|plan| plan.mode == PlanMode::Standard) {
         let Some(security) = plan.guard() else { continue };
         // A plan whose security is not known is not open: it is not there.
         let Some(kind) = kind::find(registry.guards, security) else { continue };

@@ -49,6 +49,8 @@ pub struct Local {
     pub parked: Lot<Parked>,
     /// Ids of requests.
     pub ids: Ids,
+    /// Subscriptions whose messages are sent, by consumer: set when they have ended.
+    pub pushing: RefCell<HashMap<Rc<str>, Rc<Signal>>>,
     /// Name of the plan before the guards ran.
     pub no_plan: Rc<PlanInfo>,
     site: RefCell<Rc<Site>>,
@@ -85,6 +87,7 @@ impl Local {
             by_address: RefCell::default(),
             parked,
             ids: Ids::new(seed),
+            pushing: RefCell::default(),
             no_plan: Rc::default(),
             site: RefCell::new(Rc::new(site)),
             ended: Cell::new(false),

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use ringway_config::Snapshot;
-use ringway_contract::control::{ApiState, DataPlane, EndpointState, PublishError, ShardState, State};
+use ringway_contract::control::{
+    ApiState, DataPlane, EndpointState, PublishError, ShardState, State, SubscriptionState,
+};
 use ringway_contract::kind::Registry;
 use ringway_net::{Dns, DnsOptions, ServerTls, Shard, ShardOptions, ShardThread, run_shard};
 use ringway_ring::{Consumer, Producer, Ringer, doorbell, ring};
@@ -19,7 +21,7 @@ use ringway_ring::{Consumer, Producer, Ringer, doorbell, ring};
 use crate::access_log::{self, AccessLog, BATCHES_MAX};
 use crate::balance::desks;
 use crate::servers;
-use crate::shared::{ApiShared, share};
+use crate::shared::{ApiShared, SubscriptionShared, share};
 use crate::site::Deployment;
 use crate::telemetry::{ApiView, ShardCounters, ShardView, expose};
 use crate::worker::{self, Order, Report, Setup};
@@ -280,6 +282,7 @@ impl DataPlane for Engine {
                 name: api.name().to_owned(),
                 shards: api.counters.clone(),
                 endpoints: api.endpoints.iter().map(|e| (e.name.clone(), e.counters.clone())).collect(),
+                subscriptions: api.subscriptions.iter().map(|subscription| subscription.stands().0).collect(),
             })
             .collect();
         expose(&shards, &apis, out);
@@ -332,6 +335,18 @@ fn api_state(api: &ApiShared) -> ApiState {
                 healthy: endpoint.healthy.load(Ordering::Relaxed),
             })
             .collect(),
+        subscriptions: api.subscriptions.iter().map(|subscription| subscription_state(subscription)).collect(),
+    }
+}
+
+fn subscription_state(subscription: &SubscriptionShared) -> SubscriptionState {
+    let (status, cause) = subscription.stands();
+    SubscriptionState {
+        id: subscription.id.clone(),
+        plan: subscription.plan.clone(),
+        application: subscription.application.clone(),
+        status: status.name(),
+        cause,
     }
 }
 
@@ -420,7 +435,8 @@ mod tests {
 
     use super::*;
 
-    const NOTHING: Registry = Registry { entrypoints: &[], endpoints: &[], brokers: &[], guards: &[], policies: &[] };
+    const NOTHING: Registry =
+        Registry { entrypoints: &[], pushes: &[], endpoints: &[], brokers: &[], guards: &[], policies: &[] };
 
     /// Carriages and what they belong to hold each other; nothing of a shard may outlive it.
     #[test]

@@ -1,10 +1,10 @@
 //! What all shards share of an API: its definition, its verdicts of health, and the counters that each of them writes for itself.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ringway_config::Snapshot;
-use ringway_config::api::Api;
+use ringway_config::api::{Api, Subscription};
 
 use crate::telemetry::{ApiCounters, EndpointCounters};
 
@@ -16,6 +16,74 @@ pub struct ApiShared {
     pub counters: Vec<Arc<ApiCounters>>,
     /// The endpoints of all groups, in order.
     pub endpoints: Vec<EndpointShared>,
+    /// Subscriptions to messages, in order.
+    pub subscriptions: Vec<Arc<SubscriptionShared>>,
+}
+
+/// A subscription whose messages the gateway sends. One shard serves it.
+pub struct SubscriptionShared {
+    /// Its id.
+    pub id: String,
+    /// Its plan.
+    pub plan: String,
+    /// The application that is subscribed.
+    pub application: String,
+    standing: Mutex<(Status, String)>,
+}
+
+/// How a subscription stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It is served.
+    Started,
+    /// It is not, and nothing is wrong.
+    Stopped,
+    /// It is not, because its consumer failed.
+    Failure,
+}
+
+impl Status {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::Started, Self::Stopped, Self::Failure];
+
+    /// The name in definitions.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Started => "STARTED",
+            Self::Stopped => "STOPPED",
+            Self::Failure => "FAILURE",
+        }
+    }
+}
+
+impl SubscriptionShared {
+    fn new(subscription: &Subscription, idle: Option<&String>) -> Self {
+        let standing = match idle.or(subscription.withheld.as_ref()) {
+            Some(reason) => (Status::Stopped, reason.clone()),
+            None => (Status::Started, "it is being started".to_owned()),
+        };
+        Self {
+            id: subscription.id.clone(),
+            plan: subscription.plan.clone(),
+            application: subscription.application.clone(),
+            standing: Mutex::new(standing),
+        }
+    }
+
+    fn standing(&self) -> MutexGuard<'_, (Status, String)> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says how it stands, and why. Not for every message: a lock is taken.
+    pub fn stand(&self, status: Status, cause: impl Into<String>) {
+        *self.standing() = (status, cause.into());
+    }
+
+    /// How it stands, and why.
+    pub fn stands(&self) -> (Status, Option<String>) {
+        let standing = self.standing();
+        (standing.0, Some(standing.1.clone()).filter(|cause| !cause.is_empty()))
+    }
 }
 
 /// An endpoint.
@@ -72,5 +140,8 @@ fn fresh(api: &Arc<Api>, counters: Vec<Arc<ApiCounters>>, shards: usize) -> ApiS
             counters: (0..shards).map(|_| Arc::default()).collect(),
         })
         .collect();
-    ApiShared { api: api.clone(), counters, endpoints }
+    let subscriptions = api.subscriptions.iter();
+    let subscriptions =
+        subscriptions.map(|known| Arc::new(SubscriptionShared::new(known, api.idle.as_ref()))).collect();
+    ApiShared { api: api.clone(), counters, endpoints, subscriptions }
 }

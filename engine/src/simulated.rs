@@ -128,6 +128,7 @@ impl Control {
                 name: api.name().to_owned(),
                 shards: api.counters.clone(),
                 endpoints: api.endpoints.iter().map(|e| (e.name.clone(), e.counters.clone())).collect(),
+                subscriptions: Vec::new(),
             })
             .collect();
         let mut out = String::new();

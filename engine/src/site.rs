@@ -1,5 +1,6 @@
 //! What a shard serves: routes, plans, chains and groups, compiled from the snapshot, swapped whole, never changed.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::compile;
 use crate::cors::Cors;
 use crate::messages::Door;
 use crate::messages::brokers::{self, Brokers};
+use crate::messages::push::Pushing;
 use crate::plan::Plan;
 use crate::router::RouteTable;
 use crate::shared::{ApiShared, EndpointShared};
@@ -141,6 +143,8 @@ pub struct ApiSite {
     pub groups: Vec<Group>,
     /// The brokers that serve it, if it carries messages.
     pub brokers: Option<Brokers>,
+    /// Subscriptions that this shard sends the messages of.
+    pub pushing: Vec<Rc<Pushing>>,
     /// Set when it is not served any more in this form: its streams are to end.
     pub retired: Rc<Signal>,
     /// Failover, if it has any.
@@ -268,7 +272,12 @@ impl ApiSite {
         }
         let (mut groups, mut brokers) = (Vec::new(), None);
         match api.kind {
-            ApiType::Message => brokers = build_brokers(shared, registry, services, shard)?,
+            ApiType::Message => {
+                // As with groups of requests: the first group serves.
+                if let Some(group) = api.endpoint_groups.first() {
+                    brokers = Some(build_brokers(&api.id, (group, None), registry, services, shard)?);
+                }
+            }
             _ => groups = build_groups(shared, registry, settings, services, shard)?,
         }
         Ok(Self {
@@ -278,6 +287,7 @@ impl ApiSite {
             doors: build_doors(api, registry, services)?,
             groups,
             brokers,
+            pushing: build_pushing(shared, registry, services, shard)?,
             retired: Rc::default(),
             failover: compile::failover(api),
             cors: compile::cors(api)?,
@@ -295,6 +305,7 @@ impl ApiSite {
             doors: Vec::new(),
             groups: Vec::new(),
             brokers: None,
+            pushing: Vec::new(),
             retired: Rc::default(),
             failover: None,
             cors: Cors::default(),
@@ -332,24 +343,24 @@ fn build_doors(api: &Api, registry: Registry, services: &Services) -> Result<Vec
     Ok(built)
 }
 
+/// The brokers of a group, or the one of this name.
 fn build_brokers(
-    shared: &ApiShared,
+    api: &str,
+    (group, only): (&EndpointGroup, Option<&str>),
     registry: Registry,
     services: &Services,
     shard: usize,
-) -> Result<Option<Brokers>, String> {
-    // As in `build_group`: the first group serves.
-    let Some(group) = shared.api.endpoint_groups.first() else { return Ok(None) };
+) -> Result<Brokers, String> {
     if group.endpoints.len() > MEMBERS_MAX {
         return Err(format!("group `{}` has more than {MEMBERS_MAX} endpoints", group.name));
     }
     let mut members = Vec::with_capacity(group.endpoints.len());
-    for endpoint in &group.endpoints {
+    for endpoint in group.endpoints.iter().filter(|endpoint| only.is_none_or(|only| endpoint.name == only)) {
         let Some(kind) = kind::find(registry.brokers, &endpoint.kind) else {
             return Err(format!("endpoint type `{}` is not known", endpoint.kind));
         };
         let merged = endpoint.shared_configuration(group);
-        let place = format!("{}/{}/{}", shared.api.id, group.name, endpoint.name);
+        let place = format!("{api}/{}/{}", group.name, endpoint.name);
         let source = Source { configuration: endpoint.configuration.as_ref(), shared: merged.as_ref(), place: &place };
         let broker = (kind.build)(source, services)
             .map_err(|refusal| format!("endpoint `{}` of group `{}`: {refusal}", endpoint.name, group.name))?;
@@ -357,7 +368,66 @@ fn build_brokers(
         members.push(Rc::new(brokers::Member::new(name, endpoint.weight, endpoint.secondary, broker)));
     }
     let balancer = Balancer::new(group.load_balancer.kind, members.len(), shard as u64);
-    Ok(Some(Brokers::new(members, balancer)))
+    Ok(Brokers::new(members, balancer))
+}
+
+/// The subscriptions that fall to this shard: each to one, so that its messages stay in order.
+fn build_pushing(
+    shared: &ApiShared,
+    registry: Registry,
+    services: &Services,
+    shard: usize,
+) -> Result<Vec<Rc<Pushing>>, String> {
+    let api = &*shared.api;
+    let mut built = Vec::new();
+    for entrypoint in api.pushing_entrypoints() {
+        let own = api.subscriptions.iter().zip(&shared.subscriptions).filter(|(subscription, _)| {
+            let consumer = subscription.consumer_configuration.as_ref();
+            subscription.withheld.is_none()
+                && consumer.is_some_and(|consumer| consumer.entrypoint_id == entrypoint.kind)
+                && shard_of(&api.id, &subscription.id, services.shards) == shard
+        });
+        let own: Vec<_> = own.collect();
+        if own.is_empty() {
+            continue;
+        }
+        let Some(kind) = kind::find(registry.pushes, &entrypoint.kind) else {
+            return Err(format!("entrypoint `{}` is not known", entrypoint.kind));
+        };
+        let place = format!("{}/{}", api.id, kind.name);
+        let source = Source { configuration: entrypoint.configuration.as_ref(), shared: None, place: &place };
+        let refused = |refusal| format!("entrypoint `{}`: {refusal}", kind.name);
+        let push = (kind.build)(source, services).map_err(refused)?;
+        let dead_letters = entrypoint.dlq.as_ref().and_then(|dlq| api.dead_letter_group(dlq));
+        let dead_letters =
+            dead_letters.map(|(group, only)| build_brokers(&api.id, (group, only), registry, services, shard));
+        let dead_letters = dead_letters.transpose()?.map(Rc::new);
+        for (subscription, known) in own {
+            let told = subscription.consumer_configuration.as_ref();
+            let told = told.and_then(|consumer| consumer.entrypoint_configuration.as_ref());
+            let courier = push.open(told, entrypoint.qos);
+            built.push(Rc::new(Pushing {
+                shared: known.clone(),
+                // A point is in no id of a subscription: two APIs cannot mean the same consumer.
+                client: format!("{}.{}", api.id, subscription.id).into(),
+                courier: courier.map_err(|refusal| format!("subscription `{}`: {refusal}", subscription.id))?,
+                qos: entrypoint.qos,
+                starting_at: subscription.starting_at,
+                ending_at: subscription.ending_at,
+                dead_letters: dead_letters.clone(),
+                begun: Cell::new(false),
+            }));
+        }
+    }
+    Ok(built)
+}
+
+/// The shard that serves a subscription: the same as long as there are as many (FNV-1a, which does not change between versions).
+fn shard_of(api: &str, subscription: &str, shards: usize) -> usize {
+    let bytes = api.bytes().chain([b'.']).chain(subscription.bytes());
+    let hash =
+        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    (hash % shards.max(1) as u64) as usize
 }
 
 fn build_groups(

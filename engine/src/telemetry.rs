@@ -11,6 +11,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::call::Served;
+use crate::shared::Status;
 
 /// A number that one shard writes.
 #[derive(Debug, Default)]
@@ -96,6 +97,14 @@ pub struct ApiCounters {
     pub published: Counter,
     /// Messages that were sent over subscriptions of one client.
     pub delivered: Counter,
+    /// Messages that subscribers refused.
+    pub push_refused: Counter,
+    /// Messages that could not be delivered because a subscriber failed or did not answer.
+    pub push_failed: Counter,
+    /// Attempts to deliver a message after the first.
+    pub push_retried: Counter,
+    /// Messages that were published as dead letters.
+    pub dead_lettered: Counter,
 }
 
 impl ApiCounters {
@@ -224,6 +233,8 @@ pub struct ApiView {
     pub shards: Vec<Arc<ApiCounters>>,
     /// Per endpoint its name and one per shard.
     pub endpoints: Vec<(String, Vec<Arc<EndpointCounters>>)>,
+    /// How each subscription to messages stands.
+    pub subscriptions: Vec<Status>,
 }
 
 /// Name, type, help and where the value is.
@@ -313,7 +324,7 @@ fn expose_apis(apis: &[ApiView], out: &mut String) {
             let _ = writeln!(out, "ringway_api_responses_total{{{},class=\"{}xx\"}} {sum}", labels(api), class + 1);
         }
     }
-    let sums: [Metric<ApiCounters>; 5] = [
+    let sums: [Metric<ApiCounters>; 9] = [
         ("ringway_api_aborted_total", "counter", "Exchanges that ended without a complete response.", |c| &c.aborted),
         ("ringway_api_request_bytes_total", "counter", "Payload bytes from clients.", |c| &c.request_bytes),
         ("ringway_api_response_bytes_total", "counter", "Payload bytes to clients.", |c| &c.response_bytes),
@@ -321,12 +332,32 @@ fn expose_apis(apis: &[ApiView], out: &mut String) {
         ("ringway_api_messages_delivered_total", "counter", "Messages sent over subscriptions of one client.", |c| {
             &c.delivered
         }),
+        ("ringway_api_messages_refused_total", "counter", "Messages that subscribers refused.", |c| &c.push_refused),
+        (
+            "ringway_api_messages_failed_total",
+            "counter",
+            "Messages not delivered because a subscriber failed or did not answer.",
+            |c| &c.push_failed,
+        ),
+        ("ringway_api_messages_retried_total", "counter", "Attempts to deliver a message after the first.", |c| {
+            &c.push_retried
+        }),
+        ("ringway_api_messages_dead_lettered_total", "counter", "Messages published as dead letters.", |c| {
+            &c.dead_lettered
+        }),
     ];
     for (name, kind, help, pick) in sums {
         header(out, name, kind, help);
         for api in apis {
             let sum: u64 = api.shards.iter().map(|c| pick(c).read()).sum();
             let _ = writeln!(out, "{name}{{{}}} {sum}", labels(api));
+        }
+    }
+    header(out, "ringway_api_subscriptions", "gauge", "Subscriptions whose messages are sent, by status.");
+    for api in apis.iter().filter(|api| !api.subscriptions.is_empty()) {
+        for status in Status::ALL {
+            let count = api.subscriptions.iter().filter(|known| **known == status).count();
+            let _ = writeln!(out, "ringway_api_subscriptions{{{},status=\"{}\"}} {count}", labels(api), status.name());
         }
     }
     let name = "ringway_api_duration_seconds";
@@ -407,7 +438,13 @@ mod tests {
         let shards = [Arc::new(ApiCounters::default()), Arc::new(ApiCounters::default())];
         shards[0].finished(StatusCode::OK, Duration::from_micros(90));
         shards[1].finished(StatusCode::BAD_GATEWAY, Duration::from_secs(60));
-        let api = ApiView { id: "a\"b".into(), name: "n".into(), shards: shards.to_vec(), endpoints: Vec::new() };
+        let api = ApiView {
+            id: "a\"b".into(),
+            name: "n".into(),
+            shards: shards.to_vec(),
+            endpoints: Vec::new(),
+            subscriptions: Vec::new(),
+        };
         let mut out = String::new();
         expose(&[], &[api], &mut out);
         for line in [

@@ -20,6 +20,7 @@ use crate::balance::{Desk, Inbox, Peers};
 use crate::connection::{self, Connection};
 use crate::local::{Counted, Local};
 use crate::memory;
+use crate::messages::push;
 use crate::parking;
 use crate::router::RouteTable;
 use crate::site::{Deployment, Site};
@@ -148,6 +149,7 @@ async fn serve(shard: Rc<Shard>, setup: Setup) -> Option<Rc<Local>> {
     spawn(housekeeping(local.clone()));
     spawn(keep_parked(local.clone()));
     let _ = reports.send(Report::Prepared(Ok(())));
+    begin(&local);
 
     let mut built: Option<Site> = None;
     loop {
@@ -166,6 +168,7 @@ async fn serve(shard: Rc<Shard>, setup: Setup) -> Option<Rc<Local>> {
                         // An exchange that still holds the old site frees it when it ends.
                         local.site().retire(&site);
                         old = Rc::try_unwrap(local.swap(site)).map(Site::into_routes).unwrap_or_default();
+                        begin(&local);
                     }
                     let _ = reports.send(Report::Committed(old));
                 }
@@ -200,11 +203,16 @@ async fn serve(shard: Rc<Shard>, setup: Setup) -> Option<Rc<Local>> {
     }
 }
 
+/// Begins the subscriptions of the site in force that have not begun.
+fn begin(local: &Rc<Local>) {
+    local.site().apis.iter().for_each(|api| push::begin(local, api));
+}
+
 /// Waits until nothing is open and nobody can come any more. `false` when the shard ends before.
 async fn drained(local: &Local) -> bool {
     // What was on its way to the listeners when they were told is served too.
     let mut wait = DIVERT_FOR;
-    while local.connections_due() > 0 || wait == DIVERT_FOR {
+    while local.connections_due() > 0 || !local.pushing.borrow().is_empty() || wait == DIVERT_FOR {
         if !pause(wait).await {
             return false;
         }
@@ -440,6 +448,7 @@ async fn housekeeping(local: Rc<Local>) {
             for group in &api.groups {
                 group.sweep(now);
             }
+            api.pushing.iter().for_each(|pushing| pushing.courier.sweep());
         }
         local.memory_is_short.set(memory::resident_bytes() > site.memory_max);
         local.access_log.flush();

@@ -6,6 +6,7 @@ use ringway_contract::Registry;
 pub fn registry() -> Registry {
     Registry {
         entrypoints: ringway_connectors::ENTRYPOINTS,
+        pushes: ringway_connectors::PUSHES,
         endpoints: ringway_connectors::ENDPOINTS,
         brokers: ringway_connectors::BROKERS,
         guards: ringway_policies::GUARDS,

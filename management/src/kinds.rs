@@ -7,6 +7,7 @@ use ringway_contract::{Kind, Registry};
 pub fn catalogue(registry: &Registry) -> Catalogue {
     Catalogue {
         entrypoints: extensions(registry.entrypoints),
+        pushes: extensions(registry.pushes),
         endpoints: extensions(registry.endpoints),
         brokers: extensions(registry.brokers),
         guards: extensions(registry.guards),

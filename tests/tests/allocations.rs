@@ -52,6 +52,7 @@ fn node(value: &Value) -> Node {
 fn gateway(backend: &str) -> Engine {
     let registry = Registry {
         entrypoints: ringway_connectors::ENTRYPOINTS,
+        pushes: ringway_connectors::PUSHES,
         endpoints: ringway_connectors::ENDPOINTS,
         brokers: ringway_connectors::BROKERS,
         guards: ringway_policies::GUARDS,

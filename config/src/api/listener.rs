@@ -135,7 +135,7 @@ pub struct SubscriptionListener {
     /// How messages are delivered. At least one.
     #[schemars(length(min = 1))]
     pub entrypoints: Vec<Entrypoint>,
-    /// Ids of the gateway's servers that it is served on; none for all.
+    /// Ids of the gateway's servers. Without effect: nobody connects to such a listener.
     #[serde(default)]
     pub servers: Vec<String>,
 }
@@ -184,7 +184,7 @@ pub struct Entrypoint {
     /// What is promised of the delivery of messages.
     #[serde(default)]
     pub qos: Qos,
-    /// Where messages go that the consumer refuses.
+    /// Where messages go that the consumer refuses. Of listeners of type SUBSCRIPTION.
     pub dlq: Option<Dlq>,
     /// Its configuration.
     pub configuration: Option<Node>,

@@ -9,6 +9,7 @@ mod flow;
 mod listener;
 mod plan;
 mod portal;
+mod subscription;
 mod template;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub use flow::*;
 pub use listener::*;
 pub use plan::*;
 pub use portal::*;
+pub use subscription::*;
 pub use template::*;
 
 use crate::node::{Node, Span};
@@ -82,6 +84,9 @@ pub struct Api {
     /// Who may call. Without a published plan nobody may.
     #[serde(default)]
     pub plans: Vec<Plan>,
+    /// Who is subscribed to push plans, and where its messages are sent to.
+    #[serde(default)]
+    pub subscriptions: Vec<Subscription>,
     /// Constants for expressions.
     #[serde(default)]
     pub properties: Vec<Property>,
@@ -179,6 +184,19 @@ impl Api {
             Listener::Http(http) => Some(http),
             _ => None,
         })
+    }
+
+    /// The entrypoints that send messages to subscribers.
+    pub fn pushing_entrypoints(&self) -> impl Iterator<Item = &Entrypoint> {
+        self.listeners
+            .iter()
+            .filter(|listener| matches!(listener, Listener::Subscription(_)))
+            .flat_map(Listener::entrypoints)
+    }
+
+    /// The subscriptions that are served here.
+    pub fn served_subscriptions(&self) -> impl Iterator<Item = &Subscription> {
+        self.subscriptions.iter().filter(|subscription| subscription.withheld.is_none())
     }
 }
 

@@ -71,14 +71,16 @@ async fn establish(endpoint: &HttpProxy, target: &Target) -> Result<Stream, Faul
     let timeout = endpoint.connect_timeout();
     let stream = match (endpoint.way(target), &target.place) {
         (Some(way), Place::Host { name, port }) => {
-            let stream = reach(endpoint, &way.place).await?;
+            // The operator's own proxy may be anywhere; what a name means there, it alone knows.
+            let stream = reach(endpoint, &way.place, None).await?;
             let beyond = match name.parse::<IpAddr>() {
+                Ok(address) if !endpoint.admits.is_none_or(|admits| admits(address)) => return Err(forbidden(name)),
                 Ok(address) => ringway_net::Target::Address((address, *port).into()),
                 Err(_) => ringway_net::Target::Name(name, *port),
             };
             tunnel(stream, &way.proxy, beyond, timeout).await.map_err(unreachable)?
         }
-        (_, place) => reach(endpoint, place).await?,
+        (_, place) => reach(endpoint, place, endpoint.admits).await?,
     };
     if !target.tls {
         return Ok(stream);
@@ -95,7 +97,12 @@ async fn establish(endpoint: &HttpProxy, target: &Target) -> Result<Stream, Faul
     })
 }
 
-async fn reach(endpoint: &HttpProxy, place: &Place) -> Result<Stream, Fault> {
+fn forbidden(name: &str) -> Fault {
+    tracing::warn!(name, "an address that is not public was not dialled");
+    Fault::new(Cause::BackendUnreachable).detail("its address is not public")
+}
+
+async fn reach(endpoint: &HttpProxy, place: &Place, admits: Option<fn(IpAddr) -> bool>) -> Result<Stream, Fault> {
     let timeout = endpoint.connect_timeout();
     match place {
         Place::Unix(path) => {
@@ -110,8 +117,13 @@ async fn reach(endpoint: &HttpProxy, place: &Place) -> Result<Stream, Fault> {
             // An address that does not answer leaves the others their share of the time.
             let share = timeout / u32::try_from(addresses.iter().count()).unwrap_or(u32::MAX).max(1);
             let options = DialOptions { timeout: share, ..DialOptions::default() };
+            // What is checked is what is dialled: a name that resolves to something else a moment later gains nothing.
+            let admitted = |address: &&IpAddr| admits.is_none_or(|admits| admits(**address));
+            if addresses.iter().next().is_some() && !addresses.iter().any(|address| admitted(&address)) {
+                return Err(forbidden(name));
+            }
             let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-            for address in addresses.iter() {
+            for address in addresses.iter().filter(admitted) {
                 match dial(&Address::Tcp((*address, *port).into()), &options).await {
                     Ok(stream) => return Ok(stream),
                     Err(error) => last = error,

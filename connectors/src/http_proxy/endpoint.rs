@@ -1,6 +1,7 @@
 //! The endpoint, once per shard: what all its lanes share.
 
 use std::cell::OnceCell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub struct HttpProxy {
     pub limits: Limits,
     /// Bytes per second at least of a body whose length is known; 0: any.
     pub rate_min: u32,
+    /// Which addresses of the backend may be dialled; `None`: any. Of a URL that somebody else has chosen.
+    pub admits: Option<fn(IpAddr) -> bool>,
     /// The shard that this one serves.
     pub shard: Rc<Shard>,
     /// TLS, once something speaks it.
@@ -55,6 +58,7 @@ impl HttpProxy {
             responses: services.responses.clone(),
             limits: services.response_limits.clone(),
             rate_min: services.response_rate_min,
+            admits: None,
             shard: Shard::current(),
             tls: OnceCell::new(),
             shards: services.shards.max(1),

@@ -8,17 +8,17 @@ use ringway_contract::{Coupling, Endpoint, Entrypoint, Kind, Refusal, Request, S
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-mod backend;
+pub(crate) mod backend;
 mod body;
-mod config;
-mod endpoint;
+pub(crate) mod config;
+pub(crate) mod endpoint;
 mod examine;
 mod lane;
 mod probe;
 mod redirect;
 mod request;
 mod response;
-mod target;
+pub(crate) mod target;
 
 pub use config::{EndpointConfig, SharedConfig};
 

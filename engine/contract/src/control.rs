@@ -77,6 +77,26 @@ pub struct ApiState {
     pub idle: Option<String>,
     /// Health of its endpoints.
     pub endpoints: Vec<EndpointState>,
+    /// How its subscriptions stand.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub subscriptions: Vec<SubscriptionState>,
+}
+
+/// How one subscription to messages stands.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SubscriptionState {
+    /// Its id.
+    pub id: String,
+    /// Its plan.
+    pub plan: String,
+    /// The application that is subscribed.
+    pub application: String,
+    /// `STARTED`, `STOPPED` or `FAILURE`.
+    pub status: &'static str,
+    /// Why it is not started, or what keeps it from getting on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
 }
 
 /// How one endpoint stands.

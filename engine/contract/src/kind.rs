@@ -6,7 +6,7 @@ use ringway_config::{Examine, Messaging, Node, Problem};
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 
-use crate::{Broker, Endpoint, Entrypoint, Guard, Policy, Pool};
+use crate::{Broker, Endpoint, Entrypoint, Guard, Policy, Pool, Push};
 
 /// What a shard lends to the extensions that it builds.
 #[derive(Clone, Default)]
@@ -87,7 +87,7 @@ pub fn decode<C: JsonSchema + DeserializeOwned>(node: Option<&Node>) -> Result<C
     }
 }
 
-/// An extension of one of the five traits.
+/// An extension of one of the six traits.
 pub struct Kind<T: ?Sized> {
     /// The name that definitions use, in kebab case.
     pub name: &'static str,
@@ -97,7 +97,7 @@ pub struct Kind<T: ?Sized> {
     pub docs: &'static str,
     /// `configuration`.
     pub configuration: Part,
-    /// `sharedConfiguration`; endpoints only.
+    /// `sharedConfiguration` of an endpoint. Of a [`Push`]: `entrypointConfiguration` of its subscriptions.
     pub shared: Option<Part>,
     /// What it can do with messages; of entrypoints and brokers. `None`: it belongs to APIs of type PROXY.
     pub messaging: Option<Messaging>,
@@ -110,6 +110,8 @@ pub struct Kind<T: ?Sized> {
 pub struct Registry {
     /// How consumers reach an API.
     pub entrypoints: &'static [&'static Kind<dyn Entrypoint>],
+    /// How messages are sent to subscribers.
+    pub pushes: &'static [&'static Kind<dyn Push>],
     /// What an API of type PROXY reaches.
     pub endpoints: &'static [&'static Kind<dyn Endpoint>],
     /// What an API of type MESSAGE reaches.

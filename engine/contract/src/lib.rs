@@ -1,6 +1,6 @@
 //! The words that the engine and its extensions share.
 //!
-//! An extension is an [`Entrypoint`], an [`Endpoint`], a [`Broker`], a [`Guard`] or a [`Policy`]. It is described once per process by a
+//! An extension is an [`Entrypoint`], a [`Push`], an [`Endpoint`], a [`Broker`], a [`Guard`] or a [`Policy`]. It is described once per process by a
 //! [`Kind`], built once per shard, and then serves many exchanges. Nothing here knows a runtime or the engine, so an extension
 //! can be read, tested and benched by itself.
 
@@ -19,6 +19,7 @@ pub mod lane;
 pub mod message;
 pub mod policy;
 pub mod pool;
+pub mod push;
 pub mod reply;
 pub mod session;
 pub mod subscriber;
@@ -38,6 +39,7 @@ pub use lane::{Lane, LaneEnd};
 pub use message::{Message, Position};
 pub use policy::{Phases, Policy, Step};
 pub use pool::Pool;
+pub use push::{Courier, Delivering, Growth, Parcel, Patience, Push, Terms, Verdict};
 pub use reply::Reply;
 pub use session::{Answer, Ending, Opening, Out, Outline, Render, Session, Tick, Wish};
 pub use subscriber::{Subscriber, Subscribers};

@@ -5,6 +5,7 @@
 //!   stream.rs   a stream or an upgraded connection: its head is sent by the carriage, then it lives in a task of its own
 //!   topic.rs    one subscription for many streams
 //!   brokers.rs  which broker
+//!   push/       subscriptions whose messages the gateway sends
 //! ```
 
 use std::net::IpAddr;
@@ -20,6 +21,7 @@ use crate::chain::Chain;
 use crate::exchange::{Stage, Stop};
 
 pub mod brokers;
+pub mod push;
 pub mod stream;
 pub mod topic;
 mod whole;

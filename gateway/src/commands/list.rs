@@ -12,7 +12,7 @@ use crate::registry::registry;
 pub fn list(options: &ListOptions, output: &Output) -> Outcome {
     let registry = registry();
     let rows = match options.what {
-        Catalogue::Entrypoints => rows(registry.entrypoints),
+        Catalogue::Entrypoints => [rows(registry.entrypoints), rows(registry.pushes)].concat(),
         Catalogue::Endpoints => [rows(registry.endpoints), rows(registry.brokers)].concat(),
         Catalogue::Policies => rows(registry.policies),
         Catalogue::Plans => rows(registry.guards),

@@ -22,7 +22,7 @@ pub fn schema(options: &SchemaOptions, output: &Output) -> Outcome {
         API => vec![(API, ringway_config::schema_of_api().into())],
         SETTINGS => vec![(SETTINGS, ringway_config::schema_of_ringway().into())],
         _ => [
-            ("entrypoint", of(registry.entrypoints, name)),
+            ("entrypoint", of(registry.entrypoints, name).or_else(|| of(registry.pushes, name))),
             ("endpoint", of(registry.endpoints, name).or_else(|| of(registry.brokers, name))),
             ("policy", of(registry.policies, name)),
             ("plan", of(registry.guards, name)),
@@ -60,6 +60,7 @@ fn nearest(name: &str) -> String {
     let registry = registry();
     let mut names = vec![API, SETTINGS];
     names.extend(registry.entrypoints.iter().map(|kind| kind.name));
+    names.extend(registry.pushes.iter().map(|kind| kind.name));
     names.extend(registry.endpoints.iter().map(|kind| kind.name));
     names.extend(registry.brokers.iter().map(|kind| kind.name));
     names.extend(registry.policies.iter().map(|kind| kind.name));

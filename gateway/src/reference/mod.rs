@@ -29,6 +29,7 @@ pub fn pages() -> Vec<Page> {
     let registry = registry();
     let mut pages = vec![settings(), definition(), faults(), qos(), command_line()];
     pages.extend(kinds("entrypoint", registry.entrypoints));
+    pages.extend(kinds("entrypoint", registry.pushes));
     pages.extend(kinds("endpoint", registry.endpoints));
     pages.extend(kinds("endpoint", registry.brokers));
     pages.extend(kinds("policy", registry.policies));
@@ -81,9 +82,11 @@ fn qos() -> Page {
     text.push_str("\n|---|");
     text.push_str(&"---|".repeat(registry.brokers.len()));
     text.push('\n');
-    for entrypoint in registry.entrypoints {
-        let Some(wants) = entrypoint.messaging else { continue };
-        let _ = write!(text, "| [`{0}`](entrypoint-{0}.md) |", entrypoint.name);
+    let called = registry.entrypoints.iter().map(|kind| (kind.name, kind.messaging));
+    let pushing = registry.pushes.iter().map(|kind| (kind.name, kind.messaging));
+    for (name, wants) in called.chain(pushing) {
+        let Some(wants) = wants else { continue };
+        let _ = write!(text, "| [`{name}`](entrypoint-{name}.md) |");
         for can in registry.brokers.iter().filter_map(|broker| broker.messaging) {
             let allowed = levels.into_iter().filter(|qos| wants.with(&can, *qos).is_ok());
             let allowed: Vec<_> = allowed.map(|qos| format!("`{}`", ringway_config::level(qos))).collect();
@@ -100,7 +103,9 @@ fn kinds<T: ?Sized>(family: &str, table_of: &'static [&'static Kind<T>]) -> Vec<
         let mut text = format!("# {title}\n\n{}\n\n{}\n", kind.about, without_title(kind.docs));
         section(&mut text, "configuration", (kind.configuration.schema)());
         if let Some(shared) = kind.shared {
-            section(&mut text, "sharedConfiguration", (shared.schema)());
+            // What has both is either inherited from a group, or told by a subscription.
+            let field = if family == "entrypoint" { "entrypointConfiguration" } else { "sharedConfiguration" };
+            section(&mut text, field, (shared.schema)());
         }
         page(&format!("{family}-{}.md", kind.name), &title, text)
     };

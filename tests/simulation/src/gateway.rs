@@ -19,6 +19,7 @@ use crate::plan::{Plan, behind, front};
 use crate::{backend, client};
 
 const REGISTRY: Registry = Registry {
+    pushes: &[],
     entrypoints: ringway_connectors::ENTRYPOINTS,
     endpoints: ringway_connectors::ENDPOINTS,
     brokers: ringway_connectors::BROKERS,

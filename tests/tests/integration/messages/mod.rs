@@ -5,6 +5,7 @@ mod http_post;
 mod rabbitmq;
 mod solace;
 mod sse;
+mod webhook;
 mod websocket;
 
 use ringway_tests::{Api, Gateway};
