@@ -10,7 +10,7 @@ use crate::plans;
 use crate::problem::{self, Problem};
 use crate::settings::Settings;
 use crate::substitute::{Environment, Rule, substitute};
-use crate::{check, decode, json, legacy, names, pairs, path, pending, rules, subscriptions, yaml};
+use crate::{applications, check, decode, json, legacy, names, pairs, path, pending, rules, subscriptions, yaml};
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub(crate) struct Definition {
     pub(crate) api: Api,
     /// The tree it was read from.
     pub(crate) node: Node,
+    /// Those of its subscribers that stand in files of their own.
+    pub(crate) joined: Vec<Node>,
 }
 
 /// What a file holds.
@@ -61,6 +63,8 @@ pub(crate) struct Definition {
 pub(crate) struct Contents {
     /// Definitions without errors.
     pub(crate) definitions: Vec<Definition>,
+    /// Applications without errors.
+    pub(crate) applications: Vec<applications::Read>,
     /// Errors and warnings.
     pub(crate) problems: Vec<Problem>,
     /// Files that its values were read from.
@@ -89,6 +93,10 @@ pub(crate) fn read(source: &Arc<Source>, format: Format, folder: &Path, around: 
         let outcome = substitute(&mut document, Rule::UpperCase, folder, around.environment);
         contents.problems.extend(outcome.problems);
         contents.files.extend(outcome.files);
+        if applications::is_list(&document) {
+            contents.applications.extend(applications::read(&document, &mut contents.problems));
+            continue;
+        }
         for definition in legacy::definitions(document, &mut contents.problems) {
             let mut problems = Vec::new();
             if let Some(definition) = one(definition, around, &mut problems) {
@@ -117,7 +125,7 @@ fn one(mut node: Node, around: &Surroundings<'_>, problems: &mut Vec<Problem>) -
     complete(&mut api);
     rules::examine(&node, around.settings, problems);
     judge(&mut api, &node, around, problems);
-    (!problems.iter().any(Problem::is_error)).then_some(Definition { api, node })
+    (!problems.iter().any(Problem::is_error)).then_some(Definition { api, node, joined: Vec::new() })
 }
 
 /// What else is wrong with a definition that cannot be read as a whole: all errors that need no more than its tree, so that they need not

@@ -9,6 +9,7 @@
 //! Every step answers with [`Problem`]s that have a file, a line and a column; nothing stops at the first.
 
 pub mod api;
+mod applications;
 mod catalogue;
 mod check;
 mod decode;

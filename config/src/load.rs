@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::api::Api;
+use crate::applications;
 use crate::catalogue::Catalogue;
 use crate::definition::{self, Contents, Definition, Format, Surroundings};
 use crate::files::{self, Found};
@@ -87,11 +88,11 @@ impl<'a> Loader<'a> {
     /// Loads the definitions of files and folders with settings that are there already: for a gateway whose settings are no file, as in a demo.
     pub fn load_with(&self, settings: Settings, paths: &[PathBuf]) -> Loaded {
         let mut loaded = Loaded::default();
-        let mut definitions = Vec::new();
+        let mut contents = Contents::default();
         for path in paths {
-            self.path(path, &settings, &mut loaded, &mut definitions);
+            self.path(path, &settings, &mut loaded, &mut contents);
         }
-        loaded.finish(settings, definitions);
+        loaded.finish(settings, contents);
         problem::sort(&mut loaded.problems);
         loaded
     }
@@ -101,10 +102,11 @@ impl<'a> Loader<'a> {
     pub fn definition(&self, name: &str, text: &str, settings: &Settings) -> (Vec<Api>, Vec<Problem>) {
         let source = Source::new(name, text);
         let around = self.around(settings);
-        let Contents { mut definitions, mut problems, .. } =
+        let Contents { mut definitions, applications, mut problems, .. } =
             definition::read(&source, Format::sniff(text), Path::new(""), &around);
         problems.extend(routes::identify(&mut definitions));
         problems.extend(routes::conflicts(&definitions));
+        applications::join(&applications, &mut definitions, &mut problems);
         problem::sort(&mut problems);
         (definitions.into_iter().map(|definition| finished(definition, settings)).collect(), problems)
     }
@@ -130,12 +132,11 @@ impl<'a> Loader<'a> {
         // No server is known here, so none can be missing.
         let alone = Settings { servers: Vec::new(), ..Settings::default() };
         let mut loaded = Loaded::default();
-        let mut read = Vec::new();
+        let mut read = Contents::default();
         for path in definitions.iter().filter(|path| !checked.contains(path)) {
             self.file(path, &alone, &mut loaded, &mut read);
         }
-        loaded.problems.extend(routes::identify(&mut read));
-        loaded.problems.extend(routes::conflicts(&read));
+        loaded.judge(&mut read);
         problems.extend(loaded.problems);
         problem::sort(&mut problems);
         problems.dedup();
@@ -147,11 +148,11 @@ impl<'a> Loader<'a> {
     }
 
     /// Reads the definitions that settings name.
-    fn definitions(&self, file: &SettingsFile, loaded: &mut Loaded) -> Vec<Definition> {
-        let mut definitions = Vec::new();
+    fn definitions(&self, file: &SettingsFile, loaded: &mut Loaded) -> Contents {
+        let mut contents = Contents::default();
         for (at, path) in file.settings.apis.iter().enumerate() {
             let before = loaded.problems.len();
-            self.path(path, &file.settings, loaded, &mut definitions);
+            self.path(path, &file.settings, loaded, &mut contents);
             // A path that is not there is a problem of the file that names it.
             let span = file.node.as_ref().and_then(|node| Some(&node.field("apis")?.items().get(at)?.span));
             for problem in loaded.problems.iter_mut().skip(before) {
@@ -164,10 +165,10 @@ impl<'a> Loader<'a> {
                 }
             }
         }
-        definitions
+        contents
     }
 
-    fn path(&self, path: &Path, settings: &Settings, loaded: &mut Loaded, definitions: &mut Vec<Definition>) {
+    fn path(&self, path: &Path, settings: &Settings, loaded: &mut Loaded, contents: &mut Contents) {
         loaded.files.push(path.to_owned());
         let mut found = Found::default();
         if let Err(error) = files::find(path, &mut found) {
@@ -175,13 +176,13 @@ impl<'a> Loader<'a> {
             return;
         }
         for file in &found.definitions {
-            self.file(file, settings, loaded, definitions);
+            self.file(file, settings, loaded, contents);
         }
         loaded.files.extend(found.folders);
         loaded.files.extend(found.definitions);
     }
 
-    fn file(&self, path: &Path, settings: &Settings, loaded: &mut Loaded, definitions: &mut Vec<Definition>) {
+    fn file(&self, path: &Path, settings: &Settings, loaded: &mut Loaded, contents: &mut Contents) {
         let name = path.display().to_string();
         let text = match files::read(path) {
             Ok(text) => text,
@@ -189,23 +190,31 @@ impl<'a> Loader<'a> {
         };
         let format = Format::of(path).unwrap_or_else(|| Format::sniff(&text));
         let folder = path.parent().unwrap_or(Path::new(""));
-        let contents = definition::read(&Source::new(name, text), format, folder, &self.around(settings));
-        definitions.extend(contents.definitions);
-        loaded.problems.extend(contents.problems);
-        loaded.files.extend(contents.files);
+        let read = definition::read(&Source::new(name, text), format, folder, &self.around(settings));
+        contents.definitions.extend(read.definitions);
+        contents.applications.extend(read.applications);
+        loaded.problems.extend(read.problems);
+        loaded.files.extend(read.files);
     }
 }
 
 impl Loaded {
+    /// Looks at what only shows when all is seen together.
+    fn judge(&mut self, Contents { definitions, applications, .. }: &mut Contents) {
+        self.problems.extend(routes::identify(definitions));
+        self.problems.extend(routes::conflicts(definitions));
+        applications::join(applications, definitions, &mut self.problems);
+    }
+
     /// Looks at all definitions together; makes the snapshot if nothing is wrong.
-    fn finish(&mut self, settings: Settings, mut definitions: Vec<Definition>) {
-        self.problems.extend(routes::identify(&mut definitions));
-        self.problems.extend(routes::conflicts(&definitions));
+    fn finish(&mut self, settings: Settings, mut contents: Contents) {
+        self.judge(&mut contents);
         if self.problems.iter().any(Problem::is_error) {
             return;
         }
         static REVISION: AtomicU64 = AtomicU64::new(0);
-        let apis = definitions.into_iter().map(|definition| Arc::new(finished(definition, &settings))).collect();
+        let apis =
+            contents.definitions.into_iter().map(|definition| Arc::new(finished(definition, &settings))).collect();
         let revision = REVISION.fetch_add(1, Ordering::Relaxed) + 1;
         self.snapshot = Some(Snapshot { settings, apis, revision });
     }
@@ -213,9 +222,10 @@ impl Loaded {
 
 /// The API with its fingerprint.
 fn finished(definition: Definition, settings: &Settings) -> Api {
-    let Definition { mut api, node } = definition;
+    let Definition { mut api, node, joined } = definition;
     let mut hasher = DefaultHasher::new();
     hash(&node, &mut hasher);
+    joined.iter().for_each(|node| hash(node, &mut hasher));
     (&api.id, &settings.tags, &settings.tenant, &api.idle).hash(&mut hasher);
     api.fingerprint = hasher.finish();
     api

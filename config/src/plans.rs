@@ -1,6 +1,6 @@
 //! Which plans callers may use here. What cannot be checked is not offered: security fails closed.
 
-use crate::api::{Api, PlanMode, PlanStatus};
+use crate::api::{Api, ApiType, PlanMode, PlanStatus};
 use crate::definition::Surroundings;
 use crate::node::Node;
 use crate::problem::Problem;
@@ -18,6 +18,9 @@ pub(crate) fn withhold(
         plan.withheld = match plan.status {
             PlanStatus::Staging => Some("it is in preparation".into()),
             PlanStatus::Closed => Some("it is closed".into()),
+            _ if plan.mode == PlanMode::Push && api.kind != ApiType::Message => {
+                Some("push plans belong to APIs of type MESSAGE".into())
+            }
             // Nobody calls it: there is nothing that a caller would have to show.
             _ if plan.mode == PlanMode::Push => {
                 let here = tags::part_deployed(&plan.tags, &around.settings.tags);

@@ -83,7 +83,7 @@ fn routes(definition: &Definition) -> Vec<(Option<&str>, &str, Route<'_>)> {
 pub(crate) fn identify(definitions: &mut [Definition]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut taken: HashMap<String, Span> = HashMap::new();
-    for Definition { api, node } in definitions.iter().filter(|definition| !definition.api.id.is_empty()) {
+    for Definition { api, node, .. } in definitions.iter().filter(|definition| !definition.api.id.is_empty()) {
         let span = node.field("id").or(node.field("hrid")).map_or(&node.span, |id| &id.span);
         match taken.entry(api.id.clone()) {
             Entry::Vacant(free) => {
@@ -97,7 +97,7 @@ pub(crate) fn identify(definitions: &mut [Definition]) -> Vec<Problem> {
             }
         }
     }
-    for Definition { api, node } in definitions.iter_mut().filter(|definition| definition.api.id.is_empty()) {
+    for Definition { api, node, .. } in definitions.iter_mut().filter(|definition| definition.api.id.is_empty()) {
         let slug = names::slug(&api.name);
         let mut id = slug.clone();
         // Names need not be unique: the order of the files tells such APIs apart.

@@ -1,6 +1,6 @@
 //! Which subscriptions are served here, and where the messages go that their consumers refuse.
 
-use crate::api::{Api, ConsumerStatus, Dlq, EndpointGroup, Listener, PlanMode, SubscriptionStatus};
+use crate::api::{Api, ConsumerStatus, Dlq, EndpointGroup, Listener, Plan, PlanMode, Subscription, SubscriptionStatus};
 use crate::catalogue::{Carries, Catalogue};
 use crate::names;
 use crate::node::Node;
@@ -17,7 +17,12 @@ pub(crate) fn judge(
 ) {
     for at in 0..api.subscriptions.len() {
         let place = item(node, "subscriptions", at).unwrap_or(node);
-        let withheld = withheld(api, at, place, carries, problems);
+        if let Some(subscription) = api.subscriptions.get_mut(at) {
+            complete(subscription);
+        }
+        let Some(subscription) = api.subscriptions.get(at) else { continue };
+        let said = Said { place, pointer: format!("subscriptions[{at}]") };
+        let withheld = withheld(api, subscription, &said, carries, problems);
         if let Some(subscription) = api.subscriptions.get_mut(at) {
             subscription.withheld = withheld;
         }
@@ -28,52 +33,116 @@ pub(crate) fn judge(
     }
 }
 
+/// Gives a subscription to a standard plan the id that it may leave out.
+pub(crate) fn complete(subscription: &mut Subscription) {
+    if subscription.id.is_empty() && subscription.consumer_configuration.is_none() {
+        subscription.id = names::slug(&format!("{} {}", subscription.application, subscription.plan));
+    }
+}
+
+/// Where a subscription stands.
+pub(crate) struct Said<'n> {
+    pub(crate) place: &'n Node,
+    pub(crate) pointer: String,
+}
+
+impl Said<'_> {
+    fn field(&self, name: &str) -> &Node {
+        self.place.field(name).unwrap_or(self.place)
+    }
+
+    fn pointer(&self, name: &str) -> String {
+        format!("{}.{name}", self.pointer)
+    }
+}
+
 /// Why a subscription is not served.
-fn withheld(api: &Api, at: usize, place: &Node, carries: Carries, problems: &mut Vec<Problem>) -> Option<String> {
-    let subscription = api.subscriptions.get(at)?;
-    let field = |name: &str| place.field(name).unwrap_or(place);
-    let pointer = |name: &str| format!("subscriptions[{at}].{name}");
-    let named = |name: &str| api.plans.iter().find(|plan| plan.id == name || plan.name == name);
-    let Some(plan) = named(&subscription.plan) else {
+pub(crate) fn withheld(
+    api: &Api,
+    subscription: &Subscription,
+    said: &Said<'_>,
+    carries: Carries,
+    problems: &mut Vec<Problem>,
+) -> Option<String> {
+    let Some(plan) = subscription.plan_of(api) else {
         let names = api.plans.iter().flat_map(|plan| [plan.id.as_str(), plan.name.as_str()]);
         let hint = names::nearest(&subscription.plan, names).map(|near| format!("did you mean `{near}`?"));
-        let message = format!("the API has no plan {}", field("plan").shown());
-        problems.push(Problem::error(&field("plan").span, pointer("plan"), message).maybe_hint(hint));
+        let message = format!("the API has no plan {}", said.field("plan").shown());
+        problems.push(Problem::error(&said.field("plan").span, said.pointer("plan"), message).maybe_hint(hint));
         return Some("there is no such plan".into());
     };
-    let Some(consumer) = &subscription.consumer_configuration else {
-        let reason = "subscriptions of standard plans come with a later release";
-        problems.push(match plan.mode {
-            PlanMode::Push => Problem::error(
-                &place.span,
-                pointer("consumerConfiguration"),
-                "`consumerConfiguration` is missing: it says where a push plan sends messages to",
-            ),
-            PlanMode::Standard => {
-                Problem::warning(&place.span, format!("subscriptions[{at}]"), reason).hint("it has no effect")
-            }
-        });
-        return Some(reason.into());
-    };
-    if plan.mode != PlanMode::Push {
-        let message = format!("messages are sent to subscribers of push plans, and `{}` is a standard plan", plan.name);
-        let hint = "a push plan has `mode: PUSH`";
-        problems.push(Problem::error(&field("plan").span, pointer("plan"), message).hint(hint));
+    match plan.mode {
+        PlanMode::Push => pushed(api, subscription, said, carries, problems),
+        PlanMode::Standard => called(subscription, plan, said, problems),
     }
-    let known = || api.pushing_entrypoints().map(|entrypoint| entrypoint.kind.as_str());
-    if carries != Carries::Messages || !known().any(|kind| kind == consumer.entrypoint_id) {
-        let span = &field("consumerConfiguration").field("entrypointId").unwrap_or(place).span;
-        let reason = format!("no listener of type SUBSCRIPTION has the entrypoint `{}`", consumer.entrypoint_id);
-        let hint = names::nearest(&consumer.entrypoint_id, known()).map(|near| format!("did you mean `{near}`?"));
-        let hint = hint.unwrap_or_else(|| "the subscription is not served".into());
-        let pointer = pointer("consumerConfiguration.entrypointId");
-        problems.push(Problem::warning(span, pointer, reason.clone()).hint(hint));
-        return Some(reason);
-    }
-    match (subscription.status, subscription.consumer_status) {
+    .or_else(|| match (subscription.status, subscription.consumer_status) {
         (SubscriptionStatus::Accepted, ConsumerStatus::Stopped) => Some("its consumer has stopped it".into()),
         (SubscriptionStatus::Accepted, _) => plan.withheld.as_ref().map(|reason| format!("of its plan: {reason}")),
         (status, _) => Some(format!("it is {}", status.name())),
+    })
+}
+
+/// What is wrong with a subscription whose messages are sent.
+fn pushed(
+    api: &Api,
+    subscription: &Subscription,
+    said: &Said<'_>,
+    carries: Carries,
+    problems: &mut Vec<Problem>,
+) -> Option<String> {
+    if subscription.id.is_empty() {
+        let message = "`id` is missing: by it a broker remembers how far the consumer of a push plan has come";
+        problems.push(Problem::error(&said.place.span, said.pointer("id"), message));
+    }
+    let Some(consumer) = &subscription.consumer_configuration else {
+        let message = "`consumerConfiguration` is missing: it says where a push plan sends messages to";
+        problems.push(Problem::error(&said.place.span, said.pointer("consumerConfiguration"), message));
+        return Some("it does not say where messages are sent to".into());
+    };
+    let known = || api.pushing_entrypoints().map(|entrypoint| entrypoint.kind.as_str());
+    if carries != Carries::Messages || !known().any(|kind| kind == consumer.entrypoint_id) {
+        let configuration = said.field("consumerConfiguration");
+        let span = &configuration.field("entrypointId").unwrap_or(said.place).span;
+        let reason = format!("no listener of type SUBSCRIPTION has the entrypoint `{}`", consumer.entrypoint_id);
+        let hint = names::nearest(&consumer.entrypoint_id, known()).map(|near| format!("did you mean `{near}`?"));
+        let hint = hint.unwrap_or_else(|| "the subscription is not served".into());
+        let pointer = said.pointer("consumerConfiguration.entrypointId");
+        problems.push(Problem::warning(span, pointer, reason.clone()).hint(hint));
+        return Some(reason);
+    }
+    None
+}
+
+/// What is wrong with a subscription whose application calls.
+fn called(subscription: &Subscription, plan: &Plan, said: &Said<'_>, problems: &mut Vec<Problem>) -> Option<String> {
+    if subscription.consumer_configuration.is_some() {
+        let message = format!("messages are sent to subscribers of push plans, and `{}` is a standard plan", plan.name);
+        let span = &said.field("plan").span;
+        problems.push(Problem::error(span, said.pointer("plan"), message).hint("a push plan has `mode: PUSH`"));
+    }
+    // Whoever shows nothing that the plan looks at is never recognised.
+    let missing = match plan.guard() {
+        Some("api-key") if subscription.api_keys.is_empty() => "apiKeys",
+        Some("jwt" | "oauth2") if subscription.client_id.is_none() => "clientId",
+        Some("mtls") if subscription.client_certificates.is_empty() => "clientCertificates",
+        Some("key-less") => {
+            let message = "has no effect: nobody needs a subscription to an open plan";
+            let problem = Problem::warning(&said.place.span, said.pointer.clone(), message);
+            problems.push(problem);
+            return Some("its plan is open".into());
+        }
+        _ => return None,
+    };
+    let reason = format!("`{missing}` is missing: the plan `{}` knows its subscribers by that", plan.name);
+    let problem = Problem::warning(&said.place.span, said.pointer.clone(), reason.clone());
+    problems.push(problem.hint("nobody can use the subscription"));
+    Some(reason)
+}
+
+impl Subscription {
+    /// Its plan, among those of the API.
+    pub fn plan_of<'a>(&self, api: &'a Api) -> Option<&'a Plan> {
+        api.plans.iter().find(|plan| plan.id == self.plan || plan.name == self.plan)
     }
 }
 

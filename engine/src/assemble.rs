@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use ringway_config::api::{self, Api, PlanMode};
 use ringway_contract::kind::{self, Registry};
-use ringway_contract::{Phases, PlanInfo, Services, Source, Subscribers};
+use ringway_contract::{Phases, PlanInfo, Services, Source, Subscriber, Subscribers};
 
 use crate::chain::{Chain, Flow, Mode, Scope, Selector, Step};
 use crate::plan::Plan;
@@ -26,10 +26,37 @@ pub fn plans(api: &Api, registry: Registry, services: &Services) -> Result<Vec<P
         let guard = (kind.build)(source, services).map_err(|refusal| format!("plan `{}`: {refusal}", plan.name))?;
         let info = Rc::new(PlanInfo { id: plan.id.clone(), name: plan.name.clone() });
         let chain = chain(api, plan, registry, services)?;
-        plans.push(Plan { info, guard, subscribers: Subscribers::default(), chain });
+        plans.push(Plan { info, guard, subscribers: subscribers(api, plan), chain });
     }
     plans.sort_by_key(|plan| plan.guard.rank());
     Ok(plans)
+}
+
+/// Who is subscribed to a plan.
+fn subscribers(api: &Api, plan: &api::Plan) -> Subscribers {
+    let mut subscribers = Subscribers::default();
+    let own = api.served_subscriptions().filter(|known| known.plan_of(api).is_some_and(|known| known.id == plan.id));
+    for subscription in own {
+        let subscriber = Rc::new(Subscriber {
+            id: subscription.id.clone(),
+            application: subscription.application.clone(),
+            metadata: subscription.metadata.clone(),
+            starts_ms: subscription.starting_at.map_or(0, |moment| moment.0),
+            ends_ms: subscription.ending_at.map_or(u64::MAX, |moment| moment.0),
+        });
+        for key in subscription.api_keys.iter().filter(|key| !key.revoked) {
+            let ends_ms = key.expires_at.map_or(u64::MAX, |moment| moment.0);
+            subscribers.add_key(key.fingerprint.0, &subscriber, ends_ms);
+        }
+        if let Some(client) = &subscription.client_id {
+            subscribers.add_client(client, &subscriber);
+        }
+        for certificate in &subscription.client_certificates {
+            let ends_ms = certificate.ends_at.map_or(u64::MAX, |moment| moment.0);
+            subscribers.add_certificate(certificate.fingerprint.0, &subscriber, ends_ms);
+        }
+    }
+    subscribers
 }
 
 fn chain(api: &Api, plan: &api::Plan, registry: Registry, services: &Services) -> Result<Chain, String> {

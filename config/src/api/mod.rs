@@ -4,6 +4,8 @@
 //! its kin) stays a [`Node`]: its own `Kind` knows what may stand there.
 
 mod analytics;
+mod application;
+mod credential;
 mod endpoint;
 mod flow;
 mod listener;
@@ -18,6 +20,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use analytics::*;
+pub use application::*;
+pub use credential::*;
 pub use endpoint::*;
 pub use flow::*;
 pub use listener::*;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer};
 
+use super::{ApiKey, ClientCertificate};
 use crate::node::Node;
 
 /// A consumer of a plan. Of push plans it says where messages are sent to.
@@ -13,9 +14,14 @@ use crate::node::Node;
 #[serde(rename_all = "camelCase")]
 #[schemars(deny_unknown_fields)]
 pub struct Subscription {
-    /// Identifies it; unique within the API. Brokers remember by it how far it has come: with another id it is another consumer.
+    /// Identifies it; unique within the API. Brokers remember by it how far it has come: with another id it is another consumer. Of standard
+    /// plans made from application and plan if it is not given.
+    #[serde(default)]
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[a-zA-Z0-9_-]+$"))]
     pub id: String,
+    /// Of a subscription that stands with its application: id or name of the API.
+    #[serde(default)]
+    pub api: String,
     /// Id or name of its plan.
     #[schemars(length(min = 1))]
     pub plan: String,
@@ -35,6 +41,14 @@ pub struct Subscription {
     pub starting_at: Option<Moment>,
     /// When it ends; without, never.
     pub ending_at: Option<Moment>,
+    /// Keys of a plan with the security `API_KEY`.
+    #[serde(default)]
+    pub api_keys: Vec<ApiKey>,
+    /// Client id that tokens of a JWT or OAuth2 plan name. Without one the application's.
+    pub client_id: Option<String>,
+    /// Certificates that are shown to an mTLS plan. Without any the application's.
+    #[serde(default)]
+    pub client_certificates: Vec<ClientCertificate>,
     /// Where messages are sent to. Push plans need it.
     pub consumer_configuration: Option<ConsumerConfiguration>,
 
