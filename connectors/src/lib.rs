@@ -2,7 +2,10 @@
 
 use ringway_contract::{Broker, Endpoint, Entrypoint, Kind, Push};
 
+mod address;
 pub mod bridge;
+mod caller;
+mod fetch;
 pub mod http_get;
 pub mod http_post;
 pub mod http_proxy;
@@ -25,6 +28,8 @@ pub static PUSHES: &[&Kind<dyn Push>] = &[&webhook::PUSH];
 
 /// What an API of type PROXY reaches.
 pub static ENDPOINTS: &[&Kind<dyn Endpoint>] = &[&http_proxy::ENDPOINT];
+
+pub use fetch::fetch;
 
 /// What an API of type MESSAGE reaches.
 pub static BROKERS: &[&Kind<dyn Broker>] =

@@ -435,8 +435,15 @@ mod tests {
 
     use super::*;
 
-    const NOTHING: Registry =
-        Registry { entrypoints: &[], pushes: &[], endpoints: &[], brokers: &[], guards: &[], policies: &[] };
+    const NOTHING: Registry = Registry {
+        entrypoints: &[],
+        pushes: &[],
+        endpoints: &[],
+        brokers: &[],
+        fetch: |_| None,
+        guards: &[],
+        policies: &[],
+    };
 
     /// Carriages and what they belong to hold each other; nothing of a shard may outlive it.
     #[test]

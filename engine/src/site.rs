@@ -67,12 +67,15 @@ impl Deployment {
     /// What a shard lends to extensions.
     pub fn services(&self, shards: usize) -> Services {
         let settings = &self.snapshot.settings;
-        Services {
+        let mut services = Services {
             shards,
+            sleep: |duration| Box::pin(ringway_net::sleep(duration)),
             response_limits: compile::limits(settings),
             response_rate_min: settings.limits.backend_rate_min,
             ..Services::default()
-        }
+        };
+        services.fetch = (self.registry.fetch)(&services);
+        services
     }
 }
 

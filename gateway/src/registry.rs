@@ -9,6 +9,7 @@ pub fn registry() -> Registry {
         pushes: ringway_connectors::PUSHES,
         endpoints: ringway_connectors::ENDPOINTS,
         brokers: ringway_connectors::BROKERS,
+        fetch: ringway_connectors::fetch,
         guards: ringway_policies::GUARDS,
         policies: ringway_policies::POLICIES,
     }

@@ -11,8 +11,8 @@ use ringway_contract::{Cause, Fault, Refusal, RequestHead};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::caller::{Caller, Url};
 use super::config::{Algorithm, Auth, AuthKind, Jwt, Oauth2};
+use crate::caller::{Caller, Url};
 
 /// Name of the field with a message's id.
 pub const ID: &str = "webhook-id";

@@ -11,18 +11,16 @@ use ringway_contract::{
 };
 use ringway_net::Shard;
 
+use crate::caller::{Caller, Url};
 use crate::http_proxy::backend::Way;
 use crate::http_proxy::config::{HttpConfig, SharedConfig};
 use crate::http_proxy::endpoint::Headers;
 use crate::tls;
 
-mod address;
 mod auth;
-mod caller;
 mod config;
 
 use auth::{Credentials, Keeper};
-use caller::{Caller, Url};
 use config::{Config, SubscriptionConfig};
 
 const LEVELS: &[Qos] = &[Qos::None, Qos::Auto, Qos::AtMostOnce, Qos::AtLeastOnce];

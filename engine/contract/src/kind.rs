@@ -1,15 +1,18 @@
 //! How an extension is described: once per process, with everything that validation, help, schema and documentation need.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use ringway_config::{Examine, Messaging, Node, Problem};
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 
-use crate::{Broker, Endpoint, Entrypoint, Guard, Policy, Pool, Push};
+use crate::{Broker, Endpoint, Entrypoint, Fetch, Guard, Policy, Pool, Push};
 
 /// What a shard lends to the extensions that it builds.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Services {
     /// Heads of responses, used again and again.
     pub responses: Pool<ringway_wire::ResponseHead>,
@@ -19,6 +22,24 @@ pub struct Services {
     pub response_rate_min: u32,
     /// Shards of the process: bounds that an operator gives for the whole are divided by it.
     pub shards: usize,
+    /// Calls HTTP services beside the traffic; `None` where there is no shard, as in tests.
+    pub fetch: Option<Rc<dyn Fetch>>,
+    /// Ends after this long.
+    pub sleep: fn(Duration) -> Pin<Box<dyn Future<Output = ()>>>,
+}
+
+impl Default for Services {
+    /// Those of no shard: nothing is fetched, and nothing is waited for.
+    fn default() -> Self {
+        Self {
+            responses: Pool::default(),
+            response_limits: ringway_wire::Limits::default(),
+            response_rate_min: 0,
+            shards: 0,
+            fetch: None,
+            sleep: |_| Box::pin(std::future::ready(())),
+        }
+    }
 }
 
 /// The configuration that a definition gives to one extension.
@@ -118,6 +139,8 @@ pub struct Registry {
     pub brokers: &'static [&'static Kind<dyn Broker>],
     /// Who may call a plan.
     pub guards: &'static [&'static Kind<dyn Guard>],
+    /// Makes the client that a shard lends to extensions.
+    pub fetch: fn(&Services) -> Option<Rc<dyn Fetch>>,
     /// Steps of flows.
     pub policies: &'static [&'static Kind<dyn Policy>],
 }

@@ -20,6 +20,7 @@ use crate::{backend, client};
 
 const REGISTRY: Registry = Registry {
     pushes: &[],
+    fetch: |_| None,
     entrypoints: ringway_connectors::ENTRYPOINTS,
     endpoints: ringway_connectors::ENDPOINTS,
     brokers: ringway_connectors::BROKERS,

@@ -1,4 +1,4 @@
-//! POST over the lanes of an HTTP backend: connections are kept, and checked before they are used again.
+//! Calls over the lanes of an HTTP backend: connections are kept, and checked before they are used again.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -13,12 +13,12 @@ use http::{Method, StatusCode};
 use ringway_contract::{Cause, Chunk, Endpoint, Fault, Frame, Lane, Refusal, Request, RequestHead, Services};
 use ringway_wire::{Framing, UriOptions};
 
-use super::address;
+use crate::address;
 use crate::http_proxy::config::{EndpointConfig, SharedConfig};
 use crate::http_proxy::endpoint::HttpProxy;
 use crate::http_proxy::target::{Place, Target};
 
-/// Bytes of an answer that are read.
+/// Bytes of an answer to [`Caller::post`] that are read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of a message that cross the link to the connection at once.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -71,8 +71,21 @@ pub struct Caller {
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
+    /// Its fields, if they were asked for.
+    pub headers: Vec<(String, Bytes)>,
     /// The body, as far as it is small.
     pub body: BytesMut,
+    /// Whether that is all of it.
+    pub whole: bool,
+}
+
+/// How much of an answer is read.
+#[derive(Clone, Copy)]
+pub struct Wants {
+    /// Whether its fields are.
+    pub headers: bool,
+    /// Bytes of its body.
+    pub bytes_max: usize,
 }
 
 impl Caller {
@@ -92,15 +105,32 @@ impl Caller {
     /// # Errors
     /// There was no answer.
     pub async fn post(&self, fields: impl FnOnce(&mut RequestHead), body: Bytes) -> Result<Answer, Fault> {
+        let wants = Wants { headers: false, bytes_max: ANSWER_BYTES_MAX };
+        self.call(Method::POST, &self.url, fields, body, wants).await
+    }
+
+    /// Calls a URL of the origin.
+    ///
+    /// # Errors
+    /// There was no answer.
+    pub async fn call(
+        &self,
+        method: Method,
+        url: &Url,
+        fields: impl FnOnce(&mut RequestHead),
+        body: Bytes,
+        wants: Wants,
+    ) -> Result<Answer, Fault> {
         let mut head = RequestHead::new();
-        head.method = Method::POST;
-        head.framing = Framing::Length(body.len() as u64);
+        let bodiless = body.is_empty() && matches!(method, Method::GET | Method::HEAD);
+        head.framing = if bodiless { Framing::None } else { Framing::Length(body.len() as u64) };
+        head.method = method;
         let invalid = |_| Fault::new(Cause::Internal).detail("a path that was valid is not");
-        head.set_path(&self.url.path, &UriOptions::default()).map_err(invalid)?;
-        head.set_query(self.url.query.as_deref()).map_err(invalid)?;
+        head.set_path(&url.path, &UriOptions::default()).map_err(invalid)?;
+        head.set_query(url.query.as_deref()).map_err(invalid)?;
         fields(&mut head);
         let mut lane = self.take().unwrap_or_else(|| self.endpoint.clone().lane());
-        let (answer, kept) = self.exchange(&mut lane, head, body).await?;
+        let (answer, kept) = self.exchange(&mut lane, head, body, wants).await?;
         if kept {
             self.idle.borrow_mut().push((lane, Instant::now()));
         }
@@ -127,14 +157,20 @@ impl Caller {
     }
 
     /// One request and its response; whether the connection may be kept.
-    async fn exchange(&self, lane: &mut Lane, head: RequestHead, body: Bytes) -> Result<(Answer, bool), Fault> {
+    async fn exchange(
+        &self,
+        lane: &mut Lane,
+        head: RequestHead,
+        body: Bytes,
+        wants: Wants,
+    ) -> Result<(Answer, bool), Fault> {
         let mut frames = VecDeque::from([Frame::Open(Box::new(Request { head, context_path_len: 0 }))]);
         let mut rest = body;
         while !rest.is_empty() {
             frames.push_back(Frame::Data(Chunk::Shared(rest.split_to(rest.len().min(PIECE_BYTES)))));
         }
         frames.push_back(Frame::End);
-        let mut status = None;
+        let (mut status, mut headers, mut whole) = (None, Vec::new(), true);
         let mut answer = BytesMut::new();
         poll_fn(|cx| {
             loop {
@@ -151,13 +187,18 @@ impl Caller {
                     let kept = match frame {
                         Frame::Reply(_, mut head) => {
                             status = Some(head.status);
+                            if wants.headers {
+                                let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+                                let own = |(name, value): (&[u8], &[u8])| (text(name), Bytes::copy_from_slice(value));
+                                headers = head.fields.iter().map(own).collect();
+                            }
                             head.clear();
                             self.endpoint.responses.put(head);
                             continue;
                         }
                         Frame::Data(chunk) => {
                             lane.inbox.grant(chunk.len());
-                            let room = ANSWER_BYTES_MAX.saturating_sub(answer.len());
+                            let room = wants.bytes_max.saturating_sub(answer.len());
                             answer.extend_from_slice(chunk.as_slice().get(..room).unwrap_or(chunk.as_slice()));
                             let fits = chunk.len() <= room;
                             if let Chunk::Pooled(buffer) = chunk {
@@ -166,19 +207,24 @@ impl Caller {
                             if fits {
                                 continue;
                             }
-                            // Nobody reads what a consumer has to say beside its status: the connection is not worth the rest.
+                            // The connection is not worth the rest.
+                            whole = false;
                             false
                         }
                         Frame::End => frames.is_empty(),
                         Frame::Fail(_, fault) => return Poll::Ready(Err(fault)),
-                        Frame::Abort(_) => false,
+                        Frame::Abort(_) => {
+                            whole = false;
+                            false
+                        }
                         Frame::Upgraded(_) | Frame::Open(_) => {
                             return Poll::Ready(Err(Fault::new(Cause::BackendInvalid)));
                         }
                         Frame::Ready | Frame::Interim(_) | Frame::Trailers(_) => continue,
                     };
                     let Some(status) = status else { return Poll::Ready(Err(Fault::new(Cause::BackendInvalid))) };
-                    return Poll::Ready(Ok((Answer { status, body: std::mem::take(&mut answer) }, kept)));
+                    let (headers, body) = (std::mem::take(&mut headers), std::mem::take(&mut answer));
+                    return Poll::Ready(Ok((Answer { status, headers, body, whole }, kept)));
                 }
                 if ended {
                     return Poll::Ready(Err(Fault::new(Cause::BackendClosed)));
