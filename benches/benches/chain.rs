@@ -22,7 +22,7 @@ fn policy() -> Rc<dyn Policy> {
         Node::parse_json("bench", r#"{"addHeaders":[{"name":"x-a","value":"1"}],"removeHeaders":["user-agent"]}"#)
             .unwrap();
     let kind = ringway_policies::POLICIES.iter().find(|kind| kind.name == "transform-headers").unwrap();
-    let source = Source { configuration: Some(&node), shared: None, place: "bench" };
+    let source = Source { configuration: Some(&node), shared: None, place: "bench", resources: &[] };
     (kind.build)(source, &Services::default()).map_err(|refusal| refusal.to_string()).unwrap()
 }
 
@@ -39,7 +39,7 @@ fn exchange() -> Exchange {
         plan: Rc::default(),
         subscriber: None,
         contents: Contents::default(),
-        client: Client { address: None, tls: false },
+        client: Client { address: None, tls: false, certificate: None },
     }
 }
 

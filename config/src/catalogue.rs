@@ -5,6 +5,7 @@ use crate::names;
 use crate::node::Node;
 use crate::problem::{Problem, Severity};
 use crate::reference;
+use crate::resources::{self, ResourceUse};
 use crate::walk;
 
 /// Checks the configuration of an extension; every problem has its position, pointers being relative to the node.
@@ -41,6 +42,8 @@ pub struct Extension {
     pub examine: Option<Examine>,
     /// What it can do with messages. `None`: it belongs to APIs of type PROXY.
     pub messaging: Option<Messaging>,
+    /// Fields of its configuration that name resources of the API.
+    pub resources: &'static [ResourceUse],
 }
 
 /// The extensions that exist.
@@ -150,6 +153,7 @@ impl Catalogue {
     /// Looks at every extension that the definition of an API of this type names.
     pub(crate) fn inspect(&self, definition: &Node, carries: Carries) -> Verdict {
         let mut verdict = Verdict::default();
+        let mut shared = Vec::new();
         for used in &USES {
             for place in walk::places(definition, used.pattern) {
                 let disabled = place.node.field("enabled").and_then(Node::as_bool) == Some(false);
@@ -172,6 +176,9 @@ impl Catalogue {
                     _ => Some(known.configuration),
                 };
                 let pointer = format!("{}.{}", place.pointer, used.configuration);
+                if let Some(node) = place.node.field(used.configuration) {
+                    verdict.problems.extend(resources::check(definition, known, node, &pointer, &mut shared));
+                }
                 match (place.node.field(used.configuration), check) {
                     (Some(node), Some(check)) => {
                         verdict.problems.extend(check(node).into_iter().map(|problem| problem.below(&pointer)));
@@ -189,6 +196,7 @@ impl Catalogue {
                 }
             }
         }
+        verdict.problems.extend(resources::unused(definition, &shared));
         verdict
     }
 

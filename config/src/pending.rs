@@ -57,7 +57,7 @@ const OF_MESSAGES: [(&str, Effect, &str); 6] = [
 ];
 
 /// Of APIs of type PROXY; see [`OF_MESSAGES`].
-const LINES: [Line; 38] = [
+const LINES: [Line; 37] = [
     line("listeners[*].pathMappings", Served, ANALYTICS),
     line("listeners[*].paths[*].overrideAccess", Served, "has no effect: there are no host restrictions to override"),
     line("listeners[*].entrypoints[*].dlq", Served, MESSAGES),
@@ -78,7 +78,6 @@ const LINES: [Line; 38] = [
     line("analytics.otelLogs.enabled", Served, "has no effect: log records of OpenTelemetry come with a later release"),
     line("properties[*].encrypted", Served, "is not decrypted: encrypted properties come with a later release"),
     line("services.dynamicProperty", Served, "has no effect: dynamic properties come with a later release"),
-    line("resources", Served, "are not built: resources come with a later release"),
     line(
         "responseTemplates.*.*.propagateErrorKeyToLogs",
         Served,

@@ -178,8 +178,14 @@ fn any(_: &Node) -> Vec<Problem> {
 }
 
 fn catalogue() -> Catalogue {
-    let extension =
-        |name, configuration| Extension { name, configuration, shared: None, examine: None, messaging: None };
+    let extension = |name, configuration| Extension {
+        name,
+        configuration,
+        shared: None,
+        examine: None,
+        messaging: None,
+        resources: &[],
+    };
     Catalogue {
         entrypoints: vec![extension("http-proxy", any)],
         brokers: Vec::new(),
@@ -190,6 +196,7 @@ fn catalogue() -> Catalogue {
             shared: Some(any),
             examine: None,
             messaging: None,
+            resources: &[],
         }],
         guards: vec![extension("key-less", any), extension("jwt", any)],
         policies: vec![extension("transform-headers", any)],
@@ -252,8 +259,14 @@ fn examine(configuration: Option<&Node>, shared: Option<&Node>) -> Vec<Problem> 
 
 #[test]
 fn extensions_look_at_what_their_schemas_let_pass() {
-    let look =
-        |name| Extension { name, configuration: any, shared: Some(any), examine: Some(examine), messaging: None };
+    let look = |name| Extension {
+        name,
+        configuration: any,
+        shared: Some(any),
+        examine: Some(examine),
+        messaging: None,
+        resources: &[],
+    };
     let known = Catalogue { endpoints: vec![look("http-proxy")], policies: vec![look("mock")], ..catalogue() };
     let check = |text: &str, settings: &ringway_config::Settings| {
         let (apis, problems) = Loader::default().catalogue(&known).definition("a", text, settings);

@@ -229,11 +229,6 @@ fn every_kind_of_problem_has_its_place_and_its_words() {
             "29:1: warning: plans: no plan is offered: nobody may call this API (an open API has a published plan with `security: { type: KEY_LESS }`)",
         ),
         (
-            "plans:",
-            "resources: [{ name: c, type: cache }]\nplans:",
-            "29:1: warning: resources: `resources` are not built: resources come with a later release",
-        ),
-        (
             "type: proxy",
             "type: proxy\nversion: a\napiVersion: b",
             "3:1: error: version: `version` and `apiVersion` are the same, and differ",

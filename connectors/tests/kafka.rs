@@ -88,7 +88,7 @@ fn node(value: &Value) -> Node {
 
 fn broker(servers: &str, shared: Value) -> Rc<dyn Broker> {
     let (own, shared) = (node(&json!({ "bootstrapServers": servers })), node(&shared));
-    let source = Source { configuration: Some(&own), shared: Some(&shared), place: "test" };
+    let source = Source { configuration: Some(&own), shared: Some(&shared), place: "test", resources: &[] };
     match (BROKER.build)(source, &Services::default()) {
         Ok(broker) => broker,
         Err(refusal) => panic!("{refusal}"),

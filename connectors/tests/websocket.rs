@@ -26,7 +26,7 @@ const LIMIT: usize = 4096;
 
 fn built(configuration: &serde_json::Value) -> Result<Rc<dyn Entrypoint>, String> {
     let node = Node::parse_json("test", &configuration.to_string()).unwrap();
-    let source = Source { configuration: Some(&node), shared: None, place: "test" };
+    let source = Source { configuration: Some(&node), shared: None, place: "test", resources: &[] };
     (ENTRYPOINT.build)(source, &Services::default()).map_err(|refusal| refusal.0)
 }
 
@@ -34,7 +34,7 @@ fn open(entrypoint: &Rc<dyn Entrypoint>, head: &str) -> Result<Box<dyn Session>,
     let request = request(head);
     entrypoint.open(&Opening {
         request: &request,
-        client: &Client { address: None, tls: false },
+        client: &Client { address: None, tls: false, certificate: None },
         attributes: &Attributes::default(),
         qos: Qos::Auto,
         message_bytes_max: LIMIT,

@@ -22,7 +22,7 @@ pub fn plans(api: &Api, registry: Registry, services: &Services) -> Result<Vec<P
         let Some(kind) = kind::find(registry.guards, security) else { continue };
         let place = format!("{}/{}", api.id, plan.id);
         let configuration = plan.security.as_ref().and_then(|security| security.configuration.as_ref());
-        let source = Source { configuration, shared: None, place: &place };
+        let source = Source { configuration, shared: None, place: &place, resources: &api.resources };
         let guard = (kind.build)(source, services).map_err(|refusal| format!("plan `{}`: {refusal}", plan.name))?;
         let info = Rc::new(PlanInfo { id: plan.id.clone(), name: plan.name.clone() });
         let chain = chain(api, plan, registry, services)?;
@@ -81,7 +81,7 @@ fn chain(api: &Api, plan: &api::Plan, registry: Registry, services: &Services) -
             Scope::Plan => format!("{}/{}/flows[{at}]", api.id, plan.id),
             Scope::Api => format!("{}/{}//flows[{at}]", api.id, plan.id),
         };
-        let build = Build { registry, services, place: &place };
+        let build = Build { registry, services, place: &place, resources: &api.resources };
         let request = build.steps(&flow.request, "request", |phases| (phases.request, phases.request_content))?;
         let response = build.steps(&flow.response, "response", |phases| (phases.response, phases.response_content))?;
         if !request.is_empty() || !response.is_empty() {
@@ -96,6 +96,7 @@ struct Build<'a> {
     registry: Registry,
     services: &'a Services,
     place: &'a str,
+    resources: &'a [api::Resource],
 }
 
 impl Build<'_> {
@@ -112,7 +113,12 @@ impl Build<'_> {
                 return Err(format!("policy `{}` is not known", step.policy));
             };
             let place = format!("{}.{phase}[{at}]", self.place);
-            let source = Source { configuration: step.configuration.as_ref(), shared: None, place: &place };
+            let source = Source {
+                configuration: step.configuration.as_ref(),
+                shared: None,
+                place: &place,
+                resources: self.resources,
+            };
             let policy = (kind.build)(source, self.services)
                 .map_err(|refusal| format!("policy `{}`: {refusal}", step.policy))?;
             if let (true, content) = part(policy.phases()) {

@@ -278,7 +278,7 @@ impl ApiSite {
             ApiType::Message => {
                 // As with groups of requests: the first group serves.
                 if let Some(group) = api.endpoint_groups.first() {
-                    brokers = Some(build_brokers(&api.id, (group, None), registry, services, shard)?);
+                    brokers = Some(build_brokers(api, (group, None), registry, services, shard)?);
                 }
             }
             _ => groups = build_groups(shared, registry, settings, services, shard)?,
@@ -334,7 +334,12 @@ fn build_doors(api: &Api, registry: Registry, services: &Services) -> Result<Vec
             return Err(format!("entrypoint `{}` is not known", entrypoint.kind));
         };
         let place = format!("{}/{}", api.id, kind.name);
-        let source = Source { configuration: entrypoint.configuration.as_ref(), shared: None, place: &place };
+        let source = Source {
+            configuration: entrypoint.configuration.as_ref(),
+            shared: None,
+            place: &place,
+            resources: &api.resources,
+        };
         let refused = |refusal| format!("entrypoint `{}`: {refusal}", kind.name);
         built.push(Door {
             entrypoint: (kind.build)(source, services).map_err(refused)?,
@@ -348,7 +353,7 @@ fn build_doors(api: &Api, registry: Registry, services: &Services) -> Result<Vec
 
 /// The brokers of a group, or the one of this name.
 fn build_brokers(
-    api: &str,
+    api: &Api,
     (group, only): (&EndpointGroup, Option<&str>),
     registry: Registry,
     services: &Services,
@@ -363,8 +368,13 @@ fn build_brokers(
             return Err(format!("endpoint type `{}` is not known", endpoint.kind));
         };
         let merged = endpoint.shared_configuration(group);
-        let place = format!("{api}/{}/{}", group.name, endpoint.name);
-        let source = Source { configuration: endpoint.configuration.as_ref(), shared: merged.as_ref(), place: &place };
+        let place = format!("{}/{}/{}", api.id, group.name, endpoint.name);
+        let source = Source {
+            configuration: endpoint.configuration.as_ref(),
+            shared: merged.as_ref(),
+            place: &place,
+            resources: &api.resources,
+        };
         let broker = (kind.build)(source, services)
             .map_err(|refusal| format!("endpoint `{}` of group `{}`: {refusal}", endpoint.name, group.name))?;
         let name = Rc::from(endpoint.name.as_str());
@@ -398,12 +408,17 @@ fn build_pushing(
             return Err(format!("entrypoint `{}` is not known", entrypoint.kind));
         };
         let place = format!("{}/{}", api.id, kind.name);
-        let source = Source { configuration: entrypoint.configuration.as_ref(), shared: None, place: &place };
+        let source = Source {
+            configuration: entrypoint.configuration.as_ref(),
+            shared: None,
+            place: &place,
+            resources: &api.resources,
+        };
         let refused = |refusal| format!("entrypoint `{}`: {refusal}", kind.name);
         let push = (kind.build)(source, services).map_err(refused)?;
         let dead_letters = entrypoint.dlq.as_ref().and_then(|dlq| api.dead_letter_group(dlq));
         let dead_letters =
-            dead_letters.map(|(group, only)| build_brokers(&api.id, (group, only), registry, services, shard));
+            dead_letters.map(|(group, only)| build_brokers(api, (group, only), registry, services, shard));
         let dead_letters = dead_letters.transpose()?.map(Rc::new);
         for (subscription, known) in own {
             let told = subscription.consumer_configuration.as_ref();
@@ -468,7 +483,12 @@ fn build_group(
         };
         let merged = endpoint.shared_configuration(group);
         let place = format!("{}/{}/{}", shared.api.id, group.name, endpoint.name);
-        let source = Source { configuration: endpoint.configuration.as_ref(), shared: merged.as_ref(), place: &place };
+        let source = Source {
+            configuration: endpoint.configuration.as_ref(),
+            shared: merged.as_ref(),
+            place: &place,
+            resources: &shared.api.resources,
+        };
         let built = (kind.build)(source, services)
             .map_err(|refusal| format!("endpoint `{}` of group `{}`: {refusal}", endpoint.name, group.name))?;
         let member = Rc::new(Member::new(

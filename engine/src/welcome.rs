@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use ringway_net::{HandshakeLimits, ServerTls};
+use ringway_net::{HandshakeLimits, ServerTls, Stream};
 use ringway_wire::proxy_protocol::{self, Header};
 
 use crate::connection::Connection;
@@ -38,6 +38,7 @@ pub async fn welcome(
                 }
                 connection.stream = stream;
                 connection.client.tls = true;
+                connection.client.certificate = certificate(&connection.stream);
             }
             Err(_) => {
                 local.counters.tls_failures.bump();
@@ -48,6 +49,11 @@ pub async fn welcome(
         connection.early = Some(Box::new(early));
     }
     Some(connection)
+}
+
+/// The certificate that the client showed.
+fn certificate(stream: &Stream) -> Option<Rc<[u8]>> {
+    stream.tls()?.peer_certificates.first().map(|der| Rc::from(&**der))
 }
 
 /// The client that the balancer announces; the inner `None` when it speaks for itself. What follows the header stays in `early`.

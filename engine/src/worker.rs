@@ -409,7 +409,7 @@ fn welcome_one(local: &Rc<Local>, accepted: Accepted, server: u16, proxy_protoco
     let Some(counted) = Counted::admit(local, site.connections_max, address, site.connections_per_address_max) else {
         return;
     };
-    let client = Client { address: accepted.peer.socket_addr(), tls: tls.is_some() };
+    let client = Client { address: accepted.peer.socket_addr(), tls: tls.is_some(), certificate: None };
     let stream = match accepted.open() {
         Ok(stream) => stream,
         Err(error) => return tracing::warn!(shard = local.shard.id, server, %error, "a new connection was closed"),

@@ -22,6 +22,7 @@ fn extensions<T: ?Sized>(table: &'static [&'static Kind<T>]) -> Vec<Extension> {
         shared: kind.shared.map(|part| part.check),
         examine: kind.configuration.examine,
         messaging: kind.messaging,
+        resources: kind.configuration.resources,
     };
     table.iter().map(extension).collect()
 }

@@ -167,7 +167,7 @@ fn run(kind: &Kind<dyn Policy>, case: &Case) -> Result<(), String> {
         return Err(errors);
     }
     let place = format!("{}/{}", kind.name, case.title);
-    let source = Source { configuration: Some(&node), shared: None, place: &place };
+    let source = Source { configuration: Some(&node), shared: None, place: &place, resources: &[] };
     let policy = (kind.build)(source, &Services::default()).map_err(|refusal| refusal.to_string())?;
     let phases = policy.phases();
 
@@ -189,7 +189,7 @@ fn run(kind: &Kind<dyn Policy>, case: &Case) -> Result<(), String> {
         plan: Rc::default(),
         subscriber: None,
         contents: Contents::default(),
-        client: Client { address, tls: false },
+        client: Client { address, tls: false, certificate: None },
     };
     for (name, value) in case.all("attribute") {
         exchange.attributes.set(name.to_owned(), value.to_owned());

@@ -38,6 +38,8 @@ pub struct Client {
     pub address: Option<SocketAddr>,
     /// Whether the client speaks TLS to the gateway (or to the balancer that said so by the PROXY protocol).
     pub tls: bool,
+    /// The certificate that the client showed to the gateway and that was verified, in DER.
+    pub certificate: Option<Rc<[u8]>>,
 }
 
 /// What is fixed about the API that an exchange belongs to.

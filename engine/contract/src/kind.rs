@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringway_config::{Examine, Messaging, Node, Problem};
+use ringway_config::api::Resource;
+use ringway_config::{Examine, Messaging, Node, Problem, ResourceUse};
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 
@@ -52,6 +53,20 @@ pub struct Source<'a> {
     /// Where the definition names it: the same in every shard and after a reload, different for every use. What shards share of an
     /// extension, such as a counter of calls, they share by this name.
     pub place: &'a str,
+    /// The API's resources.
+    pub resources: &'a [Resource],
+}
+
+impl Source<'_> {
+    /// The configuration of the resource of this name, and its type.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn resource(&self, name: &str) -> Result<(&str, Option<&Node>), Refusal> {
+        let found = self.resources.iter().find(|resource| resource.enabled && resource.name == name);
+        let found = found.ok_or_else(|| Refusal(format!("the API has no resource `{name}`")))?;
+        Ok((&found.kind, found.configuration.as_ref()))
+    }
 }
 
 /// An extension will not be built from this configuration.
@@ -74,12 +89,19 @@ pub struct Part {
     pub check: fn(&Node) -> Vec<Problem>,
     /// What the schema cannot say of the whole extension; of `configuration` only.
     pub examine: Option<Examine>,
+    /// Fields that name resources of the API; of `configuration` only.
+    pub resources: &'static [ResourceUse],
 }
 
 impl Part {
     /// The part that deserializes to `C`.
     pub const fn of<C: JsonSchema + DeserializeOwned>() -> Self {
-        Self { schema: || schemars::schema_for!(C), check: |node| ringway_config::check::<C>(node), examine: None }
+        Self {
+            schema: || schemars::schema_for!(C),
+            check: |node| ringway_config::check::<C>(node),
+            examine: None,
+            resources: &[],
+        }
     }
 
     /// With a look at what the schema lets pass: whatever [`Kind::build`] would refuse is to be found before a gateway starts with
@@ -87,6 +109,12 @@ impl Part {
     #[must_use]
     pub const fn examined(self, examine: Examine) -> Self {
         Self { examine: Some(examine), ..self }
+    }
+
+    /// With fields that name resources of the API.
+    #[must_use]
+    pub const fn with_resources(self, resources: &'static [ResourceUse]) -> Self {
+        Self { resources, ..self }
     }
 }
 

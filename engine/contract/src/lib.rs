@@ -47,7 +47,7 @@ pub use session::{Answer, Ending, Opening, Out, Outline, Render, Session, Tick, 
 pub use subscriber::{Subscriber, Subscribers};
 pub use worker::{Jobs, Worker};
 // What kinds say of a configuration.
-pub use ringway_config::api::Qos;
-pub use ringway_config::{Messaging, Node, Problem};
+pub use ringway_config::api::{Qos, Resource};
+pub use ringway_config::{Messaging, Node, Problem, ResourceUse};
 // What policies read and edit; they depend on this crate alone.
 pub use ringway_wire::{FieldError, Fields, Known, RequestHead, ResponseHead};
