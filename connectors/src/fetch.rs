@@ -17,13 +17,13 @@ const ORIGINS_MAX: usize = 64;
 
 /// Makes the client of a shard.
 pub fn fetch(services: &Services) -> Option<Rc<dyn Fetch>> {
-    Some(Rc::new(Fetcher { services: services.clone(), callers: Rc::default() }))
+    Some(Rc::new(Fetcher { services: services.clone(), callers: RefCell::default() }))
 }
 
 struct Fetcher {
     services: Services,
     /// By origin, the one called last at the end.
-    callers: Rc<RefCell<VecDeque<(String, Rc<Caller>)>>>,
+    callers: RefCell<VecDeque<(String, Rc<Caller>)>>,
 }
 
 impl Fetcher {

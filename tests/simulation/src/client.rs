@@ -1,6 +1,8 @@
 //! Clients: good ones, and those that are slow, rude, or leave.
 
+use std::cell::Cell;
 use std::future::poll_fn;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -146,8 +148,12 @@ impl Client<'_> {
             let count = if ways.pipelines { ways.requests } else { 1 };
             let wishes: Vec<Wish> =
                 (0..count).map(|at| self.wish(&ways, at + 1 == count && round + 1 == rounds)).collect();
-            let (mut says, mut hears) =
-                (pin!(self.say(&conn, &ways, &wishes)), pin!(self.hear(&mut reader, &ways, &wishes)));
+            let was_reset = Cell::new(false);
+            let mut says = pin!(async {
+                let outcome = self.say(&conn, &ways, &wishes).await;
+                was_reset.set(outcome.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
+            });
+            let mut hears = pin!(self.hear(&mut reader, &ways, &wishes, &was_reset));
             let mut said = false;
             let goes_on = poll_fn(|context| {
                 said = said || says.as_mut().poll(context).is_ready();
@@ -185,7 +191,7 @@ impl Client<'_> {
         Wish { tag: self.ledger.ask(method, body), method, body, is_chunked, closes: is_last && world.once_in(2) }
     }
 
-    async fn say(&self, conn: &Conn, ways: &Ways, wishes: &[Wish]) {
+    async fn say(&self, conn: &Conn, ways: &Ways, wishes: &[Wish]) -> io::Result<()> {
         for wish in wishes {
             let version = if ways.is_old { "1.0\r\nConnection: keep-alive" } else { "1.1" };
             let mut out =
@@ -209,9 +215,7 @@ impl Client<'_> {
                 }
                 out.extend_from_slice(&if wish.is_chunked { chunks(piece, 3_000) } else { piece.to_vec() });
                 if self.world.once_in(2) {
-                    if conn.write(&out).await.is_err() {
-                        return;
-                    }
+                    conn.write(&out).await?;
                     out.clear();
                     self.world.sleep(Duration::from_millis(self.world.below(ways.pause_ms + 1))).await;
                 }
@@ -221,17 +225,17 @@ impl Client<'_> {
             }
             // Before the last byte goes: a backend may have it in no time.
             self.ledger.sent(wish.tag);
-            if conn.write(&out).await.is_err() {
-                return;
-            }
+            conn.write(&out).await?;
         }
         if ways.half_closes {
             conn.shut_write();
         }
+        Ok(())
     }
 
-    /// Reads the answers; whether the connection goes on.
-    async fn hear(&self, reader: &mut Reader, ways: &Ways, wishes: &[Wish]) -> bool {
+    /// Reads the answers; whether the connection goes on. A reset is an error once: if it met what was being sent, what is read ends as if
+    /// nothing were wrong.
+    async fn hear(&self, reader: &mut Reader, ways: &Ways, wishes: &[Wish], was_reset: &Cell<bool>) -> bool {
         let (ledger, calm) = (self.ledger, self.plan.is_calm);
         for wish in wishes {
             let head = loop {
@@ -265,6 +269,7 @@ impl Client<'_> {
                 ledger.breach("chunks to HTTP/1.0".to_owned());
             }
             let (body, is_whole) = reader.body(framing, ENOUGH).await;
+            let is_whole = is_whole && !(framing == Framing::UntilEnd && was_reset.get());
             let number = head.number("x-answer");
             ledger.tell(|| {
                 format!(
