@@ -351,8 +351,9 @@ impl Builder {
         self.folded(at, depth, code, is_constant && function.is_pure())
     }
 
-    /// Makes sure that it is a value: an object such as `#request` is none.
-    pub(crate) fn value(&mut self, expr: Expr) -> Built {
+    /// Makes sure that what begins at `at` is a value: an object such as `#request` is none.
+    pub(crate) fn value(&mut self, at: u32, expr: Expr) -> Built {
+        let expr = Expr { at, ..expr };
         match expr.code {
             Code::Object(object) => Err(no_value(expr.at, object)),
             Code::Secrets => Err(no_secrets(expr.at)),

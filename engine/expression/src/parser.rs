@@ -182,6 +182,7 @@ impl<'t> Parser<'t, '_> {
         if self.takes("+")? {
             return self.deeper(Self::unary);
         }
+        let start = self.at;
         let mut expr = self.operand()?;
         loop {
             let at = self.at;
@@ -193,7 +194,7 @@ impl<'t> Parser<'t, '_> {
                 self.advance()?;
                 expr = self.member(expr)?;
             } else {
-                return self.builder.value(expr);
+                return self.builder.value(start, expr);
             }
         }
     }
@@ -217,7 +218,7 @@ impl<'t> Parser<'t, '_> {
             _ => return Err(self.unexpected("a name")),
         };
         self.advance()?;
-        let subject = self.builder.value(subject)?;
+        let subject = self.builder.value(at, subject)?;
         self.around += 1;
         let body = self.choice()?;
         self.around -= 1;
