@@ -10,7 +10,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use ringway_config::Node;
 use ringway_config::api::PathOperator;
 use ringway_contract::kind::{Services, Source};
-use ringway_contract::{ApiInfo, Attributes, Client, Contents, Exchange, Policy, Request};
+use ringway_contract::{ApiInfo, Client, Exchange, Policy, Request};
 use ringway_engine::chain::{Chain, Flow, Mode, Scope, Selector, Step};
 use ringway_wire::Limits;
 
@@ -31,21 +31,11 @@ fn exchange() -> Exchange {
     request.head.parse(&mut BytesMut::from(HEAD), &Limits::default()).unwrap();
     request.context_path_len = "/orders".len();
     let api = Rc::new(ApiInfo { id: "a".into(), name: "a".into(), version: "1".into(), ..ApiInfo::default() });
-    Exchange {
-        request: Some(request),
-        response: None,
-        attributes: Attributes::default(),
-        api,
-        plan: Rc::default(),
-        subscriber: None,
-        contents: Contents::default(),
-        client: Client { address: None, tls: false, certificate: None },
-    }
+    Exchange::new(request, api, Rc::default(), Client { address: None, tls: false, certificate: None })
 }
 
 fn run(chain: &Chain, exchange: &mut Exchange, matched: &mut Vec<u16>) {
-    let request = exchange.request.as_deref().unwrap();
-    chain.select(&request.head, request.rest(), matched).unwrap();
+    chain.select(exchange, matched).unwrap();
     for step in chain.request(matched) {
         let future = pin!(step.request(exchange));
         assert!(matches!(future.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(None)));
@@ -56,7 +46,9 @@ fn chains(criterion: &mut Criterion) {
     let flow = |path: &str, steps: usize| Flow {
         scope: Scope::Api,
         selector: Selector::new(path, PathOperator::StartsWith, &[]),
-        request: (0..steps).map(|_| Step { policy: policy(), content: false }).collect(),
+        condition: None,
+        request_content: false,
+        request: (0..steps).map(|_| Step { policy: policy(), condition: None, content: false }).collect(),
         response: Box::default(),
     };
     let cases = [

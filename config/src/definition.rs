@@ -10,7 +10,9 @@ use crate::plans;
 use crate::problem::{self, Problem};
 use crate::settings::Settings;
 use crate::substitute::{Environment, Rule, substitute};
-use crate::{applications, check, decode, json, legacy, names, pairs, path, pending, rules, subscriptions, yaml};
+use crate::{
+    applications, check, conditions, decode, json, legacy, names, pairs, path, pending, rules, subscriptions, yaml,
+};
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +126,7 @@ fn one(mut node: Node, around: &Surroundings<'_>, problems: &mut Vec<Problem>) -
     api.source = Some(node.span.clone());
     complete(&mut api);
     rules::examine(&node, around.settings, problems);
+    problems.extend(conditions::check(&node));
     judge(&mut api, &node, around, problems);
     (!problems.iter().any(Problem::is_error)).then_some(Definition { api, node, joined: Vec::new() })
 }

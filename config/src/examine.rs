@@ -114,7 +114,13 @@ impl Catalogue {
         let pushes = if what == What::Entrypoint { &self.pushes[..] } else { &[] };
         let mut table = self.table(what, carries).iter().chain(pushes);
         let Some(extension) = table.find(|known| names::same(known.name, name)) else { return };
-        for (root, node) in [("configuration", part.configuration), ("sharedConfiguration", part.shared.as_ref())] {
+        // Policies and guards say for themselves what of theirs is evaluated.
+        let parts = if matches!(what, What::Policy | What::Guard) {
+            [None, None]
+        } else {
+            [part.configuration, part.shared.as_ref()]
+        };
+        for (root, node) in ["configuration", "sharedConfiguration"].into_iter().zip(parts) {
             let Some((place, pointer)) = node.and_then(|node| expression(node, root.to_owned())) else { continue };
             let message = "needs the expression language, which comes with a later release";
             let problem = Problem::warning(&place.span, part.at(&pointer), format!("`{{#…}}` {message}"));

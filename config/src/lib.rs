@@ -12,6 +12,7 @@ pub mod api;
 mod applications;
 mod catalogue;
 mod check;
+mod conditions;
 mod decode;
 mod definition;
 mod examine;
@@ -46,6 +47,7 @@ mod yaml;
 
 pub use catalogue::{Catalogue, Check, Examine, Extension, Messaging};
 pub use check::{PROBLEMS_MAX, check, check_against};
+pub use conditions::told;
 pub use decode::decode;
 pub use definition::Format;
 pub use files::{FILE_BYTES_MAX, FILES_MAX};

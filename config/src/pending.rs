@@ -41,7 +41,6 @@ const fn value(pattern: &'static str, value: &'static str, reason: &'static str)
     Line { pattern, effect: Idle, reason, value: Some(value) }
 }
 
-const EXPRESSIONS: &str = "needs the expression language, which comes with a later release";
 const MESSAGES: &str = "belongs to APIs of type MESSAGE";
 const MESSAGE_POLICIES: &str = "is not run: policies on messages come with a later release";
 const ANALYTICS: &str = "is not recorded: analytics come with a later release";
@@ -57,7 +56,7 @@ const OF_MESSAGES: [(&str, Effect, &str); 6] = [
 ];
 
 /// Of APIs of type PROXY; see [`OF_MESSAGES`].
-const LINES: [Line; 37] = [
+const LINES: [Line; 31] = [
     line("listeners[*].pathMappings", Served, ANALYTICS),
     line("listeners[*].paths[*].overrideAccess", Served, "has no effect: there are no host restrictions to override"),
     line("listeners[*].entrypoints[*].dlq", Served, MESSAGES),
@@ -67,7 +66,7 @@ const LINES: [Line; 37] = [
         Served,
         "has no effect: service discovery belongs to groups",
     ),
-    line("failover.failureCondition", Served, EXPRESSIONS),
+    line("failover.failureCondition", Served, "is not evaluated: an error of the backend counts as a failure"),
     line("analytics.sampling", Served, MESSAGES),
     line("analytics.logging", Served, ANALYTICS),
     line(
@@ -83,22 +82,16 @@ const LINES: [Line; 37] = [
         Served,
         "has no effect: the access log always has the error key",
     ),
-    line("flows[*].request[*].condition", Idle, EXPRESSIONS),
-    line("flows[*].response[*].condition", Idle, EXPRESSIONS),
     line("flows[*].request[*].messageCondition", Served, MESSAGES),
     line("flows[*].response[*].messageCondition", Served, MESSAGES),
-    value("flows[*].selectors[*].type", "CONDITION", EXPRESSIONS),
     value("flows[*].selectors[*].type", "CHANNEL", MESSAGES),
     value("flows[*].selectors[*].type", "MCP", "belongs to MCP APIs, which come with a later release"),
     line("flows[*].publish", Served, MESSAGES),
     line("flows[*].subscribe", Served, MESSAGES),
     line("flows[*].entrypointConnect", Idle, "are not run: steps at the connection come with a later release"),
     line("flows[*].interact", Idle, "are not run: the Kafka protocol comes with a later release"),
-    line("plans[*].flows[*].request[*].condition", Idle, EXPRESSIONS),
-    line("plans[*].flows[*].response[*].condition", Idle, EXPRESSIONS),
     line("plans[*].flows[*].request[*].messageCondition", Served, MESSAGES),
     line("plans[*].flows[*].response[*].messageCondition", Served, MESSAGES),
-    value("plans[*].flows[*].selectors[*].type", "CONDITION", EXPRESSIONS),
     value("plans[*].flows[*].selectors[*].type", "CHANNEL", MESSAGES),
     value("plans[*].flows[*].selectors[*].type", "MCP", "belongs to MCP APIs, which come with a later release"),
     line("plans[*].flows[*].publish", Served, MESSAGES),

@@ -31,9 +31,6 @@ pub(crate) fn withhold(
                 let kind = plan.security.as_ref().map_or("", |security| security.kind.as_str());
                 Some(format!("its security {kind} comes with a later release"))
             }
-            _ if plan.selection_rule.as_ref().is_some_and(|rule| !rule.trim().is_empty()) => {
-                Some("its selection rule needs the expression language, which comes with a later release".into())
-            }
             _ if !tags::part_deployed(&plan.tags, &around.settings.tags) => {
                 Some("its tags are not those of this gateway".into())
             }

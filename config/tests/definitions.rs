@@ -149,10 +149,6 @@ fn what_cannot_be_checked_is_never_open() {
         ("status: closed, security: { type: KEY_LESS }", "it is closed"),
         ("mode: push", "push plans belong to APIs of type MESSAGE"),
         ("description: none", "it has no security: a standard plan needs one"),
-        (
-            "selectionRule: '{#request.headers}', security: { type: KEY_LESS }",
-            "its selection rule needs the expression language, which comes with a later release",
-        ),
     ];
     for (other, reason) in table {
         let (apis, problems) = parse(&MINIMAL.replace(plan, other));
@@ -168,14 +164,6 @@ fn what_cannot_be_checked_is_never_open() {
 fn what_would_do_other_than_it_says_is_not_served() {
     let table = [
         ("state: STOPPED", "it is stopped"),
-        (
-            "flows: [{ selectors: [{ type: CONDITION, condition: '{#x}' }] }]",
-            "flows[0].selectors[0].type: `CONDITION` needs the expression language, which comes with a later release",
-        ),
-        (
-            "flows: [{ request: [{ policy: mock, condition: '{#x}' }] }]",
-            "flows[0].request[0].condition: `condition` needs the expression language, which comes with a later release",
-        ),
         (
             "flows: [{ connect: [{ policy: mock }] }]",
             "flows[0].entrypointConnect: `entrypointConnect` are not run: steps at the connection come with a later release",
@@ -193,6 +181,31 @@ fn what_would_do_other_than_it_says_is_not_served() {
         let (apis, problems) = parse(&format!("{MINIMAL}{harmless}"));
         assert!(apis[0].is_served() && problems.is_empty(), "{harmless}: {problems:?}");
     }
+}
+
+#[test]
+fn conditions_are_compiled_with_the_definition() {
+    for (more, wanted) in [
+        ("flows: [{ selectors: [{ type: CONDITION, condition: '{#x}' }] }]", "flows[0].selectors[0].condition: "),
+        (
+            "flows: [{ request: [{ policy: mock, condition: '{#response.status == 1}' }] }]",
+            "flows[0].request[0].condition: ",
+        ),
+        (
+            "flows: [{ response: [{ policy: mock, condition: '{#request.mehtod}' }] }]",
+            "flows[0].response[0].condition: ",
+        ),
+    ] {
+        let (apis, problems) = parse(&format!("{MINIMAL}{more}"));
+        assert!(apis.is_empty() && problems[0].contains(wanted), "{more}: {problems:?}");
+    }
+    let (_, problems) =
+        parse(&format!("{MINIMAL}flows: [{{ request: [{{ policy: mock, condition: '{{#request.mehtod}}' }}] }}]"));
+    assert!(problems[0].contains("`#request` has no `mehtod` (at byte 10"), "{problems:?}");
+    let (apis, problems) = parse(&format!(
+        "{MINIMAL}flows: [{{ response: [{{ policy: mock, condition: '{{#response.status == 1}}' }}] }}]"
+    ));
+    assert!(apis[0].is_served() && problems.is_empty(), "{problems:?}");
 }
 
 #[test]

@@ -301,11 +301,12 @@ fn extensions_look_at_what_their_schemas_let_pass() {
     assert_eq!(check(&groups("{}", &tenants), &settings).1, [""; 0]);
     assert_eq!(check(&groups("{}", &tenants), &here).1, ["endpointGroups[0].endpoints[0].configuration.bad: is bad"]);
 
-    // Expressions are not evaluated yet, so that nothing with one is served as if it were plain text.
-    let step = "flows: [{ request: [{ policy: mock, configuration: { content: [x, 'a {#b}'] } }] }]";
-    let (apis, problems) = check(&(groups("{}", &a) + step), &here);
-    let idle = "flows[0].request[0].configuration.content[1]: `{#…}` needs the expression language, which comes with a later release";
+    // Endpoints evaluate no expressions yet, so that none with one is served as if it were plain text. Policies look at their own.
+    let (apis, problems) = check(&groups("{}", &endpoint("a", "configuration: { text: [x, 'a {#b}'] }")), &here);
+    let idle = "endpointGroups[0].endpoints[0].configuration.text[1]: `{#…}` needs the expression language, which comes with a later release";
     assert_eq!((apis, problems), (Some(Some(idle.to_owned())), vec![idle.to_owned()]));
+    let step = "flows: [{ request: [{ policy: mock, configuration: { content: [x, 'a {#b}'] } }] }]";
+    assert_eq!(check(&(groups("{}", &a) + step), &here), (Some(None), Vec::new()));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use ringway_config::api::{self, Api, PlanMode};
 use ringway_contract::kind::{self, Registry};
-use ringway_contract::{Phases, PlanInfo, Services, Source, Subscriber, Subscribers};
+use ringway_contract::{PlanInfo, Services, Source, Subscriber, Subscribers, Template, Vocabulary};
 
 use crate::chain::{Chain, Flow, Mode, Scope, Selector, Step};
 use crate::plan::Plan;
@@ -26,7 +26,9 @@ pub fn plans(api: &Api, registry: Registry, services: &Services) -> Result<Vec<P
         let guard = (kind.build)(source, services).map_err(|refusal| format!("plan `{}`: {refusal}", plan.name))?;
         let info = Rc::new(PlanInfo { id: plan.id.clone(), name: plan.name.clone() });
         let chain = chain(api, plan, registry, services)?;
-        plans.push(Plan { info, guard, subscribers: subscribers(api, plan), chain });
+        let rule = plan.selection_rule.as_deref().filter(|rule| !rule.trim().is_empty());
+        let rule = rule.map(|rule| condition(rule, Phase::Request)).transpose()?;
+        plans.push(Plan { info, guard, rule, subscribers: subscribers(api, plan), chain });
     }
     plans.sort_by_key(|plan| plan.guard.rank());
     Ok(plans)
@@ -68,7 +70,6 @@ fn chain(api: &Api, plan: &api::Plan, registry: Registry, services: &Services) -
     let of_api = api.flows.iter().enumerate().map(|(at, flow)| (Scope::Api, at, flow));
     let mut flows = Vec::new();
     for (scope, at, flow) in of_plan.chain(of_api) {
-        // Conditions cannot be evaluated yet: an API that has some is not served, so none comes here.
         if !flow.enabled {
             continue;
         }
@@ -82,13 +83,36 @@ fn chain(api: &Api, plan: &api::Plan, registry: Registry, services: &Services) -
             Scope::Api => format!("{}/{}//flows[{at}]", api.id, plan.id),
         };
         let build = Build { registry, services, place: &place, resources: &api.resources };
-        let request = build.steps(&flow.request, "request", |phases| (phases.request, phases.request_content))?;
-        let response = build.steps(&flow.response, "response", |phases| (phases.response, phases.response_content))?;
-        if !request.is_empty() || !response.is_empty() {
-            flows.push(Flow { scope, selector, request, response });
+        let request = build.steps(&flow.request, Phase::Request)?;
+        let response = build.steps(&flow.response, Phase::Response)?;
+        if request.is_empty() && response.is_empty() && !api.flow_execution.match_required {
+            continue;
         }
+        let condition = flow.condition().map(|text| condition(text, Phase::Request)).transpose()?;
+        let needs = |step: &Step| {
+            let condition = step.condition.as_ref().is_some_and(|condition| condition.needs().request_content);
+            condition || step.policy.phases().request_content
+        };
+        let request_content = response.iter().any(needs);
+        flows.push(Flow { scope, selector, condition, request_content, request, response });
     }
     Ok(Chain::new(flows, mode, api.flow_execution.match_required))
+}
+
+/// Where a step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Request,
+    Response,
+}
+
+/// A condition was compiled when the definition was checked: that it compiles is known.
+fn condition(text: &str, phase: Phase) -> Result<Template, String> {
+    let vocabulary = match phase {
+        Phase::Request => Vocabulary::request(),
+        Phase::Response => Vocabulary::response(),
+    };
+    Template::condition(text, &vocabulary).map_err(|problem| format!("condition `{text}`: {problem}"))
 }
 
 /// What the steps of a flow are built with.
@@ -100,19 +124,14 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    /// The steps that take part in a phase; `part` tells whether a policy does, and whether it needs the body.
-    fn steps(
-        &self,
-        steps: &[api::Step],
-        phase: &str,
-        part: impl Fn(Phases) -> (bool, bool),
-    ) -> Result<Box<[Step]>, String> {
+    /// The steps that take part in a phase.
+    fn steps(&self, steps: &[api::Step], phase: Phase) -> Result<Box<[Step]>, String> {
         let mut built = Vec::new();
         for (at, step) in steps.iter().enumerate().filter(|(_, step)| step.enabled) {
             let Some(kind) = kind::find(self.registry.policies, &step.policy) else {
                 return Err(format!("policy `{}` is not known", step.policy));
             };
-            let place = format!("{}.{phase}[{at}]", self.place);
+            let place = format!("{}.{phase:?}[{at}]", self.place);
             let source = Source {
                 configuration: step.configuration.as_ref(),
                 shared: None,
@@ -121,9 +140,23 @@ impl Build<'_> {
             };
             let policy = (kind.build)(source, self.services)
                 .map_err(|refusal| format!("policy `{}`: {refusal}", step.policy))?;
-            if let (true, content) = part(policy.phases()) {
-                built.push(Step { policy, content });
+            let phases = policy.phases();
+            let (takes_part, content) = match phase {
+                Phase::Request => (phases.request, phases.request_content),
+                Phase::Response => (phases.response, phases.response_content),
+            };
+            if !takes_part {
+                continue;
             }
+            let condition = step.condition.as_deref().filter(|text| !text.trim().is_empty());
+            let condition = condition.map(|text| self::condition(text, phase)).transpose()?;
+            let needs = condition.as_ref().map(Template::needs).unwrap_or_default();
+            let content = content
+                || match phase {
+                    Phase::Request => needs.request_content,
+                    Phase::Response => needs.response_content,
+                };
+            built.push(Step { policy, condition, content });
         }
         Ok(built.into())
     }

@@ -5,8 +5,9 @@
 
 use std::rc::Rc;
 
+use http::StatusCode;
 use ringway_config::api::{Method, PathOperator};
-use ringway_contract::{Exchange, Policy, Reply, Step as Next};
+use ringway_contract::{Exchange, Policy, Reply, Step as Next, Template};
 use ringway_wire::RequestHead;
 
 /// Whose flow it is.
@@ -24,6 +25,10 @@ pub struct Flow {
     pub scope: Scope,
     /// What it matches.
     pub selector: Selector,
+    /// When it is taken at all.
+    pub condition: Option<Template>,
+    /// Whether its condition, or a step on the way back, needs the body of the request.
+    pub request_content: bool,
     /// Steps on the way to the endpoint.
     pub request: Box<[Step]>,
     /// Steps on the way back.
@@ -34,6 +39,8 @@ pub struct Flow {
 pub struct Step {
     /// The policy.
     pub policy: Rc<dyn Policy>,
+    /// When it runs. Asked each time that its turn comes.
+    pub condition: Option<Template>,
     /// Whether it, or its condition, needs the body.
     pub content: bool,
 }
@@ -41,13 +48,37 @@ pub struct Step {
 impl Step {
     /// On the way to the endpoint; `Some` is the answer that ends the exchange.
     pub async fn request(&self, exchange: &mut Exchange) -> Option<Box<Reply>> {
-        settle(self.policy.request(exchange)).await
+        match self.runs(exchange) {
+            Ok(true) => settle(self.policy.request(exchange)).await,
+            Ok(false) => None,
+            Err(reply) => Some(reply),
+        }
     }
 
     /// On the way back.
     pub async fn response(&self, exchange: &mut Exchange) -> Option<Box<Reply>> {
-        settle(self.policy.response(exchange)).await
+        match self.runs(exchange) {
+            Ok(true) => settle(self.policy.response(exchange)).await,
+            Ok(false) => None,
+            Err(reply) => Some(reply),
+        }
     }
+
+    fn runs(&self, exchange: &Exchange) -> Result<bool, Box<Reply>> {
+        self.condition.as_ref().map_or(Ok(true), |condition| holds(condition, exchange))
+    }
+}
+
+/// Whether a condition holds. What is missing is false; what cannot be compared is an error of the definition.
+///
+/// # Errors
+/// The answer 500 for a condition that is neither true nor false here.
+pub fn holds(condition: &Template, exchange: &Exchange) -> Result<bool, Box<Reply>> {
+    condition.as_bool(exchange).map_err(|error| {
+        tracing::warn!(api = exchange.api.id, %error, "a condition cannot be evaluated");
+        let message = "A condition of this API cannot be evaluated.";
+        Box::new(Reply::refusal(StatusCode::INTERNAL_SERVER_ERROR, "GATEWAY_POLICY_INTERNAL_ERROR", message))
+    })
 }
 
 /// An HTTP selector: a path pattern relative to the context path, and methods.
@@ -62,14 +93,18 @@ pub struct Selector {
 #[derive(Clone, Debug)]
 enum Segment {
     Literal(Box<str>),
-    Parameter,
+    /// Its name.
+    Parameter(Rc<str>),
 }
 
 impl Selector {
     /// Compiles a path pattern such as `/orders/:id`.
     pub fn new(path: &str, operator: PathOperator, methods: &[Method]) -> Self {
         let segments = segments(path)
-            .map(|segment| if segment.starts_with(':') { Segment::Parameter } else { Segment::Literal(segment.into()) })
+            .map(|segment| match segment.strip_prefix(':') {
+                Some(name) => Segment::Parameter(name.into()),
+                None => Segment::Literal(segment.into()),
+            })
             .collect();
         Self { segments, exact: operator == PathOperator::Equals, methods: methods.into() }
     }
@@ -87,10 +122,21 @@ impl Selector {
         let mut present = segments(rest);
         let all = self.segments.iter().all(|wanted| match (wanted, present.next()) {
             (Segment::Literal(literal), Some(segment)) => **literal == *segment,
-            (Segment::Parameter, Some(_)) => true,
+            (Segment::Parameter(_), Some(_)) => true,
             (_, None) => false,
         });
         all && (!self.exact || present.next().is_none())
+    }
+
+    /// Adds the parameters of a path that it takes.
+    fn parameters(&self, rest: &str, out: &mut Vec<(Rc<str>, String)>) {
+        for (wanted, segment) in self.segments.iter().zip(segments(rest)) {
+            if let Segment::Parameter(name) = wanted
+                && !out.iter().any(|(known, _)| known == name)
+            {
+                out.push((name.clone(), segment.to_owned()));
+            }
+        }
     }
 
     /// `OTHER` stands for every method that has no name of its own.
@@ -139,16 +185,25 @@ pub struct Chain {
     flows: Box<[Flow]>,
     mode: Mode,
     match_required: bool,
+    /// Whether a condition of a flow needs the body of the request.
+    pub request_content: bool,
+    /// Whether a pattern has parameters.
+    parameters: bool,
 }
-
-/// No flow matched, and the definition asks for one (`flowExecution.matchRequired`).
-#[derive(Debug, PartialEq, Eq)]
-pub struct NoMatch;
 
 impl Chain {
     /// A chain; `flows` are in the order of the request.
     pub fn new(flows: Vec<Flow>, mode: Mode, match_required: bool) -> Self {
-        Self { flows: flows.into(), mode, match_required }
+        let has_parameters =
+            |flow: &Flow| flow.selector.segments.iter().any(|segment| matches!(segment, Segment::Parameter(_)));
+        let condition_needs = |flow: &Flow| flow.condition.as_ref().is_some_and(|known| known.needs().request_content);
+        Self {
+            parameters: flows.iter().any(has_parameters),
+            request_content: flows.iter().any(condition_needs),
+            flows: flows.into(),
+            mode,
+            match_required,
+        }
     }
 
     /// Whether the chain has nothing to do.
@@ -156,28 +211,45 @@ impl Chain {
         self.flows.is_empty() && !self.match_required
     }
 
-    /// Writes the indices of the flows that the request takes to `matched`.
+    /// Writes the indices of the flows that the request takes to `matched`, and the parameters of its path to the exchange.
     ///
     /// # Errors
-    /// [`NoMatch`] when a match is required and there is none.
-    pub fn select(&self, head: &RequestHead, rest: &str, matched: &mut Vec<u16>) -> Result<(), NoMatch> {
+    /// The answer 404 when a match is required and there is none, or 500 for a condition that cannot be evaluated.
+    pub fn select(&self, exchange: &mut Exchange, matched: &mut Vec<u16>) -> Result<(), Box<Reply>> {
         matched.clear();
-        let takes = |flow: &Flow| flow.selector.is_any() || flow.selector.matches(head, rest);
-        match self.mode {
-            Mode::All => {
-                let hits = self.flows.iter().enumerate().filter(|(_, flow)| takes(flow));
-                matched.extend(hits.map(|(index, _)| index as u16));
-            }
-            Mode::BestMatch => {
-                for scope in [Scope::Plan, Scope::Api] {
-                    let hits = self.flows.iter().enumerate().filter(|(_, flow)| flow.scope == scope && takes(flow));
-                    // The first of equals wins, as in the order of the definition: `max_by_key` alone would take the last.
-                    matched
-                        .extend(hits.rev().max_by_key(|(_, flow)| flow.selector.specificity()).map(|(i, _)| i as u16));
-                }
+        let Some(request) = exchange.request.as_deref() else { return Ok(()) };
+        let (head, rest) = (&request.head, request.rest());
+        for (index, flow) in self.flows.iter().enumerate() {
+            if (flow.selector.is_any() || flow.selector.matches(head, rest))
+                && flow.condition.as_ref().map_or(Ok(true), |condition| holds(condition, exchange))?
+            {
+                matched.push(index as u16);
             }
         }
-        if matched.is_empty() && self.match_required { Err(NoMatch) } else { Ok(()) }
+        if self.mode == Mode::BestMatch {
+            let best = [Scope::Plan, Scope::Api].map(|scope| {
+                let own = matched.iter().filter_map(|index| Some((*index, self.flows.get(usize::from(*index))?)));
+                let own = own.filter(|(_, flow)| flow.scope == scope);
+                // The first of equals wins, as in the order of the definition: `max_by_key` alone would take the last.
+                own.rev().max_by_key(|(_, flow)| flow.selector.specificity()).map(|(index, _)| index)
+            });
+            matched.retain(|index| best.contains(&Some(*index)));
+        }
+        if matched.is_empty() && self.match_required {
+            let message = "No flow of this API takes the request.";
+            return Err(Box::new(Reply::refusal(StatusCode::NOT_FOUND, "GATEWAY_NO_FLOW", message)));
+        }
+        if self.parameters {
+            let mut parameters = Vec::new();
+            self.taken(matched).for_each(|flow| flow.selector.parameters(rest, &mut parameters));
+            exchange.path_params = parameters.into();
+        }
+        Ok(())
+    }
+
+    /// Whether something on the way back needs the body of the request.
+    pub fn keeps_request(&self, matched: &[u16]) -> bool {
+        self.taken(matched).any(|flow| flow.request_content)
     }
 
     /// The steps on the way to the endpoint, in order.
@@ -208,6 +280,10 @@ async fn settle(mut step: Next<'_>) -> Option<Box<Reply>> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+    use ringway_contract::{Client, Request, Vocabulary};
+    use ringway_wire::Limits;
+
     use super::*;
 
     fn takes(pattern: &str, operator: PathOperator, methods: &[Method], method: http::Method, rest: &str) -> bool {
@@ -247,21 +323,41 @@ mod tests {
         let flow = |scope, path| Flow {
             scope,
             selector: Selector::new(path, PathOperator::StartsWith, &[]),
+            condition: None,
+            request_content: false,
             request: Box::default(),
             response: Box::default(),
         };
         let flows = || {
             vec![flow(Scope::Plan, "/"), flow(Scope::Api, "/"), flow(Scope::Api, "/a/:id"), flow(Scope::Api, "/a/b")]
         };
-        let select = |mode, rest| {
-            let mut matched = Vec::new();
-            Chain::new(flows(), mode, false).select(&RequestHead::default(), rest, &mut matched).map(|()| matched)
+        let exchange = |rest: &str| {
+            let mut request = Box::<Request>::default();
+            let mut bytes = BytesMut::from(&*format!("GET {rest} HTTP/1.1\r\nHost: a\r\nX-Tier: gold\r\n\r\n"));
+            request.head.parse(&mut bytes, &Limits::default()).unwrap();
+            let client = Client { address: None, tls: false, certificate: None };
+            Exchange::new(request, Rc::default(), Rc::default(), client)
         };
-        assert_eq!(select(Mode::All, "/a/b"), Ok(vec![0, 1, 2, 3]));
-        assert_eq!(select(Mode::BestMatch, "/a/b"), Ok(vec![0, 3]));
-        assert_eq!(select(Mode::BestMatch, "/a/x"), Ok(vec![0, 2]));
-        assert_eq!(select(Mode::BestMatch, "/z"), Ok(vec![0, 1]));
+        let select = |mode, rest| {
+            let (mut matched, mut exchange) = (Vec::new(), exchange(rest));
+            Chain::new(flows(), mode, false).select(&mut exchange, &mut matched).unwrap();
+            (matched, exchange.path_params.iter().map(|(name, value)| format!("{name}={value}")).collect::<String>())
+        };
+        assert_eq!(select(Mode::All, "/a/b"), (vec![0, 1, 2, 3], "id=b".into()));
+        assert_eq!(select(Mode::BestMatch, "/a/b"), (vec![0, 3], String::new()));
+        assert_eq!(select(Mode::BestMatch, "/a/x"), (vec![0, 2], "id=x".into()));
+        assert_eq!(select(Mode::BestMatch, "/z"), (vec![0, 1], String::new()));
         let strict = Chain::new(vec![flow(Scope::Api, "/only")], Mode::All, true);
-        assert_eq!(strict.select(&RequestHead::default(), "/other", &mut Vec::new()), Err(NoMatch));
+        let refusal = strict.select(&mut exchange("/other"), &mut Vec::new()).unwrap_err();
+        assert_eq!((refusal.status, refusal.key), (StatusCode::NOT_FOUND, "GATEWAY_NO_FLOW"));
+
+        // A flow whose condition does not hold does not match, and is no best match either.
+        let under = |text| Template::condition(text, &Vocabulary::request()).unwrap();
+        let mut flows = flows();
+        flows[3].condition = Some(under("{#request.headers['x-tier'][0] == 'silver'}"));
+        flows[2].condition = Some(under("{#request.headers['x-tier'][0] == 'gold'}"));
+        let mut matched = Vec::new();
+        Chain::new(flows, Mode::BestMatch, false).select(&mut exchange("/a/b"), &mut matched).unwrap();
+        assert_eq!(matched, [0, 2]);
     }
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use ringway_contract::{Cause, Contents, Coupling, Exchange, Fault, Reply, Request};
+use ringway_contract::{Cause, Coupling, Exchange, Fault, Reply, Request};
 use ringway_net::Peek;
 use ringway_wire::{Framing, Version};
 
@@ -111,16 +111,8 @@ pub async fn run(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection
     };
     request.context_path_len = found.prefix_len;
     let (version, is_head) = (request.head.version, request.head.method == http::Method::HEAD);
-    let mut exchange = Exchange {
-        request: Some(request),
-        response: None,
-        attributes: std::mem::take(&mut desk.attributes),
-        api: found.api.info.clone(),
-        plan: local.no_plan.clone(),
-        subscriber: None,
-        contents: Contents::default(),
-        client: connection.client.clone(),
-    };
+    let mut exchange = Exchange::new(request, found.api.info.clone(), local.no_plan.clone(), connection.client.clone());
+    exchange.attributes = std::mem::take(&mut desk.attributes);
     let draft = local.access_log.draft(&exchange, started);
     let until = started.checked_add(site.timeouts.request);
     let mut stage = Stage {
@@ -214,11 +206,10 @@ async fn passed(
 ) -> Result<Served, Stop> {
     matched.clear();
     if !plan.chain.is_idle() {
-        if let Some(request) = stage.exchange.request.as_deref() {
-            plan.chain.select(&request.head, request.rest(), matched).map_err(|_| {
-                refusal(StatusCode::NOT_FOUND, "GATEWAY_NO_FLOW", "No flow of this API takes the request.")
-            })?;
+        if plan.chain.request_content {
+            content::hold_request(stage, desk).await?;
         }
+        plan.chain.select(stage.exchange, matched)?;
         for step in plan.chain.request(matched) {
             if step.content && stage.exchange.contents.request.is_none() {
                 content::hold_request(stage, desk).await?;
@@ -226,6 +217,9 @@ async fn passed(
             if let Some(reply) = step.request(stage.exchange).await {
                 return Err(reply.into());
             }
+        }
+        if plan.chain.keeps_request(matched) && stage.exchange.contents.request.is_none() {
+            content::hold_request(stage, desk).await?;
         }
         content::settle_request(stage.exchange);
         if plan.chain.response(matched).any(|step| step.content)

@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use http::StatusCode;
-use ringway_contract::{Admission, Exchange, Guard, PlanInfo, Reply, Subscribers, guard};
+use ringway_contract::{Admission, Exchange, Guard, PlanInfo, Reply, Subscribers, Template, guard};
 
-use crate::chain::Chain;
+use crate::chain::{Chain, holds};
 
 /// A compiled plan.
 pub struct Plan {
@@ -13,6 +13,8 @@ pub struct Plan {
     pub info: Rc<PlanInfo>,
     /// Its security.
     pub guard: Rc<dyn Guard>,
+    /// Which of those that its guard admits are its own.
+    pub rule: Option<Template>,
     /// Its subscribers.
     pub subscribers: Subscribers,
     /// Policies of the plan and the API.
@@ -34,9 +36,12 @@ pub async fn admit<'a>(plans: &'a [Plan], exchange: &mut Exchange) -> Result<&'a
         match settle(plan.guard.admit(exchange, &plan.subscribers)).await {
             Verdict::Pass => {}
             Verdict::Admit(subscriber) => {
-                exchange.plan = plan.info.clone();
+                let before = std::mem::replace(&mut exchange.plan, plan.info.clone());
                 exchange.subscriber = subscriber;
-                return Ok(plan);
+                if plan.rule.as_ref().map_or(Ok(true), |rule| holds(rule, exchange))? {
+                    return Ok(plan);
+                }
+                (exchange.plan, exchange.subscriber) = (before, None);
             }
             Verdict::Refuse(reply) => refusal = refusal.or(Some(reply)),
         }

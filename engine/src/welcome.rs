@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use ringway_contract::Certificate;
 use ringway_net::{HandshakeLimits, ServerTls, Stream};
 use ringway_wire::proxy_protocol::{self, Header};
 
@@ -52,8 +53,9 @@ pub async fn welcome(
 }
 
 /// The certificate that the client showed.
-fn certificate(stream: &Stream) -> Option<Rc<[u8]>> {
-    stream.tls()?.peer_certificates.first().map(|der| Rc::from(&**der))
+fn certificate(stream: &Stream) -> Option<Rc<Certificate>> {
+    let der = stream.tls()?.peer_certificates.first()?;
+    Some(Rc::new(Certificate { der: der.to_vec().into() }))
 }
 
 /// The client that the balancer announces; the inner `None` when it speaks for itself. What follows the header stays in `early`.

@@ -30,8 +30,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Bytes, BytesMut};
 use ringway_contract::kind::{Services, Source};
 use ringway_contract::{
-    ApiInfo, Attributes, Client, Contents, Exchange, Kind, Node, Policy, Reply, Request, RequestHead, ResponseHead,
-    Step,
+    ApiInfo, Client, Exchange, Kind, Node, Policy, Reply, Request, RequestHead, ResponseHead, Step,
 };
 use ringway_policies::POLICIES;
 
@@ -181,16 +180,12 @@ fn run(kind: &Kind<dyn Policy>, case: &Case) -> Result<(), String> {
     request.context_path_len = CONTEXT_PATH.len();
     let address =
         case.part("client").map(|(address, _)| std::net::SocketAddr::new(address.parse().expect("an address"), 40_000));
-    let mut exchange = Exchange {
-        request: Some(request),
-        response: None,
-        attributes: Attributes::default(),
-        api: Rc::new(ApiInfo { id: "api".into(), name: "API".into(), version: "1".into(), ..ApiInfo::default() }),
-        plan: Rc::default(),
-        subscriber: None,
-        contents: Contents::default(),
-        client: Client { address, tls: false, certificate: None },
-    };
+    let mut exchange = Exchange::new(
+        request,
+        Rc::new(ApiInfo { id: "api".into(), name: "API".into(), version: "1".into(), ..ApiInfo::default() }),
+        Rc::default(),
+        Client { address, tls: false, certificate: None },
+    );
     for (name, value) in case.all("attribute") {
         exchange.attributes.set(name.to_owned(), value.to_owned());
     }

@@ -75,6 +75,14 @@ impl Flow {
         http.chain(&mut self.publish).chain(&mut self.subscribe).chain(&mut self.interact)
     }
 
+    /// Its condition, if it has one.
+    pub fn condition(&self) -> Option<&str> {
+        self.selectors.iter().find_map(|selector| match selector {
+            Selector::Condition(condition) if !condition.condition.trim().is_empty() => Some(&*condition.condition),
+            _ => None,
+        })
+    }
+
     /// Its HTTP selector; a flow without one takes every request.
     pub fn http_selector(&self) -> Option<&HttpSelector> {
         self.selectors.iter().find_map(|selector| match selector {

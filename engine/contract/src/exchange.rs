@@ -38,8 +38,15 @@ pub struct Client {
     pub address: Option<SocketAddr>,
     /// Whether the client speaks TLS to the gateway (or to the balancer that said so by the PROXY protocol).
     pub tls: bool,
-    /// The certificate that the client showed to the gateway and that was verified, in DER.
-    pub certificate: Option<Rc<[u8]>>,
+    /// The certificate that the client showed to the gateway and that was verified.
+    pub certificate: Option<Rc<Certificate>>,
+}
+
+/// A client's certificate.
+#[derive(Debug)]
+pub struct Certificate {
+    /// Its DER.
+    pub der: Box<[u8]>,
 }
 
 /// What is fixed about the API that an exchange belongs to.
@@ -81,6 +88,8 @@ pub struct Exchange {
     pub request: Option<Box<Request>>,
     /// The response's head, from the moment that there is one.
     pub response: Option<Box<ResponseHead>>,
+    /// Parameters of the path, as the pattern of a flow that was taken names them, not decoded.
+    pub path_params: Box<[(Rc<str>, String)]>,
     /// Context attributes.
     pub attributes: Attributes,
     /// The API.
@@ -93,4 +102,21 @@ pub struct Exchange {
     pub contents: Contents,
     /// The client.
     pub client: Client,
+}
+
+impl Exchange {
+    /// One that begins: no plan has admitted it yet.
+    pub fn new(request: Box<Request>, api: Rc<ApiInfo>, plan: Rc<PlanInfo>, client: Client) -> Self {
+        Self {
+            request: Some(request),
+            response: None,
+            path_params: Box::default(),
+            attributes: Attributes::default(),
+            api,
+            plan,
+            subscriber: None,
+            contents: Contents::default(),
+            client,
+        }
+    }
 }

@@ -22,6 +22,7 @@ pub mod policy;
 pub mod pool;
 pub mod push;
 pub mod reply;
+pub mod scope;
 pub mod session;
 pub mod subscriber;
 pub mod worker;
@@ -30,7 +31,7 @@ pub use attributes::Attributes;
 pub use broker::{Broker, Publishing, Subscribe};
 pub use endpoint::{Endpoint, HealthRequest, Probe};
 pub use entrypoint::{Coupling, Entrypoint};
-pub use exchange::{ApiInfo, Client, Contents, Exchange, PlanInfo, Request};
+pub use exchange::{ApiInfo, Certificate, Client, Contents, Exchange, PlanInfo, Request};
 pub use fault::{Cause, Fault, Retry, Side};
 pub use feed::{Delivery, FEED_WINDOW_BYTES, Feed, FeedEnd, Level, Origin, Receipt};
 pub use fetch::{FETCH_BYTES_MAX, Fetch, FetchRequest, FetchResponse, Fetching};
@@ -49,5 +50,7 @@ pub use worker::{Jobs, Worker};
 // What kinds say of a configuration.
 pub use ringway_config::api::{Qos, Resource};
 pub use ringway_config::{Messaging, Node, Problem, ResourceUse};
+// Texts with expressions, in what an operator configures.
+pub use ringway_expression::{EvalError, Needs, Template, Value, Vocabulary};
 // What policies read and edit; they depend on this crate alone.
 pub use ringway_wire::{FieldError, Fields, Known, RequestHead, ResponseHead};

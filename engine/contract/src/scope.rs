@@ -1,0 +1,207 @@
+//! What expressions see of an exchange.
+
+use std::borrow::Cow;
+
+use ringway_expression::{Body, Context, Field, Map, Value};
+
+use crate::attributes::PREFIX;
+use crate::subscriber::now_ms;
+use crate::{Exchange, Fields};
+
+impl Context for Exchange {
+    fn field(&self, field: Field) -> Value<'_> {
+        let head = self.request.as_deref().map(|request| &request.head);
+        let client = self.client.address.as_ref();
+        match field {
+            Field::RequestUri => head.map_or(Value::Null, |head| match head.query() {
+                Some(query) => Value::Text(format!("{}?{query}", head.path()).into()),
+                None => Value::text(head.path()),
+            }),
+            Field::RequestPath => Value::maybe_text(head.map(ringway_wire::RequestHead::path)),
+            Field::RequestPathInfo => Value::maybe_text(self.request.as_deref().map(crate::Request::rest)),
+            Field::RequestContextPath => Value::maybe_text(self.context_path()),
+            Field::RequestMethod => Value::maybe_text(head.map(|head| head.method.as_str())),
+            Field::RequestScheme => Value::text(if self.client.tls { "https" } else { "http" }),
+            Field::RequestHost => Value::maybe_text(head.map(ringway_wire::RequestHead::host)),
+            Field::RequestVersion => head.map_or(Value::Null, |head| {
+                Value::text(if head.version == ringway_wire::Version::Http10 { "HTTP_1_0" } else { "HTTP_1_1" })
+            }),
+            Field::RequestTimestamp => i64::try_from(now_ms()).map_or(Value::Null, Value::Int),
+            Field::RequestRemoteAddress => client.map_or(Value::Null, |at| Value::Text(at.ip().to_string().into())),
+            Field::ResponseStatus => match self.response.as_deref() {
+                Some(response) => Value::Int(i64::from(response.status.as_u16())),
+                None => Value::Null,
+            },
+            Field::ApiId => Value::text(&self.api.id),
+            Field::ApiName => Value::text(&self.api.name),
+            Field::ApiVersion => Value::text(&self.api.version),
+            Field::NodeVersion => Value::text(env!("CARGO_PKG_VERSION")),
+            Field::SubscriptionId => Value::maybe_text(self.subscriber.as_deref().map(|known| known.id.as_str())),
+            _ => Value::Null,
+        }
+    }
+
+    fn entry(&self, map: Map, name: &str, index: usize) -> Value<'_> {
+        if index > 0 && !map.is_multi() {
+            return Value::Null;
+        }
+        let request = self.request.as_deref();
+        match map {
+            Map::RequestHeaders => request.map_or(Value::Null, |request| header(&request.head.fields, name, index)),
+            Map::ResponseHeaders => {
+                self.response.as_deref().map_or(Value::Null, |response| header(&response.fields, name, index))
+            }
+            Map::RequestParams => {
+                let values = parameters(request.and_then(|request| request.head.query()).unwrap_or_default());
+                let mut own = values.filter(|(known, _)| known == name).map(|(_, value)| value);
+                own.nth(index).map_or(Value::Null, Value::Text)
+            }
+            Map::RequestPathParams | Map::RequestPathParamsRaw => {
+                match self.path_params.iter().find(|(known, _)| &**known == name) {
+                    None => Value::Null,
+                    Some((_, value)) if map == Map::RequestPathParamsRaw => Value::text(value),
+                    Some((_, value)) => Value::Text(decoded(value, false)),
+                }
+            }
+            Map::Attributes => self.attribute(name),
+            Map::Properties => Value::maybe_text(self.api.properties.get(name).map(String::as_str)),
+            // What `dynamic-routing` and the attribute `request.endpoint` take.
+            Map::Endpoints => Value::Text(format!("{name}:").into()),
+            Map::SubscriptionMetadata => {
+                let metadata = self.subscriber.as_deref().map(|subscriber| &subscriber.metadata);
+                Value::maybe_text(metadata.and_then(|metadata| metadata.get(name)).map(String::as_str))
+            }
+            _ => Value::Null,
+        }
+    }
+
+    fn names(&self, map: Map, each: &mut dyn FnMut(&str)) {
+        let request = self.request.as_deref();
+        match map {
+            Map::RequestHeaders => once_each(request.into_iter().flat_map(|known| names_of(&known.head.fields)), each),
+            Map::ResponseHeaders => {
+                once_each(self.response.as_deref().into_iter().flat_map(|known| names_of(&known.fields)), each);
+            }
+            Map::RequestParams => {
+                let query = request.and_then(|request| request.head.query()).unwrap_or_default();
+                once_each(parameters(query).map(|(name, _)| name), each);
+            }
+            Map::RequestPathParams | Map::RequestPathParamsRaw => {
+                self.path_params.iter().for_each(|(name, _)| each(name));
+            }
+            Map::Attributes => self.attributes.iter().for_each(|(name, _)| each(name)),
+            Map::Properties => self.api.properties.keys().for_each(|name| each(name)),
+            Map::SubscriptionMetadata => {
+                let metadata = self.subscriber.iter().flat_map(|subscriber| subscriber.metadata.keys());
+                metadata.for_each(|name| each(name));
+            }
+            _ => {}
+        }
+    }
+
+    fn body(&self, body: Body) -> Option<&[u8]> {
+        match body {
+            Body::Request => self.contents.request.as_deref(),
+            Body::Response => self.contents.response.as_deref(),
+            Body::Message => None,
+        }
+    }
+
+    fn now_ms(&self) -> Option<u64> {
+        Some(now_ms())
+    }
+
+    fn random(&self) -> Option<u128> {
+        let mut bytes = [0; 16];
+        let random = ring::rand::SystemRandom::new();
+        ring::rand::SecureRandom::fill(&random, &mut bytes).ok().map(|()| u128::from_be_bytes(bytes))
+    }
+}
+
+impl Exchange {
+    /// The part of the path that is the API's.
+    fn context_path(&self) -> Option<&str> {
+        let request = self.request.as_deref()?;
+        request.head.path().get(..request.context_path_len)
+    }
+
+    /// An attribute: one that was set, or one that every exchange has.
+    fn attribute(&self, name: &str) -> Value<'_> {
+        if let Some(value) = self.attributes.get(name) {
+            return Value::text(value);
+        }
+        let subscriber = self.subscriber.as_deref();
+        match name.strip_prefix(PREFIX).unwrap_or(name) {
+            "api" => Value::text(&self.api.id),
+            "api.name" => Value::text(&self.api.name),
+            "plan" => Value::text(&self.plan.id),
+            "application" => Value::maybe_text(subscriber.map(|known| known.application.as_str())),
+            "user-id" | "subscription-id" => Value::maybe_text(subscriber.map(|known| known.id.as_str())),
+            "context-path" => Value::maybe_text(self.context_path()),
+            "request.method" => self.field(Field::RequestMethod),
+            _ => Value::Null,
+        }
+    }
+}
+
+fn header<'a>(fields: &'a Fields, name: &str, index: usize) -> Value<'a> {
+    fields.get_all(name).nth(index).map_or(Value::Null, |value| Value::Text(String::from_utf8_lossy(value)))
+}
+
+fn names_of(fields: &Fields) -> impl Iterator<Item = Cow<'_, str>> {
+    fields.iter().map(|(name, _)| String::from_utf8_lossy(name))
+}
+
+/// Names of headers and parameters repeat; there are few of them.
+fn once_each<'a>(names: impl Iterator<Item = Cow<'a, str>>, each: &mut dyn FnMut(&str)) {
+    let mut seen: Vec<Cow<'a, str>> = Vec::new();
+    for name in names {
+        if !seen.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
+            each(&name);
+            seen.push(name);
+        }
+    }
+}
+
+/// The parameters of a query, in their order, decoded (the `application/x-www-form-urlencoded` of the URL standard).
+pub fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decoded(name, true), decoded(value, true))
+    })
+}
+
+/// A text without its percent encoding; a `+` is a space where `form` says so. What is no encoding stands for itself.
+fn decoded(text: &str, form: bool) -> Cow<'_, str> {
+    if !text.bytes().any(|byte| byte == b'%' || (form && byte == b'+')) {
+        return Cow::Borrowed(text);
+    }
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        let hex = |at: usize| bytes.get(at).and_then(|digit| char::from(*digit).to_digit(16));
+        match (byte, hex(at + 1), hex(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high * 16 + low) as u8);
+                at += 2;
+            }
+            (b'+', ..) if form => out.push(b' '),
+            (byte, ..) => out.push(*byte),
+        }
+        at += 1;
+    }
+    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_decoded_and_what_is_no_encoding_stays() {
+        let of = |query| parameters(query).map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+        assert_eq!(of("a=1&b=x%20y+z&a=%C3%A9&c&=d&&"), ["a=1", "b=x y z", "a=é", "c=", "=d"]);
+        assert_eq!(of("a=%&b=%4&c=%zz&d=%ff"), ["a=%", "b=%4", "c=%zz", "d=\u{fffd}"]);
+    }
+}
