@@ -19,7 +19,7 @@ pub struct Annotations {
     pub via: String,
     /// Peers whose own forwarding fields are believed.
     pub trusted: Vec<Network>,
-    /// `Server` of responses; empty: the backend's own.
+    /// `Server` of responses that have none; empty for none.
     pub server: String,
     /// The request's id.
     pub request_id: IdField,
@@ -206,7 +206,8 @@ pub fn response(stage: &mut Stage<'_>) {
     if !response.fields.contains("date") {
         let _ = response.fields.set("Date", date::imf_fixdate(stage.local.shard.unix_ms() / 1000));
     }
-    if !annotations.server.is_empty() {
+    // RFC 9110 section 10.2.4: the field is of the server that made the response.
+    if !annotations.server.is_empty() && !response.fields.contains("server") {
         let _ = response.fields.set("Server", &annotations.server);
     }
     stage.api.cors.annotate(&request.head, &mut response.fields);

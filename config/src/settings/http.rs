@@ -117,7 +117,7 @@ impl Default for TransactionId {
 pub enum OverrideMode {
     /// It is replaced.
     Override,
-    /// The gateway's own is put in front of it.
+    /// The gateway's own is put behind it, with a hyphen between; of the client's no more than 200 bytes stay.
     Merge,
     /// It stays.
     Keep,

@@ -118,3 +118,69 @@ fn the_longest_match_wins_and_hosts_count() {
     assert_eq!(Client::get(gateway.http(), "other.test", "/elsewhere").0.status(), 404);
     assert_eq!(Client::get(gateway.http(), "other.test", "/ab").0.status(), 404);
 }
+
+#[test]
+fn what_a_client_claims_of_its_way_counts_as_far_as_it_is_trusted() {
+    let backend = Backend::ok("x");
+    let ask = |settings: &str| {
+        let gateway = Gateway::configured(settings, &[Api::proxy("/", &backend.target())]);
+        Client::ask(
+            gateway.http(),
+            "GET / HTTP/1.1\r\nHost: gateway.test\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nForwarded: for=6.6.6.6\r\n\r\n",
+        );
+        backend.seen().pop().expect("a request").0
+    };
+    let own = "for=127.0.0.1;proto=http;host=\"gateway.test\"";
+    let added = format!("for=6.6.6.6, {own}");
+    for (settings, addresses, proto, forwarded) in [
+        ("forwarded: replace", "127.0.0.1", "http", own),
+        ("forwarded: replace, trustedProxies: [10.0.0.0/8]", "127.0.0.1", "http", own),
+        ("forwarded: replace, trustedProxies: [127.0.0.0/8]", "6.6.6.6, 127.0.0.1", "https", &added),
+        ("forwarded: append, xForwarded: append", "6.6.6.6, 127.0.0.1", "https", &added),
+        ("forwarded: off, xForwarded: off", "6.6.6.6", "https", "for=6.6.6.6"),
+    ] {
+        let request = ask(&format!("http: {{ {settings} }}\n"));
+        assert_eq!(request.all("x-forwarded-for").collect::<Vec<_>>(), [addresses], "{settings}");
+        assert_eq!(request.all("x-forwarded-proto").collect::<Vec<_>>(), [proto], "{settings}");
+        assert_eq!(request.all("forwarded").collect::<Vec<_>>(), [forwarded], "{settings}");
+    }
+}
+
+#[test]
+fn ids_of_requests_and_transactions_are_kept_merged_or_made() {
+    let backend = Backend::ok("x");
+    let ask = |mode: &str, sent: &str| {
+        let settings = format!("http: {{ requestId: {{ header: X-Id, overrideMode: {mode} }} }}\n");
+        let gateway = Gateway::configured(&settings, &[Api::proxy("/", &backend.target())]);
+        let (head, _) = Client::ask(gateway.http(), &format!("GET / HTTP/1.1\r\nHost: a\r\n{sent}\r\n"));
+        let (request, _) = backend.seen().pop().expect("a request");
+        for name in ["x-id", "x-gravitee-transaction-id"] {
+            assert_eq!(head.field(name), request.field(name), "the client is told {name}");
+        }
+        let own = |name: &str| request.field(name).expect("an id").to_owned();
+        (own("x-id"), own("x-gravitee-transaction-id"))
+    };
+    let sent = "X-Id: mine\r\nX-Gravitee-Transaction-Id: of-all\r\n";
+    let is_made = |id: &str| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let (id, transaction) = ask("override", sent);
+    assert!(is_made(&id) && transaction == "of-all", "{id} {transaction}");
+    assert_eq!(ask("keep", sent).0, "mine");
+    let (id, _) = ask("merge", sent);
+    assert!(id.strip_prefix("mine-").is_some_and(is_made), "{id}");
+    let (id, transaction) = ask("merge", "");
+    assert!(is_made(&id) && is_made(&transaction), "{id} {transaction}");
+}
+
+#[test]
+fn a_server_names_itself_and_the_gateway_those_that_do_not() {
+    let backend = Backend::scripted(|peer, _| {
+        while let Some(head) = peer.next_head() {
+            let server = if head.target() == "/named" { "Server: own\r\n" } else { "" };
+            peer.send(format!("HTTP/1.1 204 No Content\r\n{server}\r\n"));
+        }
+    });
+    let gateway = Gateway::configured("http: { serverHeader: gate }\n", &[Api::proxy("/", &backend.target())]);
+    for (path, server) in [("/named", "own"), ("/", "gate")] {
+        assert_eq!(gateway.get(path).0.all("server").collect::<Vec<_>>(), [server], "{path}");
+    }
+}
