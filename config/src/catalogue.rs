@@ -1,5 +1,7 @@
 //! The extensions that exist, as plain data: this crate knows none of them, and checks what definitions say to each by what it is given.
 
+use std::path::PathBuf;
+
 use crate::api::{ApiType, Qos};
 use crate::names;
 use crate::node::Node;
@@ -15,6 +17,10 @@ pub type Check = fn(&Node) -> Vec<Problem>;
 /// and, of endpoints, the shared configuration that holds for it; both fit their schemas. Pointers begin with `configuration` or
 /// `sharedConfiguration`.
 pub type Examine = fn(Option<&Node>, Option<&Node>) -> Vec<Problem>;
+
+/// The files that an extension is built from, such as stores of certificates: they are watched, and a change of what they hold is a change
+/// of the API. It is given what [`Examine`] is given.
+pub type Files = fn(Option<&Node>, Option<&Node>) -> Vec<PathBuf>;
 
 /// What an entrypoint asks of messages, or what an endpoint can do with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +46,8 @@ pub struct Extension {
     pub shared: Option<Check>,
     /// Looks at what these let pass.
     pub examine: Option<Examine>,
+    /// Names the files that it is built from, if it is built from any.
+    pub files: Option<Files>,
     /// What it can do with messages. `None`: it belongs to APIs of type PROXY.
     pub messaging: Option<Messaging>,
     /// Fields of its configuration that name resources of the API.

@@ -58,6 +58,8 @@ pub(crate) struct Definition {
     pub(crate) node: Node,
     /// Those of its subscribers that stand in files of their own.
     pub(crate) joined: Vec<Node>,
+    /// Files that its extensions are built from: what they hold is part of what it says.
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// What a file holds.
@@ -69,7 +71,7 @@ pub(crate) struct Contents {
     pub(crate) applications: Vec<applications::Read>,
     /// Errors and warnings.
     pub(crate) problems: Vec<Problem>,
-    /// Files that its values were read from.
+    /// Files that its values were read from, and those that its extensions will read.
     pub(crate) files: Vec<PathBuf>,
 }
 
@@ -101,9 +103,11 @@ pub(crate) fn read(source: &Arc<Source>, format: Format, folder: &Path, around: 
         }
         for definition in legacy::definitions(document, &mut contents.problems) {
             let mut problems = Vec::new();
-            if let Some(definition) = one(definition, around, &mut problems) {
-                contents.definitions.push(definition);
-            }
+            let mut files = Vec::new();
+            let definition = one(definition, around, &mut problems, &mut files);
+            // Whatever is wrong with one of them, its next version may be right.
+            contents.files.extend(files);
+            contents.definitions.extend(definition);
             contents.problems.extend(problems);
         }
     }
@@ -111,7 +115,12 @@ pub(crate) fn read(source: &Arc<Source>, format: Format, folder: &Path, around: 
 }
 
 /// Reads one definition. `None` when it has errors.
-fn one(mut node: Node, around: &Surroundings<'_>, problems: &mut Vec<Problem>) -> Option<Definition> {
+fn one(
+    mut node: Node,
+    around: &Surroundings<'_>,
+    problems: &mut Vec<Problem>,
+    files: &mut Vec<PathBuf>,
+) -> Option<Definition> {
     if let Some(problem) = legacy::is_v2(&node) {
         problems.push(problem);
         return None;
@@ -119,7 +128,7 @@ fn one(mut node: Node, around: &Surroundings<'_>, problems: &mut Vec<Problem>) -
     legacy::settle(&mut node, problems);
     problems.extend(check::check::<Api>(&node));
     if problems.iter().any(Problem::is_error) {
-        also(&node, around, problems);
+        also(&node, around, problems, files);
         return None;
     }
     let mut api: Api = decode::read(&node).map_err(|problem| problems.push(problem)).ok()?;
@@ -127,13 +136,14 @@ fn one(mut node: Node, around: &Surroundings<'_>, problems: &mut Vec<Problem>) -
     complete(&mut api);
     rules::examine(&node, around.settings, problems);
     problems.extend(conditions::check(&node));
-    judge(&mut api, &node, around, problems);
-    (!problems.iter().any(Problem::is_error)).then_some(Definition { api, node, joined: Vec::new() })
+    judge(&mut api, &node, around, problems, files);
+    let clean = !problems.iter().any(Problem::is_error);
+    clean.then(|| Definition { api, node, joined: Vec::new(), files: files.clone() })
 }
 
 /// What else is wrong with a definition that cannot be read as a whole: all errors that need no more than its tree, so that they need not
 /// come to light one after another. Where there is an error already, nothing follows from it.
-fn also(node: &Node, around: &Surroundings<'_>, problems: &mut Vec<Problem>) {
+fn also(node: &Node, around: &Surroundings<'_>, problems: &mut Vec<Problem>, files: &mut Vec<PathBuf>) {
     let mut more = Vec::new();
     rules::examine(node, around.settings, &mut more);
     let kind = node.field("type").and_then(Node::as_text).unwrap_or_default();
@@ -141,7 +151,9 @@ fn also(node: &Node, around: &Surroundings<'_>, problems: &mut Vec<Problem>) {
     if let Some((catalogue, carries)) = around.catalogue.zip(carries.and_then(Carries::of)) {
         more.extend(catalogue.inspect(node, carries).problems);
         let known: Vec<Problem> = problems.iter().chain(&more).cloned().collect();
-        more.extend(catalogue.examine(node, carries, around.settings, &known).problems);
+        let examined = catalogue.examine(node, carries, around.settings, &known);
+        files.extend(examined.files);
+        more.extend(examined.problems);
     }
     let known: Vec<(u32, u32)> = problems.iter().map(|problem| (problem.line, problem.column)).collect();
     more.retain(|problem| problem.is_error() && !known.contains(&(problem.line, problem.column)));
@@ -194,7 +206,7 @@ fn complete(api: &mut Api) {
 }
 
 /// Decides whether the API is served here, with which plans, flows and endpoints.
-fn judge(api: &mut Api, node: &Node, around: &Surroundings<'_>, problems: &mut Vec<Problem>) {
+fn judge(api: &mut Api, node: &Node, around: &Surroundings<'_>, problems: &mut Vec<Problem>, files: &mut Vec<PathBuf>) {
     let settings = around.settings;
     let Some(carries) = Carries::of(api.kind) else {
         let kind = node.field("type").unwrap_or(node);
@@ -255,6 +267,7 @@ fn judge(api: &mut Api, node: &Node, around: &Surroundings<'_>, problems: &mut V
     subscriptions::judge(api, node, carries, around.catalogue, problems);
     if let Some(catalogue) = around.catalogue.filter(|_| crate::tags::deployed(&api.tags, &settings.tags)) {
         let examined = catalogue.examine(node, carries, settings, problems);
+        files.extend(examined.files);
         problems.extend(examined.problems);
         reasons.extend(examined.idle);
     }

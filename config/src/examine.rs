@@ -3,6 +3,8 @@
 //! Whatever would keep a gateway from starting is found here, before it replaces what runs. What this gateway does not build is left alone:
 //! the files of another tenant's endpoints need not exist here.
 
+use std::path::PathBuf;
+
 use crate::catalogue::{Carries, Catalogue, Examine, USES, What};
 use crate::names;
 use crate::node::{Node, Value};
@@ -17,6 +19,8 @@ pub(crate) struct Examined {
     pub(crate) problems: Vec<Problem>,
     /// Why the API cannot be served, if it cannot.
     pub(crate) idle: Option<String>,
+    /// Files that extensions are built from.
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// A configuration, and where its parts are said.
@@ -129,6 +133,9 @@ impl Catalogue {
             }
             examined.add(problem.hint("the API is loaded but not served"));
             return;
+        }
+        if let Some(files) = extension.files {
+            examined.files.extend(files(part.configuration, part.shared.as_ref()));
         }
         let Some(examine) = extension.examine else { return };
         for mut problem in run(examine, part) {

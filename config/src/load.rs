@@ -1,6 +1,9 @@
 //! Loads everything: settings, the definitions that they name, and what only shows when all are seen together.
 
+use std::collections::HashMap;
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,8 +12,9 @@ use crate::api::Api;
 use crate::applications;
 use crate::catalogue::Catalogue;
 use crate::definition::{self, Contents, Definition, Format, Surroundings};
-use crate::files::{self, Found};
+use crate::files::{self, FILE_BYTES_MAX, Found};
 use crate::node::{Node, Source, Value};
+use crate::premises::Premises;
 use crate::problem::{self, Problem};
 use crate::routes;
 use crate::settings::Settings;
@@ -34,11 +38,12 @@ pub struct Loaded {
 pub struct Loader<'a> {
     environment: &'a dyn Environment,
     catalogue: Option<&'a Catalogue>,
+    premises: Option<Premises>,
 }
 
 impl Default for Loader<'_> {
     fn default() -> Self {
-        Self { environment: &ProcessEnvironment, catalogue: None }
+        Self { environment: &ProcessEnvironment, catalogue: None, premises: None }
     }
 }
 
@@ -60,6 +65,12 @@ impl<'a> Loader<'a> {
         Self { catalogue: Some(catalogue), ..self }
     }
 
+    /// Tries out what settings say, too: that what they name is there and can be used.
+    #[must_use]
+    pub fn premises(self, premises: Premises) -> Self {
+        Self { premises: Some(premises), ..self }
+    }
+
     /// Takes the values of `${NAME}` and `file:` from elsewhere than this process's environment.
     #[must_use]
     pub fn environment(self, environment: &'a dyn Environment) -> Self {
@@ -73,7 +84,12 @@ impl<'a> Loader<'a> {
             None => SettingsFile::default(),
             Some(path) => {
                 loaded.files.push(path.to_owned());
-                settings_file::read(path, self.environment, &mut loaded)
+                let file = settings_file::read(path, self.environment, &mut loaded);
+                if let Some((premises, node)) = self.premises.zip(file.node.as_ref()) {
+                    let settings = file.is_sound().then_some(&file.settings);
+                    premises.look(node, settings, path.parent().unwrap_or(Path::new("")), &mut loaded);
+                }
+                file
             }
         };
         // Definitions are read even if the settings are wrong, so that all problems show at once.
@@ -108,7 +124,8 @@ impl<'a> Loader<'a> {
         problems.extend(routes::conflicts(&definitions));
         applications::join(&applications, &mut definitions, &mut problems);
         problem::sort(&mut problems);
-        (definitions.into_iter().map(|definition| finished(definition, settings)).collect(), problems)
+        let mut prints = Prints::default();
+        (definitions.into_iter().map(|definition| finished(definition, settings, &mut prints)).collect(), problems)
     }
 
     /// Checks settings, definitions and folders of them. Settings are checked with the definitions that they name; all others together.
@@ -213,22 +230,49 @@ impl Loaded {
             return;
         }
         static REVISION: AtomicU64 = AtomicU64::new(0);
-        let apis =
-            contents.definitions.into_iter().map(|definition| Arc::new(finished(definition, &settings))).collect();
+        let mut prints = Prints::default();
+        let finished = |definition| Arc::new(finished(definition, &settings, &mut prints));
+        let apis = contents.definitions.into_iter().map(finished).collect();
         let revision = REVISION.fetch_add(1, Ordering::Relaxed) + 1;
         self.snapshot = Some(Snapshot { settings, apis, revision });
     }
 }
 
 /// The API with its fingerprint.
-fn finished(definition: Definition, settings: &Settings) -> Api {
-    let Definition { mut api, node, joined } = definition;
+fn finished(definition: Definition, settings: &Settings, prints: &mut Prints) -> Api {
+    let Definition { mut api, node, joined, files } = definition;
     let mut hasher = DefaultHasher::new();
     hash(&node, &mut hasher);
     joined.iter().for_each(|node| hash(node, &mut hasher));
     (&api.id, &settings.tags, &settings.tenant, &api.idle).hash(&mut hasher);
+    files.into_iter().for_each(|path| prints.of(path).hash(&mut hasher));
     api.fingerprint = hasher.finish();
     api
+}
+
+/// What files hold that extensions are built from: each is read once, however many APIs it is for.
+#[derive(Default)]
+struct Prints(HashMap<PathBuf, Option<u64>>);
+
+impl Prints {
+    /// Of a file that cannot be read: nothing. Whoever needs it will say so.
+    fn of(&mut self, path: PathBuf) -> Option<u64> {
+        *self.0.entry(path).or_insert_with_key(|path| print(path).ok())
+    }
+}
+
+fn print(path: &Path) -> io::Result<u64> {
+    let mut hasher = DefaultHasher::new();
+    let mut file = BufReader::new(File::open(path)?.take(FILE_BYTES_MAX));
+    loop {
+        let bytes = file.fill_buf()?;
+        let length = bytes.len();
+        if length == 0 {
+            return Ok(hasher.finish());
+        }
+        hasher.write(bytes);
+        file.consume(length);
+    }
 }
 
 /// Hashes the values of a tree, not where they stand.

@@ -22,6 +22,17 @@ enum Effect {
 
 use Effect::{Acted, Idle, Served};
 
+/// Which values are meant.
+#[derive(Clone, Copy, Debug)]
+enum Meant {
+    /// Any that asks for something.
+    Any,
+    /// This one.
+    Only(&'static str),
+    /// Any but this one, which is the default.
+    AllBut(&'static str),
+}
+
 /// A line of the list.
 struct Line {
     /// Where it may be said.
@@ -29,16 +40,15 @@ struct Line {
     effect: Effect,
     /// The rest of the sentence "`field` ...".
     reason: &'static str,
-    /// The value that is meant; none for any that asks for something.
-    value: Option<&'static str>,
+    value: Meant,
 }
 
 const fn line(pattern: &'static str, effect: Effect, reason: &'static str) -> Line {
-    Line { pattern, effect, reason, value: None }
+    Line { pattern, effect, reason, value: Meant::Any }
 }
 
 const fn value(pattern: &'static str, value: &'static str, reason: &'static str) -> Line {
-    Line { pattern, effect: Idle, reason, value: Some(value) }
+    Line { pattern, effect: Idle, reason, value: Meant::Only(value) }
 }
 
 const MESSAGES: &str = "belongs to APIs of type MESSAGE";
@@ -102,6 +112,14 @@ const LINES: [Line; 31] = [
     line("plans[*].generalConditions", Served, "has no effect: subscriptions come with a later release"),
 ];
 
+/// What APIs of type MESSAGE act on and those of type PROXY do not.
+const OF_REQUESTS: [Line; 1] = [Line {
+    pattern: "listeners[*].entrypoints[*].qos",
+    effect: Served,
+    reason: MESSAGES,
+    value: Meant::AllBut("AUTO"),
+}];
+
 /// What the Console and the portal will act on; named together, because exports carry all of it.
 const PORTAL: [&str; 10] = [
     "pages",
@@ -116,6 +134,17 @@ const PORTAL: [&str; 10] = [
     "plans[*].excludedGroups",
 ];
 
+impl Meant {
+    fn takes(self, node: &Node) -> bool {
+        let is = |value| node.as_text().is_some_and(|text| names::same(text, value));
+        match self {
+            Self::Any => true,
+            Self::Only(value) => is(value),
+            Self::AllBut(value) => !is(value),
+        }
+    }
+}
+
 /// What the list says of a definition.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
@@ -128,13 +157,15 @@ pub(crate) struct Pending {
 /// Looks for what is not acted on in the definition of an API of this type.
 pub(crate) fn find(definition: &Node, carries: Carries) -> Pending {
     let mut pending = Pending::default();
-    for Line { pattern, effect, reason, value } in &LINES {
+    let of_requests = OF_REQUESTS.iter().filter(|_| carries == Carries::Requests);
+    for Line { pattern, effect, reason, value } in LINES.iter().chain(of_requests) {
         let mut said = said(definition, pattern);
-        if let Some(value) = value {
-            said.retain(|place| place.node.as_text().is_some_and(|text| names::same(text, value)));
-        }
+        said.retain(|place| value.takes(place.node));
         let Some(first) = said.first() else { continue };
-        let name = value.unwrap_or_else(|| pattern.rsplit('.').next().unwrap_or(pattern));
+        let name = match value {
+            Meant::Only(value) => value,
+            _ => pattern.rsplit('.').next().unwrap_or(pattern),
+        };
         let (effect, reason) = match OF_MESSAGES.iter().find(|(known, ..)| *known == name) {
             Some((_, effect, reason)) if carries == Carries::Messages => (effect, reason),
             _ => (effect, reason),

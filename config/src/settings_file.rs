@@ -175,7 +175,7 @@ fn incomplete(certificate: &Certificate) -> Option<&'static str> {
 }
 
 /// A path of a file in `folder`.
-fn relocated(path: &Path, folder: &Path) -> PathBuf {
+pub(crate) fn relocated(path: &Path, folder: &Path) -> PathBuf {
     let path = path.strip_prefix(".").unwrap_or(path);
     match (folder.as_os_str().is_empty(), path.as_os_str().is_empty()) {
         (true, true) => PathBuf::from("."),

@@ -183,6 +183,7 @@ fn catalogue() -> Catalogue {
         configuration,
         shared: None,
         examine: None,
+        files: None,
         messaging: None,
         resources: &[],
     };
@@ -195,6 +196,7 @@ fn catalogue() -> Catalogue {
             configuration: strict,
             shared: Some(any),
             examine: None,
+            files: None,
             messaging: None,
             resources: &[],
         }],
@@ -264,6 +266,7 @@ fn extensions_look_at_what_their_schemas_let_pass() {
         configuration: any,
         shared: Some(any),
         examine: Some(examine),
+        files: None,
         messaging: None,
         resources: &[],
     };
@@ -307,6 +310,39 @@ fn extensions_look_at_what_their_schemas_let_pass() {
     assert_eq!((apis, problems), (Some(Some(idle.to_owned())), vec![idle.to_owned()]));
     let step = "flows: [{ request: [{ policy: mock, configuration: { content: [x, 'a {#b}'] } }] }]";
     assert_eq!(check(&(groups("{}", &a) + step), &here), (Some(None), Vec::new()));
+}
+
+/// An extension that is built from the file that `store` names.
+fn files(_: Option<&Node>, shared: Option<&Node>) -> Vec<PathBuf> {
+    shared.and_then(|shared| shared.field("store")?.as_text()).map(PathBuf::from).into_iter().collect()
+}
+
+#[test]
+fn what_the_files_of_an_extension_hold_is_part_of_the_definition() {
+    let endpoint = Extension { files: Some(files), shared: Some(any), ..catalogue().endpoints[0] };
+    let known = Catalogue { endpoints: vec![endpoint], ..catalogue() };
+    let folder = folder("", &[("a.yaml", api("A", "/a"))]);
+    let store = folder.path().join("store.pem");
+    let shared = format!("sharedConfigurationOverride: {{ store: '{}' }}, configuration", store.display());
+    let text = api("A", "/a").replace("configuration", &shared);
+    std::fs::write(folder.path().join("apis/a.yaml"), &text).unwrap();
+    let load = || {
+        let loaded = Loader::default().catalogue(&known).load(Some(&folder.path().join("ringway.yaml")));
+        assert!(loaded.files.contains(&store), "it is watched: {:?} {:?}", loaded.files, loaded.problems);
+        loaded.snapshot.map(|snapshot| snapshot.apis[0].fingerprint)
+    };
+    let missing = load().unwrap();
+    std::fs::write(&store, "one").unwrap();
+    let one = load().unwrap();
+    std::fs::write(&store, "two").unwrap();
+    let two = load().unwrap();
+    assert!(missing != one && one != two && two != missing);
+    std::fs::write(&store, "one").unwrap();
+    assert_eq!(load(), Some(one), "nothing but what it holds counts");
+    // With an error in the definition it is watched all the same.
+    std::fs::write(folder.path().join("apis/a.yaml"), text + "flows: [{ request: [{ policy: transfrom-headers }] }]")
+        .unwrap();
+    assert_eq!(load(), None);
 }
 
 #[test]

@@ -229,6 +229,11 @@ fn every_kind_of_problem_has_its_place_and_its_words() {
             "29:1: warning: plans: no plan is offered: nobody may call this API (an open API has a published plan with `security: { type: KEY_LESS }`)",
         ),
         (
+            "      - type: http-proxy\n",
+            "      - type: http-proxy\n        qos: AT_LEAST_ONCE\n",
+            "12:9: warning: listeners[0].entrypoints[0].qos: `qos` belongs to APIs of type MESSAGE",
+        ),
+        (
             "type: proxy",
             "type: proxy\nversion: a\napiVersion: b",
             "3:1: error: version: `version` and `apiVersion` are the same, and differ",
@@ -242,6 +247,15 @@ fn every_kind_of_problem_has_its_place_and_its_words() {
             "{to}\n  wanted {wanted}\n  found  {}",
             found.join("\n         ")
         );
+    }
+}
+
+#[test]
+fn what_only_repeats_the_default_is_no_problem() {
+    for qos in ["AUTO", "auto"] {
+        let text =
+            VALID.replacen("      - type: http-proxy\n", &format!("      - type: http-proxy\n        qos: {qos}\n"), 1);
+        assert_eq!(lines(&text), [""; 0]);
     }
 }
 

@@ -40,3 +40,4 @@ mod worker;
 mod writer;
 
 pub use plane::{Engine, StartError, StartOptions, start};
+pub use servers::refusals;

@@ -115,6 +115,12 @@ pub fn tls_spec(server: &Server) -> ServerTlsSpec {
     }
 }
 
+/// What keeps servers from speaking TLS: their index, and why. Reads their certificates, binds nothing.
+pub fn refusals(settings: &Settings) -> Vec<(usize, String)> {
+    let servers = settings.servers.iter().enumerate().filter(|(_, server)| server.tls.is_some());
+    servers.filter_map(|(at, server)| Some((at, ServerTls::new(&tls_spec(server)).err()?.to_string()))).collect()
+}
+
 /// The certificates as they are on disk now, read once to see that they can be.
 ///
 /// # Errors

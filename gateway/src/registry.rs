@@ -1,6 +1,11 @@
-//! The tables of all extensions, joined.
+//! The tables of all extensions, joined, and what settings are tried out by.
 
+use ringway_config::Premises;
 use ringway_contract::Registry;
+use ringway_management::source::level;
+
+/// What this binary would start with.
+pub const PREMISES: Premises = Premises { level, servers: ringway_engine::refusals };
 
 /// Everything that this binary can speak and do.
 pub fn registry() -> Registry {

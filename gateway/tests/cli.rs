@@ -222,13 +222,36 @@ fn settings_are_checked_with_what_they_name() {
 #[test]
 fn what_a_gateway_would_not_start_with_is_a_problem() {
     let tls = "servers: [{ id: a, listen: '127.0.0.1:0', tls: { certificates: [{ cert: a.pem, key: a.key }] } }]\n";
-    for (settings, wrong) in [("logging: { level: loud }\n", "`loud` is no log level"), (tls, "a.key cannot be read")] {
+    let bad = tls.replace("a.key", "a.pem");
+    for (settings, wrong) in [
+        ("logging: { level: loud }\n", "`loud` is no log level"),
+        (tls, "a.key cannot be read"),
+        (&*bad, "servers[0].tls: private key: "),
+    ] {
         let folder = folder(&[("ringway.yaml", settings), ("a.pem", "")]);
         for path in ["ringway.yaml", "."] {
             let said = ringway_in(folder.path(), &["check", path]);
             assert_eq!(said.code, 1, "{settings}");
-            assert!(said.err.contains("ringway.yaml: error:") && said.err.contains(wrong), "{}", said.err);
+            assert!(said.err.contains("ringway.yaml:1:") && said.err.contains(wrong), "{}", said.err);
         }
+    }
+}
+
+#[test]
+fn what_is_wrong_around_a_gateway_is_told_with_all_else() {
+    let settings = "shards: many\nlogging: { level: loud }\napis: [a.yaml]\n\
+                    servers: [{ id: a, listen: '127.0.0.1:0', tls: { certificates: [{ cert: a.pem, key: a.key }], clientCa: . } }]\n";
+    let folder = folder(&[("ringway.yaml", settings), ("a.yaml", &definition("{ policy: mok }"))]);
+    let said = ringway_in(folder.path(), &["check", "."]);
+    for wanted in [
+        "ringway.yaml:1:9: error: shards",
+        "ringway.yaml:2:19: error: logging.level: `loud`",
+        "error: servers[0].tls.certificates[0].cert: ./a.pem cannot be read",
+        "error: servers[0].tls.certificates[0].key: ./a.key cannot be read",
+        "error: servers[0].tls.clientCa: . cannot be read",
+        "a.yaml:19:",
+    ] {
+        assert!(said.err.contains(wanted), "{wanted}\n{}", said.err);
     }
 }
 

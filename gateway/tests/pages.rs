@@ -19,14 +19,28 @@ fn first_key(block: &str) -> &str {
     line.split(':').next().unwrap_or_default()
 }
 
+/// A certificate and its key: `any.pem`, `any.key` and `any.p12`.
+fn certificate() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    for arguments in [
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=any -keyout any.key -out any.pem",
+        "pkcs12 -export -inkey any.key -in any.pem -passout pass:secret -out any.p12",
+    ] {
+        let output = Command::new("openssl").args(arguments.split(' ')).current_dir(folder.path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    folder
+}
+
 #[track_caller]
-fn assert_clean(page: &str, block: &str, files: &[(&str, &str)], checked: &str) {
+fn assert_clean(certificate: &Path, page: &str, block: &str, files: &[(&str, &str)], checked: &str) {
     let folder = TempDir::new().unwrap();
     fs::create_dir(folder.path().join("apis")).unwrap();
     fs::create_dir(folder.path().join("tls")).unwrap();
     // Whatever certificates it names are there.
     for word in block.split([' ', '\n', ',']).filter(|word| word.starts_with("tls/")) {
-        fs::write(folder.path().join(word), "").unwrap();
+        let (_, kind) = word.rsplit_once('.').unwrap();
+        fs::copy(certificate.join(format!("any.{kind}")), folder.path().join(word)).unwrap();
     }
     for (name, text) in files {
         fs::write(folder.path().join(name), text).unwrap();
@@ -56,6 +70,10 @@ fn the_yaml_of_the_pages_is_taken_without_a_warning() {
     let (before, after) = base.split_once("endpointGroups:").unwrap();
     let (_, plans) = after.split_once("plans:").unwrap();
     let without_groups = format!("{before}plans:{plans}");
+    let certificate = certificate();
+    let assert_clean = |page: &str, block: &str, files: &[(&str, &str)], checked: &str| {
+        assert_clean(certificate.path(), page, block, files, checked);
+    };
     let mut checked = 0;
     for page in pages {
         for block in blocks(page) {

@@ -21,6 +21,7 @@ fn extensions<T: ?Sized>(table: &'static [&'static Kind<T>]) -> Vec<Extension> {
         configuration: kind.configuration.check,
         shared: kind.shared.map(|part| part.check),
         examine: kind.configuration.examine,
+        files: kind.configuration.files,
         messaging: kind.messaging,
         resources: kind.configuration.resources,
     };

@@ -17,13 +17,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ringway_config::{Loaded, Problem, Settings, Snapshot};
+use ringway_config::{Loaded, Problem, Snapshot};
 use ringway_contract::control::DataPlane;
 use tokio::sync::oneshot;
 
 use crate::logging::LogLevel;
 use crate::service::ServiceManager;
-use crate::source::{Source, certificates};
+use crate::source::Source;
 use crate::watch::FileWatch;
 
 /// Requests that may wait for one reload. More are refused: the admin port's connections are fewer anyway.
@@ -133,7 +133,6 @@ impl Reloader {
         let ReloadOptions { source, plane, service, level, snapshot, files, loaded_at } = options;
         let figures = ReloadFigures { published_ms: epoch_ms().into(), last_ok: 1.into(), ..ReloadFigures::default() };
         let watched = snapshot.settings.watch;
-        let files = with_certificates(files, &snapshot.settings);
         let desk = Desk { wanted: Mutex::default(), bell: Condvar::new(), current: Mutex::new(snapshot), figures };
         let reloader = Self { desk: Arc::new(desk) };
         let asker = reloader.clone();
@@ -236,7 +235,7 @@ impl Worker {
         let before = lock(&desk.current).clone();
         // What was read is watched even if it is wrong: the next save may mend it.
         let settings = snapshot.as_ref().map_or(&before.settings, |snapshot| &snapshot.settings);
-        let files = if settings.watch { with_certificates(files, settings) } else { Vec::new() };
+        let files = if settings.watch { files } else { Vec::new() };
         self.watch.replace(files, read_at);
         for problem in &problems {
             if problem.is_error() {
@@ -273,12 +272,6 @@ fn follow(level: &LogLevel, before: &Snapshot, now: &Snapshot) {
     {
         tracing::warn!(%error, "the log level stays as it is");
     }
-}
-
-/// The files that were read, and those of the servers' certificates, which the data plane reads.
-fn with_certificates(mut files: Vec<PathBuf>, settings: &Settings) -> Vec<PathBuf> {
-    files.extend(certificates(settings));
-    files
 }
 
 /// Waits until a reload is wanted; `None` when no more will be.

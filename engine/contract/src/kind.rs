@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringway_config::api::Resource;
-use ringway_config::{Examine, Messaging, Node, Problem, ResourceUse};
+use ringway_config::{Examine, Files, Messaging, Node, Problem, ResourceUse};
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 
@@ -91,6 +91,8 @@ pub struct Part {
     pub examine: Option<Examine>,
     /// Fields that name resources of the API; of `configuration` only.
     pub resources: &'static [ResourceUse],
+    /// The files that the whole extension is built from; of `configuration` only.
+    pub files: Option<Files>,
 }
 
 impl Part {
@@ -101,6 +103,7 @@ impl Part {
             check: |node| ringway_config::check::<C>(node),
             examine: None,
             resources: &[],
+            files: None,
         }
     }
 
@@ -115,6 +118,12 @@ impl Part {
     #[must_use]
     pub const fn with_resources(self, resources: &'static [ResourceUse]) -> Self {
         Self { resources, ..self }
+    }
+
+    /// With the files that [`Kind::build`] reads: a change of what they hold builds the API anew.
+    #[must_use]
+    pub const fn reading(self, files: Files) -> Self {
+        Self { files: Some(files), ..self }
     }
 }
 

@@ -1,25 +1,18 @@
 //! `ringway check`: everything that is wrong, at once.
 
-use std::path::Path;
-
 use ringway_config::{Loader, Problem};
 use ringway_management::kinds::catalogue;
-use ringway_management::source::check_surroundings;
 use serde_json::json;
 
-use super::{Outcome, run};
+use super::Outcome;
 use crate::cli::{CheckOptions, Format};
 use crate::output::{Output, Paint};
-use crate::registry::registry;
+use crate::registry::{PREMISES, registry};
 
 /// Checks files and folders. All is well without an error; with `--strict`, without a warning.
 pub fn check(options: &CheckOptions, output: &Output) -> Outcome {
     let catalogue = catalogue(&registry());
-    let loader = Loader::default().catalogue(&catalogue);
-    let mut problems = loader.check(&options.paths);
-    if !problems.iter().any(Problem::is_error) {
-        problems.extend(options.paths.iter().flat_map(|path| beyond(&loader, path)));
-    }
+    let problems = Loader::default().catalogue(&catalogue).premises(PREMISES).check(&options.paths);
     let errors = problems.iter().filter(|problem| problem.is_error()).count();
     let warnings = problems.len() - errors;
     match options.format {
@@ -36,13 +29,6 @@ pub fn check(options: &CheckOptions, output: &Output) -> Outcome {
         Format::Json => output.json(&json!({ "errors": errors, "warnings": warnings, "problems": problems }))?,
     }
     Ok(errors == 0 && !(options.strict && warnings > 0))
-}
-
-/// What files alone do not show. A path that holds no settings is loaded as if it did, and has nothing to say.
-fn beyond(loader: &Loader<'_>, path: &Path) -> Vec<Problem> {
-    let path = if path.is_dir() { &path.join(run::SETTINGS) } else { path };
-    let loaded = loader.load(Some(path));
-    loaded.snapshot.map_or_else(Vec::new, |snapshot| check_surroundings(path, &snapshot.settings))
 }
 
 /// Prints problems with the lines that they are in.

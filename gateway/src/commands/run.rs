@@ -18,7 +18,7 @@ use super::Outcome;
 use super::check::refuse;
 use crate::cli::RunOptions;
 use crate::output::Output;
-use crate::registry::registry;
+use crate::registry::{PREMISES, registry};
 
 /// What is read when no file is named.
 pub const SETTINGS: &str = "ringway.yaml";
@@ -26,7 +26,7 @@ pub const SETTINGS: &str = "ringway.yaml";
 /// Serves what a settings file says.
 pub fn run(options: &RunOptions, output: &Output) -> Outcome {
     let path = options.config.clone().or_else(|| Path::new(SETTINGS).is_file().then(|| PathBuf::from(SETTINGS)));
-    let source = FileSource::new(path, catalogue(&registry()));
+    let source = FileSource::new(path, catalogue(&registry()), PREMISES);
     serve(Box::new(source), output, |_| ())
 }
 
