@@ -1,12 +1,12 @@
 //! TLS towards backends and brokers, from a definition's `ssl` block. Names and defaults are the reference product's.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ringway_contract::{Node, Problem, Refusal};
-use ringway_net::{ClientTls, ClientTlsSpec, Identity, Trust};
+use ringway_net::{ClientTls, ClientTlsSpec, Identity, KeyStore, StoreAt, Trust};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -66,13 +66,13 @@ pub struct Store {
     pub kind: StoreKind,
     /// File of the store, relative to the definition.
     pub path: Option<String>,
-    /// The store itself: PEM text, or base64 of a PKCS#12 file.
+    /// The store itself: PEM text, or base64 of a PKCS#12 or JKS file.
     pub content: Option<String>,
-    /// Password of the store.
+    /// Password of the store. Without one, the integrity of a JKS store is not checked.
     pub password: Option<String>,
-    /// PKCS#12: name of the key; the first one without.
+    /// PKCS#12 and JKS: name of the key; the first one without.
     pub alias: Option<String>,
-    /// PKCS#12: password of the key, if it is another one.
+    /// JKS: password of the key, if it is another one. In PKCS#12 there is one for all.
     pub key_password: Option<String>,
     /// PEM key store: file of the certificate chain, relative to the definition.
     pub cert_path: Option<String>,
@@ -97,7 +97,7 @@ pub enum StoreKind {
     /// PKCS#12.
     #[serde(rename = "PKCS12")]
     Pkcs12,
-    /// Java key store: refused with a hint, because its format is closed; `keytool` converts it to PKCS#12.
+    /// Java key store. Which of the two it really is, the file tells: much that is called JKS is PKCS#12.
     #[serde(rename = "JKS")]
     Jks,
 }
@@ -146,6 +146,12 @@ impl SslConfig {
         self
     }
 
+    /// The files of its stores.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let used = [&self.trust_store, &self.key_store].into_iter().filter(|store| store.kind != StoreKind::None);
+        used.flat_map(Store::files).collect()
+    }
+
     /// What would keep [`client`] from being made of it. `node` is the block, which `pointer` leads to.
     pub fn problems(&self, node: &Node, pointer: &str) -> Vec<Problem> {
         let mut problems = Vec::new();
@@ -173,24 +179,31 @@ impl SslConfig {
 }
 
 impl Store {
+    fn files(&self) -> impl Iterator<Item = PathBuf> {
+        [&self.path, &self.cert_path, &self.key_path].into_iter().flatten().map(PathBuf::from)
+    }
+
     fn is_inline(&self) -> bool {
-        self.path.is_none() && self.cert_path.is_none() && self.key_path.is_none()
+        self.files().next().is_none()
     }
 
     fn password(&self) -> String {
         self.password.clone().unwrap_or_default()
     }
 
-    fn pkcs12(&self) -> Result<Vec<u8>, Refusal> {
+    fn of_key(&self, at: StoreAt) -> KeyStore {
+        // The forms of the reference product write what is not given as empty text.
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        KeyStore { at, password: self.password(), alias: given(&self.alias), key_password: given(&self.key_password) }
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, Refusal> {
         let text = self.content.as_deref().unwrap_or_default();
         STANDARD
             .decode(text.split_ascii_whitespace().collect::<String>())
-            .map_err(|error| Refusal(format!("content of a PKCS12 store is not base64: {error}")))
+            .map_err(|error| Refusal(format!("content of a PKCS12 or JKS store is not base64: {error}")))
     }
 }
-
-const JKS: &str = "JKS stores cannot be read; convert it: keytool -importkeystore -srckeystore a.jks -destkeystore a.p12 \
-                   -deststoretype PKCS12";
 
 /// Whom it trusts.
 ///
@@ -199,11 +212,14 @@ const JKS: &str = "JKS stores cannot be read; convert it: keytool -importkeystor
 pub fn trust(store: &Store) -> Result<Trust, Refusal> {
     Ok(match (store.kind, &store.path, &store.content) {
         (StoreKind::None, ..) => Trust::System,
-        (StoreKind::Jks, ..) => return Err(Refusal(format!("trustStore: {JKS}"))),
         (StoreKind::Pem, Some(path), _) => Trust::PemFiles(vec![path.into()]),
         (StoreKind::Pem, None, Some(text)) => Trust::Pem(text.clone()),
-        (StoreKind::Pkcs12, Some(path), _) => Trust::Pkcs12File { path: path.into(), password: store.password() },
-        (StoreKind::Pkcs12, None, Some(_)) => Trust::Pkcs12 { content: store.pkcs12()?, password: store.password() },
+        (StoreKind::Pkcs12 | StoreKind::Jks, Some(path), _) => {
+            Trust::Pkcs12File { path: path.into(), password: store.password() }
+        }
+        (StoreKind::Pkcs12 | StoreKind::Jks, None, Some(_)) => {
+            Trust::Pkcs12 { content: store.bytes()?, password: store.password() }
+        }
         _ => return Err(Refusal("trustStore needs `path` or `content`".into())),
     })
 }
@@ -216,9 +232,12 @@ pub fn identity(store: &Store) -> Result<Option<Identity>, Refusal> {
     let pem = (&store.cert_path, &store.key_path, &store.cert_content, &store.key_content);
     Ok(Some(match (store.kind, &store.path, &store.content) {
         (StoreKind::None, ..) => return Ok(None),
-        (StoreKind::Jks, ..) => return Err(Refusal(format!("keyStore: {JKS}"))),
-        (StoreKind::Pkcs12, Some(path), _) => Identity::Pkcs12File { path: path.into(), password: store.password() },
-        (StoreKind::Pkcs12, None, Some(_)) => Identity::Pkcs12 { content: store.pkcs12()?, password: store.password() },
+        (StoreKind::Pkcs12 | StoreKind::Jks, Some(path), _) => {
+            Identity::Store(store.of_key(StoreAt::File(path.into())))
+        }
+        (StoreKind::Pkcs12 | StoreKind::Jks, None, Some(_)) => {
+            Identity::Store(store.of_key(StoreAt::Bytes(store.bytes()?)))
+        }
         (StoreKind::Pem, ..) => match pem {
             (Some(certificate), Some(key), ..) => {
                 Identity::PemFiles { certificate: certificate.into(), key: key.into() }

@@ -598,9 +598,9 @@ fn what_cannot_be_is_refused_with_its_place() {
             "lacks a `password`",
         ),
         (
-            json!({ "security": { "protocol": "SSL", "ssl": { "trustStore": { "type": "JKS", "location": "a.jks" } } }, "producer": { "topics": ["a"] } }),
-            "sharedConfiguration.security.ssl.trustStore.type",
-            "keytool",
+            json!({ "security": { "protocol": "SSL", "ssl": { "trustStore": { "type": "JKS", "location": "/none/a.jks" } } }, "producer": { "topics": ["a"] } }),
+            "sharedConfiguration.security.ssl.trustStore.location",
+            "cannot read /none/a.jks",
         ),
         (
             json!({ "security": { "protocol": "SSL", "ssl": { "trustStore": { "type": "PEM", "certificates": "none" } } }, "producer": { "topics": ["a"] } }),

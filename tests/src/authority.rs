@@ -82,6 +82,11 @@ impl Authority {
         self.scratch.read(file)
     }
 
+    /// Writes a file of its folder anew, whole.
+    pub fn replace(&self, file: &str, text: &str) {
+        self.scratch.write(file, text);
+    }
+
     /// Where its files are.
     pub fn folder(&self) -> PathBuf {
         self.scratch.path().to_owned()
@@ -90,10 +95,22 @@ impl Authority {
     /// Runs openssl in its folder.
     #[track_caller]
     pub fn openssl(&self, arguments: &str) {
-        let output =
-            Command::new("openssl").args(arguments.split_whitespace()).current_dir(self.scratch.path()).output();
-        let output = output.expect("openssl runs");
-        assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        self.run("openssl", arguments);
+    }
+
+    /// Runs Java's keytool in its folder.
+    #[track_caller]
+    pub fn keytool(&self, arguments: &str) {
+        self.run("keytool", arguments);
+    }
+
+    #[track_caller]
+    fn run(&self, program: &str, arguments: &str) {
+        let output = Command::new(program).args(arguments.split_whitespace()).current_dir(self.scratch.path()).output();
+        let output = output.unwrap_or_else(|error| panic!("{program} does not run: {error}"));
+        // keytool complains on its standard output.
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{program} {arguments}: {}", String::from_utf8_lossy(&said));
     }
 }
 

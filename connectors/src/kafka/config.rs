@@ -152,7 +152,7 @@ pub struct TrustStore {
     pub kind: StoreKind,
     /// File of the store, as the gateway's process sees it.
     pub location: Option<String>,
-    /// Password of the store; PKCS12 only.
+    /// Password of the store; PKCS12 and JKS.
     pub password: Option<String>,
     /// The certificates themselves; PEM only.
     pub certificates: Option<String>,
@@ -168,11 +168,11 @@ pub struct KeyStore {
     pub kind: StoreKind,
     /// File of the store, as the gateway's process sees it. PEM: key and certificates in one file.
     pub location: Option<String>,
-    /// Password of the store; PKCS12 only.
+    /// Password of the store; PKCS12 and JKS.
     pub password: Option<String>,
     /// The private key itself; PEM only.
     pub key: Option<String>,
-    /// Password of the private key; PEM only.
+    /// Password of the private key; PEM, and JKS if it is another one than the store's.
     pub key_password: Option<String>,
     /// The certificate and those that lead to its authority, themselves; PEM only.
     pub certificate_chain: Option<String>,
@@ -205,7 +205,7 @@ pub enum StoreKind {
     /// PKCS#12.
     #[serde(rename = "PKCS12")]
     Pkcs12,
-    /// Java key store: refused with a hint, because its format is closed; `keytool` converts it to PKCS#12.
+    /// Java key store.
     #[serde(rename = "JKS")]
     Jks,
 }

@@ -10,6 +10,7 @@
 use std::cell::RefCell;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -50,7 +51,7 @@ pub static BROKER: Kind<dyn Broker> = Kind {
     name: "kafka",
     about: "Topics of Apache Kafka: consumer groups, offsets as cursors, acknowledged publishing.",
     docs: include_str!("README.md"),
-    configuration: Part::of::<Config>().examined(examine),
+    configuration: Part::of::<Config>().examined(examine).reading(files),
     shared: Some(Part::of::<Shared>()),
     messaging: Some(Messaging {
         publish: &[Qos::None, Qos::Auto],
@@ -171,6 +172,13 @@ fn examine(configuration: Option<&Node>, shared: Option<&Node>) -> Vec<Problem> 
     let root = if at.starts_with("sharedConfiguration") { shared.or(configuration) } else { configuration };
     let span = root.map(|root| &deepest(root, &at).span);
     span.map(|span| Problem::error(span, at.as_str(), message)).into_iter().collect()
+}
+
+/// The stores that it is built from.
+fn files(_: Option<&Node>, shared: Option<&Node>) -> Vec<PathBuf> {
+    let Ok(shared) = decode::<Shared>(shared) else { return Vec::new() };
+    let ssl = shared.security.ssl;
+    [ssl.trust_store.location, ssl.key_store.location].into_iter().flatten().map(PathBuf::from).collect()
 }
 
 /// The node of a path, or the last that there is on its way.

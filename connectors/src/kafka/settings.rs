@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use ringway_net::pkcs12_authorities;
+use ringway_net::{KeyStore as Opened, StoreAt, store_authorities};
 
 use super::config::{
     Acks, Config, Consumer, KeyStore, Mechanism, OffsetReset, Producer, Properties, Protocol, Sasl, Security, Shared,
@@ -295,22 +295,18 @@ fn authentication(settings: &mut Settings, sasl: &Sasl) -> Result<Option<Token>,
     Ok(None)
 }
 
-const JKS: &str = "a JKS store cannot be read; convert it: keytool -importkeystore -srckeystore a.jks -destkeystore a.p12 \
-                   -deststoretype PKCS12";
-
 fn trust(settings: &mut Settings, store: &TrustStore) -> Result<(), Complaint> {
     let at = "sharedConfiguration.security.ssl.trustStore";
     match (store.kind, &store.location, &store.certificates) {
         (StoreKind::None, ..) => {}
-        (StoreKind::Jks, ..) => return Err(Complaint::new(format!("{at}.type"), JKS)),
         (StoreKind::Pem, _, Some(certificates)) => set(settings, "ssl.ca.pem", certificates),
         (StoreKind::Pem, Some(location), None) => set(settings, "ssl.ca.location", location),
-        (StoreKind::Pkcs12, Some(location), _) => {
+        (StoreKind::Pkcs12 | StoreKind::Jks, Some(location), _) => {
             // The library reads authorities as PEM only.
             let password = store.password.as_deref().unwrap_or_default();
-            let authorities = pkcs12_authorities(Path::new(location), password)
+            let authorities = store_authorities(Path::new(location), password)
                 .map_err(|error| Complaint::new(format!("{at}.location"), error.to_string()))?;
-            let pem: String = authorities.iter().map(|der| pem(der)).collect();
+            let pem: String = authorities.iter().map(|der| pem("CERTIFICATE", der)).collect();
             set(settings, "ssl.ca.pem", &pem);
         }
         _ => return Err(Complaint::new(at, "lacks `location` or, of type PEM, `certificates`")),
@@ -322,7 +318,20 @@ fn identity(settings: &mut Settings, store: &KeyStore) -> Result<(), Complaint> 
     let at = "sharedConfiguration.security.ssl.keyStore";
     match (store.kind, &store.location, &store.key, &store.certificate_chain) {
         (StoreKind::None, ..) => return Ok(()),
-        (StoreKind::Jks, ..) => return Err(Complaint::new(format!("{at}.type"), JKS)),
+        (StoreKind::Jks, Some(location), ..) => {
+            // The library reads PKCS#12 and PEM only.
+            let opened = Opened {
+                at: StoreAt::File(location.into()),
+                password: store.password.clone().unwrap_or_default(),
+                alias: None,
+                key_password: store.key_password.clone(),
+            };
+            let (chain, key) =
+                opened.identity().map_err(|error| Complaint::new(format!("{at}.location"), error.to_string()))?;
+            set(settings, "ssl.key.pem", &pem("PRIVATE KEY", &key));
+            set(settings, "ssl.certificate.pem", &chain.iter().map(|der| pem("CERTIFICATE", der)).collect::<String>());
+            return Ok(());
+        }
         (StoreKind::Pem, _, Some(key), Some(chain)) => {
             set(settings, "ssl.key.pem", key);
             set(settings, "ssl.certificate.pem", chain);
@@ -343,13 +352,12 @@ fn identity(settings: &mut Settings, store: &KeyStore) -> Result<(), Complaint> 
     Ok(())
 }
 
-/// A certificate in the textual encoding (RFC 7468).
-fn pem(der: &[u8]) -> String {
-    let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
+/// DER in the textual encoding (RFC 7468).
+fn pem(label: &str, der: &[u8]) -> String {
+    let mut text = format!("-----BEGIN {label}-----\n");
     for line in STANDARD.encode(der).as_bytes().chunks(64) {
         text.extend(line.iter().map(|byte| char::from(*byte)));
         text.push('\n');
     }
-    text.push_str("-----END CERTIFICATE-----\n");
-    text
+    text + &format!("-----END {label}-----\n")
 }

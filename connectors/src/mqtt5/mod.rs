@@ -43,7 +43,7 @@ pub static BROKER: Kind<dyn Broker> = Kind {
     name: "mqtt5",
     about: "An MQTT 5 broker: topics to publish to and to subscribe to, with shared subscriptions and QoS 0, 1 and 2.",
     docs: include_str!("README.md"),
-    configuration: Part::of::<EndpointConfig>().examined(examine::examine),
+    configuration: Part::of::<EndpointConfig>().examined(examine::examine).reading(examine::files),
     shared: Some(Part::of::<SharedConfig>()),
     messaging: Some(Messaging {
         publish: &[Qos::None, Qos::Auto, Qos::AtMostOnce, Qos::AtLeastOnce],

@@ -1,5 +1,7 @@
 //! What the schemas let pass, found before a gateway starts with it.
 
+use std::path::PathBuf;
+
 use ringway_contract::kind::decode;
 use ringway_contract::{Node, Problem, Refusal};
 
@@ -38,6 +40,12 @@ pub fn examine(configuration: Option<&Node>, shared: Option<&Node>) -> Vec<Probl
         problems.extend(SslConfig::from(ssl).located(shared).problems(place, &pointer));
     }
     problems
+}
+
+/// The stores that it is built from.
+pub fn files(_: Option<&Node>, shared: Option<&Node>) -> Vec<PathBuf> {
+    let ssl = decode::<SharedConfig>(shared).ok().and_then(|config| config.security.ssl);
+    ssl.map_or_else(Vec::new, |ssl| SslConfig::from(ssl).located(shared).files())
 }
 
 /// The first of what [`examine`] finds besides TLS.

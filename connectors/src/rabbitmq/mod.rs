@@ -41,7 +41,7 @@ pub static BROKER: Kind<dyn Broker> = Kind {
     name: "rabbitmq",
     about: "A RabbitMQ broker over AMQP 0-9-1: an exchange to publish to, queues to read from.",
     docs: include_str!("README.md"),
-    configuration: Part::of::<EndpointConfig>().examined(examine::examine),
+    configuration: Part::of::<EndpointConfig>().examined(examine::examine).reading(examine::files),
     shared: Some(Part::of::<SharedConfig>()),
     messaging: Some(Messaging {
         publish: &[Qos::None, Qos::Auto, Qos::AtMostOnce, Qos::AtLeastOnce],

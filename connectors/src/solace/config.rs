@@ -1,5 +1,7 @@
 //! What a definition may say of a Solace event broker. Names are the reference product's; what it does not have is said so.
 
+use std::path::PathBuf;
+
 use ringway_contract::kind::decode;
 use ringway_contract::{Node, Problem, Refusal};
 use schemars::JsonSchema;
@@ -210,6 +212,12 @@ pub fn examine(configuration: Option<&Node>, shared: Option<&Node>) -> Vec<Probl
         );
     }
     problems
+}
+
+/// The stores that it is built from.
+pub fn files(_: Option<&Node>, shared: Option<&Node>) -> Vec<PathBuf> {
+    let Ok(config) = decode::<SharedConfig>(shared) else { return Vec::new() };
+    SslConfig::from(config.security.ssl).located(shared).files()
 }
 
 const NOTHING: &str = "neither a consumer nor a producer is enabled: nothing can be read or published";

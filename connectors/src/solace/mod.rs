@@ -31,7 +31,7 @@ pub static BROKER: Kind<dyn Broker> = Kind {
     name: "solace",
     about: "A Solace event broker over AMQP 1.0: queues, topic endpoints, and topics to publish to.",
     docs: include_str!("README.md"),
-    configuration: Part::of::<EndpointConfig>().examined(config::examine),
+    configuration: Part::of::<EndpointConfig>().examined(config::examine).reading(config::files),
     shared: Some(Part::of::<SharedConfig>()),
     messaging: Some(Messaging {
         publish: &[Qos::None, Qos::Auto, Qos::AtMostOnce, Qos::AtLeastOnce],

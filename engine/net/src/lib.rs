@@ -62,7 +62,7 @@ pub use spawn::{spawn, yield_now};
 pub use stream::{Peek, Stream};
 pub use timer::{Elapsed, Guard, Slot, Timers, pause, sleep, until_closing};
 pub use tls::{
-    ClientAuth, ClientTls, ClientTlsSpec, HandshakeLimits, Identity, ServerIdentity, ServerTls, ServerTlsSpec,
-    TlsError, TlsInfo, TlsVersion, Trust, pkcs12_authorities,
+    ClientAuth, ClientTls, ClientTlsSpec, HandshakeLimits, Identity, JksError, KeyStore, ServerIdentity, ServerTls,
+    ServerTlsSpec, StoreAt, TlsError, TlsInfo, TlsVersion, Trust, store_authorities,
 };
 pub use vigil::Vigil;

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use ringway_net::{
-    Address, ClientAuth, ClientTls, ClientTlsSpec, DriverChoice, HandshakeLimits, Identity, Listener, ListenerOptions,
-    ServerIdentity, ServerTls, ServerTlsSpec, TlsVersion, Trust, spawn,
+    Address, ClientAuth, ClientTls, ClientTlsSpec, DriverChoice, HandshakeLimits, Identity, KeyStore, Listener,
+    ListenerOptions, ServerIdentity, ServerTls, ServerTlsSpec, StoreAt, TlsVersion, Trust, spawn,
 };
 use rustls::HandshakeKind;
 use rustls::pki_types::CertificateDer;
@@ -464,6 +464,50 @@ fn stores_in_pkcs12_are_read() {
         let wrong = ServerTlsSpec { identities: vec![identity("wrong").into()], ..Default::default() };
         assert!(ServerTls::new(&wrong).err().unwrap().to_string().contains("PKCS#12"));
     }
+}
+
+#[test]
+fn stores_of_java_are_read() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stores");
+    let identity = |alias: Option<&str>, key_password: Option<&str>| {
+        Identity::Store(KeyStore {
+            at: StoreAt::File(folder.join("keys.jks")),
+            password: "changeit".into(),
+            alias: alias.map(str::to_owned),
+            key_password: key_password.map(str::to_owned),
+        })
+    };
+    let server =
+        |identity: Identity| ServerTls::new(&ServerTlsSpec { identities: vec![identity.into()], ..Default::default() });
+    // `second` is signed by the authority of both trust stores, one of which is PKCS#12 under the name of the other.
+    for trusted in ["trust.jks", "dual.jks"] {
+        let tls = Arc::new(server(identity(Some("Second"), Some("second-key"))).unwrap());
+        let trust = Trust::Pkcs12File { path: folder.join(trusted), password: "changeit".into() };
+        let client = ClientTls::new(&ClientTlsSpec { trust, ..Default::default() }).unwrap();
+        let (address, shard) = serve(DriverChoice::Auto, &tls, HandshakeLimits::default(), 1, |stream| async move {
+            stream.map(drop).map_err(|error| error.to_string())
+        });
+        on_shard(DriverChoice::Auto, move |_| async move {
+            connect(&Address::Tcp(address), &client, "second.test").await.unwrap();
+        });
+        assert_eq!(shard.join().unwrap(), [Ok(())]);
+    }
+    server(identity(Some("first"), Some("first-key"))).unwrap();
+    for (alias, key_password, wanted) in [
+        (Some("second"), Some("first-key"), "wrong password of the key"),
+        (Some("second"), None, "wrong password of the key"),
+        (Some("third"), None, "no private key called `third`"),
+    ] {
+        let error = server(identity(alias, key_password)).err().unwrap().to_string();
+        assert!(error.contains(wanted), "{error}");
+    }
+    let keyless = KeyStore {
+        at: StoreAt::Bytes(std::fs::read(folder.join("trust.jks")).unwrap()),
+        password: "changeit".into(),
+        alias: None,
+        key_password: None,
+    };
+    assert_eq!(keyless.identity().err().unwrap().to_string(), "the store holds no private key");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::jks::JksError;
+
 /// A fault in a TLS configuration. (What goes wrong on a connection is an [`io::Error`] with a rustls error inside.)
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -25,9 +27,15 @@ pub enum TlsError {
     /// A PKCS#12 store that cannot be opened: a wrong password, most often.
     #[error("cannot open the PKCS#12 store: {0}")]
     Pkcs12(String),
-    /// A PKCS#12 store without a private key and its chain, or without certificates to trust.
-    #[error("the PKCS#12 store holds no {0}")]
-    Pkcs12Lacks(&'static str),
+    /// A JKS store, or a key in it, that cannot be opened.
+    #[error("cannot open the JKS store: {0}")]
+    Jks(#[from] JksError),
+    /// A store without a private key and its chain, or without certificates to trust.
+    #[error("the store holds no {0}")]
+    StoreLacks(&'static str),
+    /// A store without a private key of this name.
+    #[error("the store holds no private key called `{0}`")]
+    NoSuchKey(String),
     /// A certificate that cannot be parsed.
     #[error("cannot parse a certificate: {0}")]
     Certificate(String),

@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use p12_keystore::{KeyStore, KeyStoreEntry, Pkcs12ImportPolicy};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::TlsError;
+use super::stores::{KeyStore, StoreAt, authorities};
 
 /// A certificate chain and its private key.
 #[derive(Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub enum Identity {
         /// The key.
         key: String,
     },
-    /// A PKCS#12 file.
+    /// A PKCS#12 or JKS file.
     Pkcs12File {
         /// The file.
         path: PathBuf,
@@ -42,6 +42,8 @@ pub enum Identity {
         /// Its password.
         password: String,
     },
+    /// A PKCS#12 or JKS store, with more to choose its key by.
+    Store(KeyStore),
 }
 
 /// Whose signatures are believed.
@@ -55,7 +57,7 @@ pub enum Trust {
     PemFiles(Vec<PathBuf>),
     /// The same as text.
     Pem(String),
-    /// A PKCS#12 file.
+    /// A PKCS#12 or JKS file.
     Pkcs12File {
         /// The file.
         path: PathBuf,
@@ -83,6 +85,10 @@ impl std::fmt::Debug for Identity {
                 formatter.debug_struct("Pkcs12File").field("path", path).finish_non_exhaustive()
             }
             Self::Pkcs12 { .. } => formatter.write_str("Pkcs12"),
+            Self::Store(KeyStore { at: StoreAt::File(path), .. }) => {
+                formatter.debug_struct("Store").field("path", path).finish_non_exhaustive()
+            }
+            Self::Store(_) => formatter.write_str("Store"),
         }
     }
 }
@@ -115,8 +121,9 @@ impl Identity {
         match self {
             Self::PemFiles { certificate, key } => from_pem(&read(certificate)?, &read(key)?),
             Self::Pem { certificate, key } => from_pem(certificate.as_bytes(), key.as_bytes()),
-            Self::Pkcs12File { path, password } => from_pkcs12(&read(path)?, password),
-            Self::Pkcs12 { content, password } => from_pkcs12(content, password),
+            Self::Pkcs12File { path, password } => KeyStore::of(&read(path)?, password),
+            Self::Pkcs12 { content, password } => KeyStore::of(content, password),
+            Self::Store(store) => store.load(),
         }
     }
 }
@@ -140,15 +147,6 @@ impl Trust {
     }
 }
 
-/// The authorities of a PKCS#12 file, in DER: for a TLS that is not ours.
-///
-/// # Errors
-/// The file cannot be read, is none, or holds no certificate to trust.
-pub fn pkcs12_authorities(path: &Path, password: &str) -> Result<Vec<Vec<u8>>, TlsError> {
-    let certificates = authorities(&read(path)?, password)?;
-    Ok(certificates.iter().map(|certificate| certificate.to_vec()).collect())
-}
-
 /// The DNS names that a certificate is for: its subject alternative names or, where it has none, its common name.
 pub(super) fn names(certificate: &CertificateDer<'_>) -> Result<Vec<String>, TlsError> {
     let (_, parsed) =
@@ -165,11 +163,11 @@ pub(super) fn names(certificate: &CertificateDer<'_>) -> Result<Vec<String>, Tls
     Ok(common.collect())
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     fs::read(path).map_err(|source| TlsError::File { path: path.to_owned(), source })
 }
 
-fn pem_error(what: &'static str, reason: impl ToString) -> TlsError {
+pub(super) fn pem_error(what: &'static str, reason: impl ToString) -> TlsError {
     TlsError::Pem { what, reason: reason.to_string() }
 }
 
@@ -185,41 +183,6 @@ fn from_pem(
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| pem_error("private key", error))?;
     Ok((chain(certificate)?, key))
-}
-
-fn open(content: &[u8], password: &str) -> Result<KeyStore, TlsError> {
-    // Relaxed: a store whose certificates carry no trust marks (openssl writes none) is a store all the same.
-    KeyStore::from_pkcs12(content, password, Pkcs12ImportPolicy::Relaxed)
-        .map_err(|error| TlsError::Pkcs12(error.to_string()))
-}
-
-fn from_pkcs12(
-    content: &[u8],
-    password: &str,
-) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
-    let store = open(content, password)?;
-    let (_, identity) = store.private_key_chain().ok_or(TlsError::Pkcs12Lacks("private key"))?;
-    let chain: Vec<_> = identity.certs().iter().map(|certificate| certificate.as_der().to_vec().into()).collect();
-    if chain.is_empty() {
-        return Err(TlsError::Pkcs12Lacks("certificate for its private key"));
-    }
-    let key =
-        PrivateKeyDer::try_from(identity.key().as_der().to_vec()).map_err(|error| pem_error("private key", error))?;
-    Ok((chain, key))
-}
-
-fn authorities(content: &[u8], password: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let store = open(content, password)?;
-    let certificates = store.entries().flat_map(|(_, entry)| match entry {
-        KeyStoreEntry::Certificate(certificate) => vec![certificate.as_der().to_vec().into()],
-        // The chain of a key store, without its own certificate, is who signed it.
-        KeyStoreEntry::PrivateKeyChain(identity) => {
-            identity.certs().iter().skip(1).map(|certificate| certificate.as_der().to_vec().into()).collect()
-        }
-        KeyStoreEntry::Secret(_) => Vec::new(),
-    });
-    let certificates: Vec<_> = certificates.collect();
-    if certificates.is_empty() { Err(TlsError::Pkcs12Lacks("certificate to trust")) } else { Ok(certificates) }
 }
 
 fn add_all(roots: &mut RootCertStore, certificates: Vec<CertificateDer<'static>>) -> Result<(), TlsError> {

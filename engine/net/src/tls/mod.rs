@@ -10,24 +10,29 @@
 //! Renegotiation does not exist in rustls, early data (0-RTT, RFC 8446 section 8) is off: it could be replayed.
 
 mod client;
+mod der;
 mod error;
+mod jks;
 mod keys;
 mod names;
 mod parts;
 mod records;
 mod server;
 mod session;
+mod stores;
 mod tickets;
 mod window;
 
 pub use client::{ClientTls, ClientTlsSpec};
 pub use error::TlsError;
-pub use keys::{Identity, Trust, pkcs12_authorities};
+pub use jks::JksError;
+pub use keys::{Identity, Trust};
 pub(crate) use names::Names;
 pub(crate) use parts::Parts;
 pub use server::{ClientAuth, ServerIdentity, ServerTls, ServerTlsSpec};
 pub(crate) use session::Session;
 pub use session::{HandshakeLimits, TlsInfo};
+pub use stores::{KeyStore, StoreAt, store_authorities};
 pub(crate) use window::Windows;
 
 use std::sync::Arc;
