@@ -82,7 +82,7 @@ fn what_cannot_be_done_is_refused() {
         ("http://b", r#"{"headers": [{"name": "a", "value": "b\r\nc: d"}]}"#, "header `a`"),
         ("http://b", r#"{"headers": [{"name": "Host", "value": "a/b"}]}"#, "no host"),
         ("http://b", r#"{"proxy": {"enabled": true, "host": "p"}}"#, "proxy"),
-        ("https://b", r#"{"ssl": {"trustStore": {"type": "JKS", "path": "a.jks"}}}"#, "keytool"),
+        ("https://b", r#"{"ssl": {"trustStore": {"type": "JKS", "path": "a.jks"}}}"#, "cannot read a.jks"),
         ("https://b", r#"{"ssl": {"trustStore": {"type": "PEM"}}}"#, "trustStore"),
         ("https://b", r#"{"ssl": {"keyStore": {"type": "PEM", "certPath": "a.pem"}}}"#, "keyStore"),
     ];
@@ -108,7 +108,14 @@ fn examined(target: &str, shared: &str) -> Vec<Problem> {
 fn what_has_no_effect_or_a_dangerous_one_is_warned_about() {
     const CASES: &[(&str, &[&str])] = &[
         (r#"{"http": {"version": "HTTP_2"}}"#, &["http.version"]),
-        (r#"{"http": {"pipelining": true, "useCompression": true}}"#, &["http.pipelining", "http.useCompression"]),
+        (r#"{"http": {"version": "HTTP_2", "clearTextUpgrade": false}}"#, &["http.version", "http.clearTextUpgrade"]),
+        (r#"{"http": {"clearTextUpgrade": true, "useCompression": true}}"#, &[]),
+        (r#"{"http": {"pipelining": true}}"#, &["http.pipelining"]),
+        (
+            r#"{"http": {"useCompression": true, "propagateClientAcceptEncoding": true}}"#,
+            &["http.propagateClientAcceptEncoding"],
+        ),
+        (r#"{"http": {"useCompression": false, "propagateClientAcceptEncoding": true}}"#, &[]),
         (r#"{"ssl": {"trustAll": true}}"#, &["ssl.trustAll"]),
         (
             r#"{"http": {"version": "HTTP_1_1", "useCompression": false, "pipelining": false}, "ssl": {"trustAll": false}}"#,

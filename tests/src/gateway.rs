@@ -34,13 +34,19 @@ impl Gateway {
     /// become addresses to listen on, `{admin}` the address of the admin port, `{dir}` the folder.
     #[track_caller]
     pub fn start(yaml: &str, apis: &[(&str, &str)]) -> Gateway {
+        Gateway::start_with(&[], yaml, apis)
+    }
+
+    #[track_caller]
+    fn start_with(variables: &[(&str, &str)], yaml: &str, apis: &[(&str, &str)]) -> Gateway {
         for _ in 1..STARTS_MAX {
-            match Gateway::try_start(yaml, apis) {
+            match Gateway::try_start_with(variables, yaml, apis) {
                 Err(log) if log.contains("ddress already in use") => {}
                 started => return started.unwrap_or_else(|log| panic!("the gateway does not start:\n{log}")),
             }
         }
-        Gateway::try_start(yaml, apis).unwrap_or_else(|log| panic!("the gateway does not start:\n{log}"))
+        let started = Gateway::try_start_with(variables, yaml, apis);
+        started.unwrap_or_else(|log| panic!("the gateway does not start:\n{log}"))
     }
 
     /// Starts a gateway of one shard with plain HTTP, its admin port and `apis`.
@@ -52,6 +58,12 @@ impl Gateway {
     /// The same with further lines of `ringway.yaml`.
     #[track_caller]
     pub fn configured(yaml: &str, apis: &[Api]) -> Gateway {
+        Gateway::surrounded(&[], yaml, apis)
+    }
+
+    /// The same with variables in its environment.
+    #[track_caller]
+    pub fn surrounded(variables: &[(&str, &str)], yaml: &str, apis: &[Api]) -> Gateway {
         let files: Vec<(String, String)> =
             apis.iter().enumerate().map(|(at, api)| (format!("{at}.json"), api.json())).collect();
         let files: Vec<(&str, &str)> = files.iter().map(|(name, api)| (name.as_str(), api.as_str())).collect();
@@ -62,7 +74,7 @@ impl Gateway {
             Ok(driver) if !yaml.contains("driver:") => format!("driver: {driver}\n"),
             _ => String::new(),
         };
-        Gateway::start(&format!("{shards}{driver}{servers}{REST}{yaml}"), &files)
+        Gateway::start_with(variables, &format!("{shards}{driver}{servers}{REST}{yaml}"), &files)
     }
 
     /// Starts a gateway in front of one backend, at `/`.
@@ -73,13 +85,17 @@ impl Gateway {
 
     /// As [`start`](Gateway::start); what the gateway said when it ended instead.
     pub fn try_start(yaml: &str, apis: &[(&str, &str)]) -> Result<Gateway, String> {
+        Gateway::try_start_with(&[], yaml, apis)
+    }
+
+    fn try_start_with(variables: &[(&str, &str)], yaml: &str, apis: &[(&str, &str)]) -> Result<Gateway, String> {
         let (scratch, ports) = (Scratch::new("gateway"), [Port::new(), Port::new(), Port::new()]);
         scratch.write("ringway.yaml", &fill(yaml, &scratch, &ports));
         std::fs::create_dir_all(scratch.join("apis")).expect("a folder");
         for (name, api) in apis {
             scratch.write(&format!("apis/{name}"), &fill(api, &scratch, &ports));
         }
-        let process = launch(&scratch, "log", &[]);
+        let process = launch(&scratch, "log", variables);
         let mut gateway = Gateway { process, scratch, ports };
         gateway.await_ready()?;
         Ok(gateway)

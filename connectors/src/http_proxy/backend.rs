@@ -10,6 +10,7 @@ use ringway_net::{Address, DialOptions, HandshakeLimits, Proxy, ProxyKind as Pro
 
 use super::config::{ProxyConfig, ProxyKind};
 use super::endpoint::HttpProxy;
+use super::no_proxy::NoProxy;
 use super::target::{Place, Target};
 
 /// A proxy on the way to the backend.
@@ -17,6 +18,8 @@ use super::target::{Place, Target};
 pub struct Way {
     place: Place,
     proxy: Proxy,
+    /// What is reached without it.
+    except: NoProxy,
 }
 
 impl Way {
@@ -40,10 +43,15 @@ impl Way {
             ProxyKind::Socks5 => Protocol::Socks5,
         };
         let proxy = Proxy { kind, username: config.username.clone(), password: config.password.clone() };
-        Ok(Some(Self { place: Place::Host { name: host.clone(), port }, proxy }))
+        Ok(Some(Self { place: Place::Host { name: host.clone(), port }, proxy, except: NoProxy::default() }))
     }
 
-    /// `HTTPS_PROXY` or `HTTP_PROXY` (in small letters too), as curl reads them.
+    /// Whether it leads to `target`.
+    pub fn leads_to(&self, target: &Target) -> bool {
+        !self.except.has(&target.place)
+    }
+
+    /// `HTTPS_PROXY` or `HTTP_PROXY` (in small letters too), as curl reads them, and `NO_PROXY`.
     fn of_system(tls: bool) -> Result<Option<Self>, Refusal> {
         let names = if tls { ["HTTPS_PROXY", "https_proxy"] } else { ["HTTP_PROXY", "http_proxy"] };
         let Some(url) = names.iter().find_map(|name| env::var(name).ok()).filter(|url| !url.is_empty()) else {
@@ -52,7 +60,7 @@ impl Way {
         let url = if url.contains("://") { url } else { format!("http://{url}") };
         let target = Target::parse(&url).map_err(|error| Refusal(format!("{}: {error}", names[0])))?;
         let proxy = Proxy { kind: Protocol::Http, username: None, password: None };
-        Ok(Some(Self { place: target.place, proxy }))
+        Ok(Some(Self { place: target.place, proxy, except: NoProxy::of_system() }))
     }
 }
 

@@ -7,6 +7,7 @@ use ringway_ring::Sender;
 use ringway_wire::Framing;
 use ringway_wire::chunk::{Decoded, Decoder};
 
+use super::coding;
 use super::lane::{Exchange, Turn};
 
 /// Bodies with at least this much to come are read into large blocks.
@@ -27,7 +28,7 @@ pub async fn relay(
         Framing::Chunked => chunked(exchange, outbox, input).await,
         Framing::UntilClose => until_close(exchange, outbox, input).await,
     };
-    match relayed {
+    match relayed.and_then(|keep| whole(exchange).map(|()| keep)) {
         Ok(keep) => {
             send(outbox, Frame::End).await;
             keep
@@ -52,7 +53,7 @@ async fn counted(
             input.truncate(left as usize);
         }
         left -= input.len() as u64;
-        pass(exchange, outbox, input).await;
+        pass(exchange, outbox, input).await?;
         if left == 0 {
             return Ok(excess == 0);
         }
@@ -70,8 +71,9 @@ async fn chunked(exchange: &Exchange<'_>, outbox: &mut Sender<Frame>, input: &mu
             let decoded = decoder
                 .decode(input, &mut rest, &mut trailers)
                 .map_err(|rejection| Fault::new(Cause::BackendInvalid).detail(rejection.message()))?;
-            pass(exchange, outbox, input).await;
+            pass(exchange, outbox, input).await?;
             if decoded == Decoded::End {
+                whole(exchange)?;
                 if trailers.is_empty() {
                     trailers.clear();
                     exchange.kept.trailers.set(Some(trailers));
@@ -87,7 +89,7 @@ async fn chunked(exchange: &Exchange<'_>, outbox: &mut Sender<Frame>, input: &mu
 
 async fn until_close(exchange: &Exchange<'_>, outbox: &mut Sender<Frame>, input: &mut BytesMut) -> Result<bool, Fault> {
     loop {
-        pass(exchange, outbox, input).await;
+        pass(exchange, outbox, input).await?;
         match more(exchange, std::mem::take(input), LARGE_FROM_BYTES).await? {
             Some(read) => *input = read,
             None => return Ok(false),
@@ -133,11 +135,31 @@ pub async fn drain(exchange: &Exchange<'_>, input: &mut BytesMut, framing: Frami
 }
 
 /// Hands the payload in `input` on, whole; `input` is left empty.
-pub async fn pass(exchange: &Exchange<'_>, outbox: &mut Sender<Frame>, input: &mut BytesMut) {
-    if !input.is_empty() {
-        // The wait for room is the client's slowness, not the backend's: it does not count against the backend.
-        exchange.kept.read.disarm();
-        send(outbox, Frame::Data(Chunk::Pooled(std::mem::take(input)))).await;
+async fn pass(exchange: &Exchange<'_>, outbox: &mut Sender<Frame>, input: &mut BytesMut) -> Result<(), Fault> {
+    if input.is_empty() {
+        return Ok(());
+    }
+    // The wait for room is the client's slowness, not the backend's: it does not count against the backend.
+    exchange.kept.read.disarm();
+    let packed = std::mem::take(input);
+    let Some(mut gunzip) = exchange.gunzip.take() else {
+        send(outbox, Frame::Data(Chunk::Pooled(packed))).await;
+        return Ok(());
+    };
+    // Boxed: a rare case must not make every lane larger.
+    let passed = Box::pin(coding::pass(exchange, outbox, &packed, &mut gunzip)).await;
+    exchange.gunzip.set(Some(gunzip));
+    exchange.endpoint.shard.buffers.put(packed);
+    passed
+}
+
+/// The body has come to its end: whether it has come to that of its coding, too.
+fn whole(exchange: &Exchange<'_>) -> Result<(), Fault> {
+    match exchange.gunzip.take() {
+        Some(gunzip) if !gunzip.is_complete() => {
+            Err(Fault::new(Cause::BackendInvalid).detail("the gzip of the body is cut off"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -63,11 +63,14 @@ pub struct HttpConfig {
     /// without a byte; and that the backend may take nothing of a request: the rest of that is then not sent, and the backend has
     /// `readTimeout` to answer. 0: for ever.
     pub idle_timeout: u64,
-    /// Accepted for compatibility, not acted on: requests of one connection are sent one after another, because a lost response would be nobody's.
+    /// Accepted for compatibility, not acted on: a connection carries one request at a time. Behind a slow response all others would wait, and
+    /// when it breaks off nobody knows which of them the backend has seen.
     pub pipelining: bool,
-    /// Accepted for compatibility. Content codings pass through untouched in either case.
-    pub use_compression: bool,
-    /// Accepted for compatibility. The client's `Accept-Encoding` always reaches the backend.
+    /// Whether the gateway accepts gzip from the backend in the name of clients that do not, and undoes it for them; clients that do accept
+    /// it get it as it is. `false`: the backend is not asked for codings, unless `propagateClientAcceptEncoding` says otherwise. Not given
+    /// (other than in the reference product, where this is `true`): the gateway has no part in it, client and backend agree on codings.
+    pub use_compression: Option<bool>,
+    /// With `useCompression: false`: whether the client's `Accept-Encoding` reaches the backend, and the answer the client as it is.
     pub propagate_client_accept_encoding: bool,
     /// Whether the backend sees the client's `Host` instead of its own.
     pub propagate_client_host: bool,
@@ -93,7 +96,7 @@ impl Default for HttpConfig {
             read_timeout: 10_000,
             idle_timeout: 60_000,
             pipelining: false,
-            use_compression: true,
+            use_compression: None,
             propagate_client_accept_encoding: false,
             propagate_client_host: false,
             follow_redirects: false,
@@ -121,7 +124,10 @@ pub struct ProxyConfig {
     /// Whether it is used.
     pub enabled: bool,
     /// Whether the environment's `HTTP_PROXY` (for `http` targets) or `HTTPS_PROXY` (for `https`), also in small letters, names it instead
-    /// of `host` and `port`. It is taken for an HTTP proxy without a user; `NO_PROXY` is not looked at. Unset: no proxy.
+    /// of `host` and `port`. It is taken for an HTTP proxy without a user. Unset: no proxy. What `NO_PROXY` (or `no_proxy`) names is reached
+    /// without it, redirects and health checks elsewhere included: entries between commas or blanks, each `*`, a name (for itself and all
+    /// below it), `.name` (for all below it), an address or a range of them (`10.0.0.0/8`), all but ranges with `:port` where only that
+    /// port is meant. Names are not resolved for it.
     pub use_system_proxy: bool,
     /// Protocol of the proxy.
     #[serde(rename = "type")]

@@ -11,6 +11,7 @@ use ringway_net::{ClientTls, Shard};
 use ringway_wire::{Authority, Fields, Known, Limits, ResponseHead};
 
 use super::backend::Way;
+use super::coding::Codings;
 use super::config::{EndpointConfig, Header, SharedConfig};
 use super::lane;
 use super::target::Target;
@@ -27,6 +28,8 @@ pub struct HttpProxy {
     pub shared: SharedConfig,
     /// Fields of every request to it.
     pub headers: Headers,
+    /// What becomes of a client's `Accept-Encoding`.
+    pub codings: Codings,
     /// Heads of responses, used again and again.
     pub responses: Pool<ResponseHead>,
     /// What is asked of a response's head.
@@ -52,6 +55,7 @@ impl HttpProxy {
             .map_err(|error| Refusal(format!("target `{}`: {error}", configuration.target)))?;
         let endpoint = Self {
             headers: Headers::new(&shared.headers)?,
+            codings: Codings::new(&shared.http, &shared.headers),
             ways: [Way::new(&shared.proxy, false)?, Way::new(&shared.proxy, true)?],
             target,
             shared,
@@ -78,9 +82,9 @@ impl HttpProxy {
         }
     }
 
-    /// The proxy on the way to `target`.
+    /// The proxy on the way to `target`, if there is one.
     pub fn way(&self, target: &Target) -> Option<&Way> {
-        self.ways[usize::from(target.tls)].as_ref()
+        self.ways[usize::from(target.tls)].as_ref().filter(|way| way.leads_to(target))
     }
 
     /// The longest that connecting may take, with everything that belongs to it.

@@ -1,6 +1,8 @@
 //! What the schemas of an HTTP backend's configuration let pass: values that [`super::ENDPOINT`] would refuse to be built with, found
 //! before a gateway starts with them, and values that it does not act on.
 
+use std::path::PathBuf;
+
 use ringway_contract::kind::decode;
 use ringway_contract::{Node, Problem};
 
@@ -31,6 +33,11 @@ pub fn examine(configuration: Option<&Node>, shared: Option<&Node>) -> Vec<Probl
     problems
 }
 
+/// The stores that it is built from, whether or not a connection asks for them now: a health check by TLS may.
+pub fn files(_: Option<&Node>, shared: Option<&Node>) -> Vec<PathBuf> {
+    decode::<SharedConfig>(shared).map_or_else(|_| Vec::new(), |config| config.located(shared).ssl.files())
+}
+
 fn refusals(node: &Node, config: &SharedConfig, secure: bool, problems: &mut Vec<Problem>) {
     let items = node.field("headers").map(Node::items).unwrap_or_default();
     for (at, (header, item)) in config.headers.iter().zip(items).enumerate() {
@@ -54,26 +61,32 @@ fn refusals(node: &Node, config: &SharedConfig, secure: bool, problems: &mut Vec
 
 fn warnings(node: &Node, config: &SharedConfig, problems: &mut Vec<Problem>) {
     let http = &config.http;
-    let said = |group: &str, field: &str| node.field(group).and_then(|group| group.field(field)).is_some();
-    let compresses = http.use_compression && said("http", "useCompression");
+    let packs = http.use_compression == Some(true);
     for (applies, group, field, message) in [
         (
             http.version == Version::Http2,
             "http",
             "version",
-            "`HTTP_2` is not spoken yet: the backend is called by HTTP/1.1",
+            "`HTTP_2` comes with a later release: the backend is called by HTTP/1.1, one request per connection at a time",
+        ),
+        (
+            http.version == Version::Http2,
+            "http",
+            "clearTextUpgrade",
+            "`clearTextUpgrade` has no effect: HTTP/2 to backends comes with a later release",
         ),
         (
             http.pipelining,
             "http",
             "pipelining",
-            "`pipelining` has no effect: a connection carries one request after another",
+            "`pipelining` has no effect: a connection carries one request at a time, and more of them are opened instead, up to \
+             `maxConcurrentConnections`; pipelined requests would wait for the slowest before them, and be lost with it",
         ),
         (
-            compresses,
+            packs && http.propagate_client_accept_encoding,
             "http",
-            "useCompression",
-            "`useCompression` has no effect: content codings pass through as they are",
+            "propagateClientAcceptEncoding",
+            "`propagateClientAcceptEncoding` has no effect beside `useCompression: true`",
         ),
         (
             config.ssl.trust_all,

@@ -25,6 +25,7 @@ use ringway_net::{Pace, Peek, Shard, Slot, Stream};
 use ringway_wire::Fields;
 
 use super::backend;
+use super::coding::Gunzip;
 use super::endpoint::HttpProxy;
 use super::redirect::{self, Hop};
 use super::request;
@@ -167,6 +168,10 @@ pub struct Exchange<'a> {
     pub silence: Cell<Option<Duration>>,
     /// How fast the body must come, if its length is known: then it is no stream of events that come when they come.
     pub pace: Cell<Option<Pace>>,
+    /// Whether gzip is accepted in the client's name, and to be undone for it.
+    pub undoes: Cell<bool>,
+    /// The body that is being undone. Taken out by whoever works with it.
+    pub gunzip: Cell<Option<Box<Gunzip>>>,
     /// Whether the connection has served an exchange before.
     reused: bool,
     /// Why the request was not sent to its end.
@@ -185,6 +190,8 @@ impl<'a> Exchange<'a> {
             turn: Cell::new(Turn::Backend),
             silence: Cell::new(endpoint.read_timeout()),
             pace: Cell::new(None),
+            undoes: Cell::new(false),
+            gunzip: Cell::new(None),
             reused,
             broken: Cell::new(None),
         }

@@ -10,10 +10,12 @@ use serde::Deserialize;
 
 pub(crate) mod backend;
 mod body;
+mod coding;
 pub(crate) mod config;
 pub(crate) mod endpoint;
 mod examine;
 mod lane;
+mod no_proxy;
 mod probe;
 mod redirect;
 mod request;
@@ -38,7 +40,7 @@ pub static ENDPOINT: Kind<dyn Endpoint> = Kind {
     name: "http-proxy",
     about: "An HTTP/1.1 backend, over TCP, TLS or a Unix socket.",
     docs: include_str!("endpoint.md"),
-    configuration: Part::of::<EndpointConfig>().examined(examine::examine),
+    configuration: Part::of::<EndpointConfig>().examined(examine::examine).reading(examine::files),
     shared: Some(Part::of::<SharedConfig>()),
     messaging: None,
     build: |source, services| {

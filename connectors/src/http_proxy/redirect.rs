@@ -190,6 +190,7 @@ pub async fn follow(lane: &Exchange<'_>, outbox: &mut Sender<Frame>, moved: Box<
         let stream = own.as_ref().map_or(lane.stream, |own| &own.stream);
         let mut exchange = Exchange::new(endpoint, stream, lane.kept, reused);
         exchange.hop = Some(&hop);
+        exchange.undoes.set(lane.undoes.get());
         exchange.follows.set(followed < REDIRECTS_MAX);
         let (back, mut next, reusable) = match ask(&exchange, &hop, outbox, request).await {
             Received::Done { reusable } => return if over_lane { reusable } else { lane_is_free },
@@ -220,6 +221,9 @@ async fn ask(exchange: &Exchange<'_>, hop: &Hop, outbox: &mut Sender<Frame>, req
     hop.head.encode(&target, &hop.host, Framing::None, connection, &mut out);
     if hop.home {
         endpoint.headers.append_to(&mut out);
+    }
+    if exchange.undoes.get() {
+        endpoint.codings.append_to(&mut out);
     }
     request::send_head(exchange, out).await;
     response::receive(exchange, outbox, pin!(exchange.stream.readable()), request).await

@@ -20,6 +20,7 @@ const CHUNK_TAIL: &[u8] = b"\r\n";
 /// Writes the head of a request to the endpoint's own target.
 pub fn encode(exchange: &Exchange<'_>, request: &mut Request, out: &mut BytesMut) {
     let endpoint = exchange.endpoint;
+    exchange.undoes.set(endpoint.codings.ask(&mut request.head));
     for name in &endpoint.headers.names {
         request.head.fields.remove(name);
     }
@@ -33,6 +34,9 @@ pub fn encode(exchange: &Exchange<'_>, request: &mut Request, out: &mut BytesMut
     let target = TargetParts { prefix: &endpoint.target.base, path: request.rest(), query: head.query() };
     head.encode(&target, host(endpoint, head, &mut authority), head.framing, connection, out);
     endpoint.headers.append_to(out);
+    if exchange.undoes.get() {
+        endpoint.codings.append_to(out);
+    }
     exchange.kept.authority.set(authority);
 }
 

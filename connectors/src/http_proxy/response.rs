@@ -11,6 +11,7 @@ use ringway_ring::Sender;
 use ringway_wire::{Fields, Known, Parsed};
 
 use super::body::{self, more};
+use super::coding::{self, Gunzip};
 use super::lane::{Exchange, Turn};
 use super::redirect::{self, Moved};
 
@@ -103,6 +104,9 @@ pub async fn receive(
                     }
                     if is_event_stream(&head.fields) {
                         exchange.silence.set(endpoint.idle_timeout());
+                    }
+                    if exchange.undoes.get() && coding::undo(&request.head.method, &mut head) {
+                        exchange.gunzip.set(Some(Gunzip::new()));
                     }
                     send(outbox, Frame::Reply(request, head)).await;
                     let complete = body::relay(exchange, outbox, &mut input, framing).await;

@@ -69,7 +69,15 @@ fn a_tls_backend_may_ask_for_the_gateways_certificate() {
     authority
         .openssl("pkcs12 -export -in gateway.test.pem -inkey gateway.test.key -out gateway.p12 -passout pass:geheim");
     let p12 = json!({ "type": "PKCS12", "path": key("gateway.p12"), "password": "geheim" });
-    for (kind, store) in [("PEM", pem), ("PKCS12", p12)] {
+    authority
+        .keytool("-importcert -noprompt -keystore trust.jks -storetype JKS -storepass changeit -alias ca -file ca.pem");
+    authority.keytool(
+        "-importkeystore -srckeystore gateway.p12 -srcstoretype PKCS12 -srcstorepass geheim -srcalias 1 -destkeystore keys.jks \
+         -deststoretype JKS -deststorepass changeit -destkeypass keykey -destalias gateway",
+    );
+    let jks = json!({ "type": "JKS", "path": key("keys.jks"), "password": "changeit", "alias": "gateway", "keyPassword": "keykey" });
+    let jks_trust = json!({ "type": "JKS", "path": key("trust.jks"), "password": "changeit" });
+    for (kind, trust, store) in [("PEM", &trust, pem), ("PKCS12", &trust, p12), ("JKS", &jks_trust, jks)] {
         let (head, body) = https(&nginx, json!({ "trustStore": trust, "keyStore": store })).get("/");
         assert_eq!(
             (head.status(), String::from_utf8_lossy(&body).as_ref()),
@@ -152,6 +160,33 @@ fn a_backend_behind_an_http_proxy_is_reached_through_it() {
     let gateway = Gateway::serving(&[api]);
     assert_eq!(gateway.get("/").1, b"TLSv1.3 ");
     assert_eq!(proxy.connections(), 1);
+}
+
+#[test]
+fn no_proxy_names_what_is_reached_without_the_systems_proxy() {
+    let backend = Backend::ok("directly");
+    let proxy = Backend::scripted(|peer, _| {
+        if peer.next_head().is_some_and(|head| head.start.starts_with("CONNECT ")) {
+            peer.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let api = Api::proxy("/", &backend.target())
+        .with("endpointGroups/0/sharedConfiguration/proxy", json!({ "enabled": true, "useSystemProxy": true }));
+    let (url, port) = (proxy.target(), backend.address().port());
+    let other = format!("127.0.0.1:{}", port.wrapping_add(1).max(1));
+    for (no_proxy, status) in [
+        ("", 502),
+        ("backend.example,10.0.0.0/8", 502),
+        (&*other, 502),
+        ("backend.example, 127.0.0.0/8", 200),
+        (&format!("127.0.0.1:{port}"), 200),
+        ("*", 200),
+    ] {
+        let variables = [("HTTP_PROXY", &*url), ("NO_PROXY", no_proxy), ("no_proxy", no_proxy)];
+        let gateway = Gateway::surrounded(&variables, "", std::slice::from_ref(&api));
+        assert_eq!(gateway.get("/").0.status(), status, "{no_proxy}");
+    }
+    assert!(proxy.connections() >= 3, "the others went by the proxy");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod admin;
 mod balance;
 mod balance_shards;
+mod codings;
 mod endings;
 mod endpoint;
 mod examples;

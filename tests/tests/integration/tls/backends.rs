@@ -1,4 +1,6 @@
-//! Backends whose certificates are not what they should be.
+//! Backends whose certificates are not what they should be, and stores that change while the gateway runs.
+
+use std::fs;
 
 use ringway_tests::{Api, Authority, Gateway, Nginx, wait_until};
 use serde_json::{Value, json};
@@ -62,4 +64,25 @@ fn a_backend_whose_certificate_is_not_good_is_a_502_with_a_stable_key() {
         let reached = good.iter().filter(|good| **good).count();
         assert_eq!(nginx.requests().len(), reached, "{name}: no request reaches a backend that was refused");
     }
+}
+
+#[test]
+fn a_store_is_read_anew_when_its_file_changes() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    authority.sign("good.test");
+    let nginx = backend(&authority, "good.test");
+    let store = stranger.folder().join("store.pem");
+    fs::copy(stranger.folder().join("ca.pem"), &store).expect("a store");
+    let gateway = gateway(&nginx, json!({ "trustStore": { "type": "PEM", "path": store } }));
+    assert_eq!(gateway.get("/").0.status(), 502, "it trusts another one");
+    // Nothing but the store changes, and nobody asks for a reload.
+    stranger.replace("store.pem", &authority.read("ca.pem"));
+    wait_until("the new authority to be trusted", || gateway.get("/").0.status() == 200);
+    // A store that holds none is refused, and what ran before goes on; the next one is watched for all the same.
+    stranger.replace("store.pem", "");
+    let (status, text) = gateway.reload();
+    assert!(status == 422 && text.contains("there is none"), "{status} {text}");
+    assert_eq!(gateway.get("/").0.status(), 200);
+    stranger.replace("store.pem", &stranger.read("ca.pem"));
+    wait_until("the old authority to be trusted again", || gateway.get("/").0.status() == 502);
 }
