@@ -202,6 +202,16 @@ impl Gateway {
         self.await_ready().unwrap_or_else(|log| panic!("the gateway does not start again:\n{log}"));
     }
 
+    /// Stops it in order, and starts it again with the same configuration.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.terminate();
+        let status = self.wait();
+        assert!(status.success(), "the gateway ended with {status}");
+        self.process = launch(&self.scratch, "log", &[]);
+        self.await_ready().unwrap_or_else(|log| panic!("the gateway does not start again:\n{log}"));
+    }
+
     /// Sends `SIGTERM`.
     pub fn terminate(&self) {
         self.process.signal(Signal::TERM);

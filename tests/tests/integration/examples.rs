@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use ringway_tests::{Backend, Client, Gateway};
+use ringway_tests::{Backend, Client, Gateway, wait_until};
 
 fn example(file: &str) -> String {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples");
@@ -17,6 +17,7 @@ fn serving(file: &str, backend: &Backend) -> Gateway {
         "${BACKEND:-http://127.0.0.1:9000}",
         "${BACKEND_SMALL:-http://127.0.0.1:9001}",
         "${BACKEND_SPARE:-http://127.0.0.1:9002}",
+        "${SINK:-http://127.0.0.1:9000}",
     ] {
         text = text.replace(place, &backend.target());
     }
@@ -35,6 +36,18 @@ fn http_proxy() {
     assert_eq!((head.status(), body.as_slice()), (200, &b"echoed"[..]));
     assert_eq!(backend.only().0.target(), "/hello?a=b");
     assert_eq!(gateway.get("/elsewhere").0.status(), 404);
+}
+
+#[test]
+fn webhooks() {
+    let sink = Backend::ok("taken");
+    let gateway = serving("webhooks/api.yaml", &sink);
+    wait_until("messages to be sent", || sink.seen().len() >= 3);
+    let (head, body) = sink.seen().remove(1);
+    assert_eq!((head.method(), head.target(), body.as_slice()), ("POST", "/in", &b"reading 1"[..]));
+    assert!(head.field("webhook-signature").expect("a signature").starts_with("v1,"));
+    let (status, text) = gateway.ask_admin("GET", "/apis/telemetry");
+    assert!(status == 200 && text.contains("STARTED"), "{text}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
-use ringway_tests::{Backend, Gateway, Nginx, wait_for, wait_until};
+use ringway_tests::{Authority, Backend, Gateway, Nginx, wait_for, wait_until};
 use serde_json::{Value, json};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -266,6 +266,67 @@ fn a_token_is_fetched_once_and_anew_when_it_is_not_taken() {
     stands(&gateway, "STOPPED");
     assert_eq!((count(&gateway, "delivered"), server.seen().len()), (4, 2));
     assert_eq!(bodies(&consumer), ["n 0", "n 1", "n 1", "n 2", "n 3"]);
+}
+
+#[test]
+fn a_token_is_given_or_made() {
+    let auths = [
+        json!({ "type": "token", "token": { "value": "given" } }),
+        json!({ "type": "jwt", "jwt": { "algorithm": "HS256", "key": "secret", "claims": { "iss": "ringway" } } }),
+    ];
+    let [given, made] = auths.map(|auth| {
+        let consumer = Backend::ok("ok");
+        let gateway = Hooked::new("AT_LEAST_ONCE", 1, &consumer.target()).told("auth", auth).start();
+        stands(&gateway, "STOPPED");
+        consumer.only().0.field("authorization").expect("a token").to_owned()
+    });
+    assert_eq!(given, "Bearer given");
+    let (signed, tag) = made.strip_prefix("Bearer ").and_then(|token| token.rsplit_once('.')).expect("a JWT");
+    let script =
+        "printf %s \"$0\" | openssl dgst -sha256 -hmac secret -binary | openssl base64 -A | tr '+/' '-_' | tr -d '='";
+    let output = Command::new("sh").args(["-c", script, signed]).output().expect("openssl runs");
+    assert_eq!(tag, String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn a_consumer_is_known_by_its_certificate() {
+    let authority = Authority::new();
+    authority.sign("consumer.test");
+    let (certificate, key) = (authority.path("consumer.test.pem"), authority.path("consumer.test.key"));
+    let nginx = Nginx::start(&format!(
+        "server {{ listen {{listen}} ssl; ssl_certificate {certificate}; ssl_certificate_key {key}; return 200; }}"
+    ));
+    let hooked = |trust: Value| {
+        let hooks = Hooked::new("AT_LEAST_ONCE", 3, &format!("https://{}", nginx.address()));
+        hooks.told("ssl", json!({ "trustStore": trust })).start()
+    };
+    let gateway = hooked(json!({ "type": "PEM", "path": authority.path("ca.pem") }));
+    assert_eq!(stands(&gateway, "STOPPED"), "there are no more messages");
+    assert_eq!(count(&gateway, "delivered"), 3);
+    let stranger = Authority::new();
+    let gateway = hooked(json!({ "type": "PEM", "path": stranger.path("ca.pem") }));
+    let cause = stands(&gateway, "FAILURE");
+    assert!(cause.starts_with("the consumer does not answer: GATEWAY_CLIENT_TLS_ERROR"), "{cause}");
+    assert_eq!(count(&gateway, "delivered"), 0);
+}
+
+#[test]
+fn a_subscription_that_failed_is_stopped_and_started_by_its_definition() {
+    let asked = AtomicUsize::new(0);
+    let consumer =
+        Backend::replies(move |_, _| if asked.fetch_add(1, Ordering::SeqCst) == 0 { GONE.into() } else { OK.into() });
+    let hooks = Hooked::new("AT_LEAST_ONCE", 2, &consumer.target());
+    let gateway = hooks.start();
+    stands(&gateway, "FAILURE");
+    let hooks = hooks.with("/subscriptions/0", "consumerStatus", json!("STOPPED"));
+    gateway.write("apis/hooks.json", &hooks.text());
+    assert_eq!(gateway.reload().0, 200);
+    assert_eq!(stands(&gateway, "STOPPED"), "its consumer has stopped it");
+    assert_eq!(bodies(&consumer), ["n 0"]);
+    let hooks = hooks.with("/subscriptions/0", "consumerStatus", json!("STARTED"));
+    gateway.write("apis/hooks.json", &hooks.text());
+    assert_eq!(gateway.reload().0, 200);
+    wait_until("the messages to come", || bodies(&consumer) == ["n 0", "n 0", "n 1"]);
 }
 
 /// A door that a test opens, and how many wait at it.
