@@ -122,7 +122,7 @@ fn called(subscription: &Subscription, plan: &Plan, said: &Said<'_>, problems: &
     }
     // Whoever shows nothing that the plan looks at is never recognised.
     let missing = match plan.guard() {
-        Some("api-key") if subscription.api_keys.is_empty() => "apiKeys",
+        Some("api-key") if subscription.keys.is_empty() => "apiKeys",
         Some("jwt" | "oauth2") if subscription.client_id.is_none() => "clientId",
         Some("mtls") if subscription.client_certificates.is_empty() => "clientCertificates",
         Some("key-less") => {

@@ -55,7 +55,7 @@ fn an_application_is_a_subscriber_of_its_apis() {
     assert_eq!(problems, [""; 0]);
     let subscription = &apis[0].subscriptions[0];
     assert_eq!((subscription.id.as_str(), subscription.application.as_str()), ("shop-gold", "shop"));
-    assert_eq!(subscription.api_keys.len(), 2);
+    assert_eq!(subscription.keys.len(), 2);
     assert_eq!((&*subscription.metadata["tier"], &*subscription.metadata["region"]), ("gold", "us"));
     assert!(!format!("{apis:?}").contains("correct-horse"), "a key is not kept in clear");
 }

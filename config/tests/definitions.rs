@@ -201,7 +201,7 @@ fn conditions_are_compiled_with_the_definition() {
     }
     let (_, problems) =
         parse(&format!("{MINIMAL}flows: [{{ request: [{{ policy: mock, condition: '{{#request.mehtod}}' }}] }}]"));
-    assert!(problems[0].contains("`#request` has no `mehtod` (at byte 10"), "{problems:?}");
+    assert!(problems[0].contains("`#request` has no `mehtod`"), "{problems:?}");
     let (apis, problems) = parse(&format!(
         "{MINIMAL}flows: [{{ response: [{{ policy: mock, condition: '{{#response.status == 1}}' }}] }}]"
     ));

@@ -229,11 +229,6 @@ fn every_kind_of_problem_has_its_place_and_its_words() {
             "29:1: warning: plans: no plan is offered: nobody may call this API (an open API has a published plan with `security: { type: KEY_LESS }`)",
         ),
         (
-            "      - type: http-proxy\n",
-            "      - type: http-proxy\n        qos: AT_LEAST_ONCE\n",
-            "12:9: warning: listeners[0].entrypoints[0].qos: `qos` belongs to APIs of type MESSAGE",
-        ),
-        (
             "type: proxy",
             "type: proxy\nversion: a\napiVersion: b",
             "3:1: error: version: `version` and `apiVersion` are the same, and differ",
@@ -247,15 +242,6 @@ fn every_kind_of_problem_has_its_place_and_its_words() {
             "{to}\n  wanted {wanted}\n  found  {}",
             found.join("\n         ")
         );
-    }
-}
-
-#[test]
-fn what_only_repeats_the_default_is_no_problem() {
-    for qos in ["AUTO", "auto"] {
-        let text =
-            VALID.replacen("      - type: http-proxy\n", &format!("      - type: http-proxy\n        qos: {qos}\n"), 1);
-        assert_eq!(lines(&text), [""; 0]);
     }
 }
 
@@ -332,4 +318,58 @@ fn a_hopeless_file_is_given_up() {
     let found = problems(&fields);
     assert_eq!(found.len(), ringway_config::PROBLEMS_MAX);
     assert!(found.iter().any(|problem| problem.message == "here the check stopped: there are 500 problems or more"));
+}
+
+#[test]
+fn conditions_are_compiled_where_they_stand() {
+    let step = |condition: &str| {
+        VALID.replace(
+            "plans:\n",
+            &format!("    request:\n      - policy: mock\n        condition: {condition}\nplans:\n"),
+        )
+    };
+    let rule = |rule: &str| VALID.replace("  - name: open", &format!("  - name: open\n    selectionRule: {rule}"));
+    let selector = |condition: &str| {
+        VALID.replace(
+            "      - type: http\n        path: /\n        methods: [GET]\n",
+            &format!("      - type: condition\n        condition: {condition}\n"),
+        )
+    };
+    let table = [
+        (
+            step("\"{#request.hedders['x'] == 'y'}\""),
+            "31:31: error: flows[0].request[0].condition: `#request` has no `hedders` (did you mean `headers`?)",
+        ),
+        (
+            step("\"{#response.status == 200}\""),
+            "31:22: error: flows[0].request[0].condition: `#response` does not exist here",
+        ),
+        (
+            step("\"#request.method == 'GET'\""),
+            "31:21: error: flows[0].request[0].condition: a condition is one expression",
+        ),
+        // Escapes: the begin of the value.
+        (
+            step("'{#request.id == ''x'' and #nope}'"),
+            "31:20: error: flows[0].request[0].condition: `#nope` is not known",
+        ),
+        (
+            step("|\n          {#request.id +}"),
+            "32:25: error: flows[0].request[0].condition: `}` stands where a value is expected",
+        ),
+        (
+            selector("\"{#request.id.lenght() > 2}\""),
+            "27:34: error: flows[0].selectors[0].condition: the method `lenght` is not carried (did you mean `length`?)",
+        ),
+        (rule("'{#request.host matches \"(?=x)\"}'"), "error: plans[0].selectionRule: the regular expression `(?=x)`"),
+    ];
+    for (text, wanted) in table {
+        let found = lines(&text);
+        assert!(found.iter().any(|line| line.contains(wanted)), "{wanted}\n{found:#?}");
+    }
+    for text in [step("\"{#request.id == 'x'}\""), step("'true'"), step("''"), rule("\"{#request.id != null}\"")] {
+        assert!(!lines(&text).iter().any(|line| line.contains("error")), "{:?}", lines(&text));
+    }
+    let secret = step("\"${SECRET:-#request.nothing}\"");
+    assert!(!lines(&secret).iter().any(|line| line.contains("nothing")), "{:?}", lines(&secret));
 }

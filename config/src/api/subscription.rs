@@ -42,8 +42,8 @@ pub struct Subscription {
     /// When it ends; without, never.
     pub ending_at: Option<Moment>,
     /// Keys of a plan with the security `API_KEY`.
-    #[serde(default)]
-    pub api_keys: Vec<ApiKey>,
+    #[serde(default, rename = "apiKeys")]
+    pub keys: Vec<ApiKey>,
     /// Client id that tokens of a JWT or OAuth2 plan name. Without one the application's.
     pub client_id: Option<String>,
     /// Certificates that are shown to an mTLS plan. Without any the application's.

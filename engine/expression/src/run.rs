@@ -311,7 +311,10 @@ impl<'a> Run<'a> {
     fn whole(&self, map: Map) -> Result<Value<'a>> {
         let Value::List(names) = self.names(map)? else { return Ok(Value::Null) };
         let entries = names.iter().filter_map(|name| match name {
-            Value::Text(name) => Some(self.entry(map, name, None).map(|value| (name.clone(), value))),
+            Value::Text(name) => {
+                let key = if map.ignores_case() { name.to_ascii_lowercase().into() } else { name.clone() };
+                Some(self.entry(map, &key, None).map(|value| (name.clone(), value)))
+            }
             _ => None,
         });
         Ok(Value::Map(entries.collect::<Result<Vec<_>>>()?.into()))
