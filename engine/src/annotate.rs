@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use ringway_contract::{Client, Exchange};
-use ringway_wire::{Known, Version, date};
+use ringway_wire::{Fields, Known, Version, date};
 
 use crate::exchange::Stage;
 
@@ -184,10 +184,22 @@ pub fn request(stage: &mut Stage<'_>) {
     }
 }
 
+/// Adds what was decided on the way to the endpoint; see [`Exchange::tell`].
+pub fn tell(told: &Fields, fields: &mut Fields) {
+    let text = |name| std::str::from_utf8(name).unwrap_or_default();
+    for (name, _) in told.iter() {
+        fields.remove(text(name));
+    }
+    for (name, value) in told.iter() {
+        // A head without room for it goes without.
+        let _ = fields.append(text(name), value);
+    }
+}
+
 /// On the way back. The backend's hop-by-hop fields are gone already.
 pub fn response(stage: &mut Stage<'_>) {
     let annotations = &stage.site.annotations;
-    let Exchange { request, response, .. } = &mut *stage.exchange;
+    let Exchange { request, response, told, .. } = &mut *stage.exchange;
     let (Some(request), Some(response)) = (request.as_deref(), response.as_deref_mut()) else { return };
     if !annotations.via.is_empty() {
         let mut link = Text::<128>::new();
@@ -201,6 +213,9 @@ pub fn response(stage: &mut Stage<'_>) {
         {
             let _ = response.fields.set(&field.name, id);
         }
+    }
+    if let Some(told) = told {
+        tell(told, &mut response.fields);
     }
     // RFC 9110 section 6.6.1: who forwards a response without a date gives it one.
     if !response.fields.contains("date") {

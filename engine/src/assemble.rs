@@ -46,7 +46,7 @@ fn subscribers(api: &Api, plan: &api::Plan) -> Subscribers {
             starts_ms: subscription.starting_at.map_or(0, |moment| moment.0),
             ends_ms: subscription.ending_at.map_or(u64::MAX, |moment| moment.0),
         });
-        for key in subscription.api_keys.iter().filter(|key| !key.revoked) {
+        for key in subscription.keys.iter().filter(|key| !key.revoked) {
             let ends_ms = key.expires_at.map_or(u64::MAX, |moment| moment.0);
             subscribers.add_key(key.fingerprint.0, &subscriber, ends_ms);
         }

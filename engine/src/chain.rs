@@ -219,12 +219,26 @@ impl Chain {
         matched.clear();
         let Some(request) = exchange.request.as_deref() else { return Ok(()) };
         let (head, rest) = (&request.head, request.rest());
-        for (index, flow) in self.flows.iter().enumerate() {
-            if (flow.selector.is_any() || flow.selector.matches(head, rest))
-                && flow.condition.as_ref().map_or(Ok(true), |condition| holds(condition, exchange))?
-            {
-                matched.push(index as u16);
-            }
+        let takes = |flow: &Flow| flow.selector.is_any() || flow.selector.matches(head, rest);
+        let taken = self.flows.iter().enumerate().filter(|(_, flow)| takes(flow));
+        matched.extend(taken.map(|(index, _)| index as u16));
+        if self.parameters {
+            // Conditions may ask for them.
+            let mut parameters = Vec::new();
+            self.taken(matched).for_each(|flow| flow.selector.parameters(rest, &mut parameters));
+            exchange.path_params = parameters.into();
+        }
+        let mut refusal = None;
+        matched.retain(|index| {
+            let condition = self.flows.get(usize::from(*index)).and_then(|flow| flow.condition.as_ref());
+            let holds = condition.map_or(Ok(true), |condition| holds(condition, exchange));
+            holds.unwrap_or_else(|reply| {
+                refusal = Some(reply);
+                false
+            })
+        });
+        if let Some(reply) = refusal {
+            return Err(reply);
         }
         if self.mode == Mode::BestMatch {
             let best = [Scope::Plan, Scope::Api].map(|scope| {
@@ -238,11 +252,6 @@ impl Chain {
         if matched.is_empty() && self.match_required {
             let message = "No flow of this API takes the request.";
             return Err(Box::new(Reply::refusal(StatusCode::NOT_FOUND, "GATEWAY_NO_FLOW", message)));
-        }
-        if self.parameters {
-            let mut parameters = Vec::new();
-            self.taken(matched).for_each(|flow| flow.selector.parameters(rest, &mut parameters));
-            exchange.path_params = parameters.into();
         }
         Ok(())
     }
@@ -344,7 +353,7 @@ mod tests {
             (matched, exchange.path_params.iter().map(|(name, value)| format!("{name}={value}")).collect::<String>())
         };
         assert_eq!(select(Mode::All, "/a/b"), (vec![0, 1, 2, 3], "id=b".into()));
-        assert_eq!(select(Mode::BestMatch, "/a/b"), (vec![0, 3], String::new()));
+        assert_eq!(select(Mode::BestMatch, "/a/b"), (vec![0, 3], "id=b".into()));
         assert_eq!(select(Mode::BestMatch, "/a/x"), (vec![0, 2], "id=x".into()));
         assert_eq!(select(Mode::BestMatch, "/z"), (vec![0, 1], String::new()));
         let strict = Chain::new(vec![flow(Scope::Api, "/only")], Mode::All, true);
@@ -359,5 +368,14 @@ mod tests {
         let mut matched = Vec::new();
         Chain::new(flows, Mode::BestMatch, false).select(&mut exchange("/a/b"), &mut matched).unwrap();
         assert_eq!(matched, [0, 2]);
+
+        // It sees the parameters of the path.
+        let mut named = flow(Scope::Api, "/a/:id");
+        named.condition = Some(under("{#request.pathParams['id'] != '0'}"));
+        let chain = Chain::new(vec![named], Mode::All, false);
+        for (rest, wanted) in [("/a/7", &[0][..]), ("/a/0", &[]), ("/b/7", &[])] {
+            chain.select(&mut exchange(rest), &mut matched).unwrap();
+            assert_eq!(matched, wanted, "{rest}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use http::{Method, StatusCode};
 use ringway_contract::{Cause, Chunk, Reply, Request, Side};
 use ringway_wire::{self as wire, Fields, Framing, Known, Rejection, RequestHead, Version, date};
 
+use crate::annotate;
 use crate::call::Served;
 use crate::carriage::Desk;
 use crate::connection::Connection;
@@ -58,6 +59,9 @@ pub async fn stop(stage: &mut Stage<'_>, desk: &mut Desk, stop: Stop) -> Served 
                 }
             }
             stage.api.cors.annotate(head, fields);
+        }
+        if let Some(told) = &stage.exchange.told {
+            annotate::tell(told, fields);
         }
     };
     let about = About { head, is_head: stage.is_head, keep_alive };

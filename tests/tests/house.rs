@@ -28,11 +28,14 @@ const UNSAFE: [(&str, &str); 5] = [
 ];
 
 /// Names of extensions that the engine may spell all the same, with the reason.
-const SPELLED: [(&str, &str, &str); 1] = [(
-    "engine/wire/src/websocket/handshake.rs",
-    "websocket",
-    "the token of RFC 6455 by which a client asks for the protocol",
-)];
+const SPELLED: [(&str, &str, &str); 2] = [
+    (
+        "engine/wire/src/websocket/handshake.rs",
+        "websocket",
+        "the token of RFC 6455 by which a client asks for the protocol",
+    ),
+    ("engine/wire/src/known.rs", "api_key", "the names of header fields"),
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests lie in the workspace").to_owned()

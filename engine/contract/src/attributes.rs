@@ -2,28 +2,60 @@
 
 use std::borrow::Cow;
 
+use ringway_expression::Value;
+
 /// Prefix of the reference product's attribute names; a name is the same attribute with and without it.
 pub const PREFIX: &str = "gravitee.attribute.";
 
 /// A small ordered map. Exchanges carry few attributes, so a scan beats hashing; constants are kept without allocating.
 #[derive(Debug, Default)]
 pub struct Attributes {
-    entries: Vec<(Cow<'static, str>, Cow<'static, str>)>,
+    entries: Vec<(Cow<'static, str>, Stored)>,
+}
+
+#[derive(Debug)]
+enum Stored {
+    Text(Cow<'static, str>),
+    Json(Value<'static>),
 }
 
 impl Attributes {
-    /// The value of `name`, given with or without [`PREFIX`].
+    /// The text of `name`, given with or without [`PREFIX`]; `None` where it is no text.
     pub fn get(&self, name: &str) -> Option<&str> {
+        match self.find(name)? {
+            Stored::Text(text) => Some(text),
+            Stored::Json(_) => None,
+        }
+    }
+
+    /// What expressions see of `name`, given with or without [`PREFIX`].
+    pub fn value(&self, name: &str) -> Option<Value<'_>> {
+        Some(match self.find(name)? {
+            Stored::Text(text) => Value::text(text),
+            Stored::Json(value) => value.clone(),
+        })
+    }
+
+    fn find(&self, name: &str) -> Option<&Stored> {
         let name = name.strip_prefix(PREFIX).unwrap_or(name);
-        self.entries.iter().find(|(key, _)| key == name).map(|(_, value)| &**value)
+        self.entries.iter().find(|(key, _)| key == name).map(|(_, stored)| stored)
     }
 
     /// Sets `name` to `value`.
     pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) {
-        let name = short(name.into());
+        self.store(name.into(), Stored::Text(value.into()));
+    }
+
+    /// Sets `name` to a value of several parts, such as the claims of a token. Lists and maps are shared, so that this costs no copy.
+    pub fn set_json(&mut self, name: impl Into<Cow<'static, str>>, value: Value<'static>) {
+        self.store(name.into(), Stored::Json(value));
+    }
+
+    fn store(&mut self, name: Cow<'static, str>, stored: Stored) {
+        let name = short(name);
         match self.entries.iter_mut().find(|(key, _)| *key == name) {
-            Some(entry) => entry.1 = value.into(),
-            None => self.entries.push((name, value.into())),
+            Some(entry) => entry.1 = stored,
+            None => self.entries.push((name, stored)),
         }
     }
 
@@ -32,9 +64,9 @@ impl Attributes {
         self.entries.clear();
     }
 
-    /// All attributes, by their short names, in the order in which they were first set.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.entries.iter().map(|(key, value)| (&**key, &**value))
+    /// The short names of all attributes, in the order in which they were first set.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|(key, _)| &**key)
     }
 }
 
@@ -58,6 +90,17 @@ mod tests {
         attributes.set("gravitee.attribute.plan", "gold");
         attributes.set(String::from("gravitee.attribute.plan"), "silver");
         assert_eq!(attributes.get("gravitee.attribute.plan"), Some("silver"));
-        assert_eq!(attributes.iter().collect::<Vec<_>>(), [("plan", "silver")]);
+        assert_eq!(attributes.names().collect::<Vec<_>>(), ["plan"]);
+    }
+
+    #[test]
+    fn a_value_of_several_parts_is_no_text() {
+        let mut attributes = Attributes::default();
+        let claims = Value::Map([("sub".into(), Value::text("ada"))].into());
+        attributes.set_json("jwt.claims", claims.clone());
+        assert_eq!(attributes.value("gravitee.attribute.jwt.claims"), Some(claims));
+        assert_eq!(attributes.get("jwt.claims"), None);
+        attributes.set("jwt.claims", "none");
+        assert_eq!(attributes.value("jwt.claims"), Some(Value::text("none")));
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use ringway_wire::{RequestHead, ResponseHead};
+use ringway_wire::{FieldError, Fields, RequestHead, ResponseHead};
 
 use crate::{Attributes, Subscriber};
 
@@ -100,11 +100,22 @@ pub struct Exchange {
     pub subscriber: Option<Rc<Subscriber>>,
     /// Bodies that are held.
     pub contents: Contents,
+    /// Fields of the response that were decided on the way to the endpoint; see [`Exchange::tell`].
+    pub told: Option<Box<Fields>>,
     /// The client.
     pub client: Client,
 }
 
 impl Exchange {
+    /// Adds a field to the response, whoever will make it: the backend or the gateway. It takes the place of what the backend says by
+    /// this name; of several that are told, all stay.
+    ///
+    /// # Errors
+    /// The name or the value is none of a field.
+    pub fn tell(&mut self, name: &str, value: &str) -> Result<(), FieldError> {
+        self.told.get_or_insert_default().append(name, value)
+    }
+
     /// One that begins: no plan has admitted it yet.
     pub fn new(request: Box<Request>, api: Rc<ApiInfo>, plan: Rc<PlanInfo>, client: Client) -> Self {
         Self {
@@ -116,6 +127,7 @@ impl Exchange {
             plan,
             subscriber: None,
             contents: Contents::default(),
+            told: None,
             client,
         }
     }

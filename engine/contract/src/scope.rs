@@ -89,7 +89,7 @@ impl Context for Exchange {
             Map::RequestPathParams | Map::RequestPathParamsRaw => {
                 self.path_params.iter().for_each(|(name, _)| each(name));
             }
-            Map::Attributes => self.attributes.iter().for_each(|(name, _)| each(name)),
+            Map::Attributes => self.attributes.names().for_each(each),
             Map::Properties => self.api.properties.keys().for_each(|name| each(name)),
             Map::SubscriptionMetadata => {
                 let metadata = self.subscriber.iter().flat_map(|subscriber| subscriber.metadata.keys());
@@ -127,8 +127,8 @@ impl Exchange {
 
     /// An attribute: one that was set, or one that every exchange has.
     fn attribute(&self, name: &str) -> Value<'_> {
-        if let Some(value) = self.attributes.get(name) {
-            return Value::text(value);
+        if let Some(value) = self.attributes.value(name) {
+            return value;
         }
         let subscriber = self.subscriber.as_deref();
         match name.strip_prefix(PREFIX).unwrap_or(name) {
@@ -196,7 +196,91 @@ fn decoded(text: &str, form: bool) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
+    use bytes::{Bytes, BytesMut};
+    use ringway_expression::{Template, Vocabulary};
+    use ringway_wire::{Limits, ResponseHead};
+
     use super::*;
+    use crate::{ApiInfo, Attributes, Client, PlanInfo, Request, Subscriber};
+
+    fn exchange() -> Exchange {
+        let text = "GET /orders/v1/x?q=a%20b+c&q=2&%C3%A9=%zz&flag HTTP/1.1\r\nhost: api.example.com\r\nX-Tier: gold\r\n\
+                    x-many: 1\r\nX-MANY: 2\r\nx-raw: \u{e9}\r\n\r\n";
+        let mut request = Request { context_path_len: "/orders".len(), ..Request::default() };
+        request.head.parse(&mut BytesMut::from(text), &Limits::default()).unwrap();
+        let mut attributes = Attributes::default();
+        attributes.set("gravitee.attribute.plan", "gold");
+        let mut response = ResponseHead::new();
+        response.set_status(http::StatusCode::SERVICE_UNAVAILABLE);
+        response.fields.append("Content-Type", "application/json").unwrap();
+        let api = ApiInfo {
+            id: "orders".into(),
+            properties: [("key".to_owned(), "value".to_owned())].into(),
+            ..ApiInfo::default()
+        };
+        let subscriber = Subscriber {
+            id: "s-1".into(),
+            application: "app".into(),
+            metadata: [("unit".to_owned(), "kg".to_owned())].into(),
+            starts_ms: 0,
+            ends_ms: u64::MAX,
+        };
+        let client = Client { address: Some("10.1.2.3:99".parse().unwrap()), tls: true, certificate: None };
+        let mut exchange = Exchange::new(Box::new(request), Rc::new(api), Rc::new(PlanInfo::default()), client);
+        exchange.response = Some(Box::new(response));
+        exchange.attributes = attributes;
+        exchange.subscriber = Some(Rc::new(subscriber));
+        exchange.contents.request = Some(Bytes::from_static(b"{\"a\": [1, 2]}"));
+        exchange.path_params = [("id".into(), "a%20b".into())].into();
+        exchange
+    }
+
+    #[test]
+    fn expressions_see_an_exchange() {
+        let table = [
+            (
+                "{#request.method} {#request.scheme}://{#request.host}{#request.path}",
+                "GET https://api.example.com/orders/v1/x",
+            ),
+            ("{#request.uri}", "/orders/v1/x?q=a%20b+c&q=2&%C3%A9=%zz&flag"),
+            ("{#request.contextPath}|{#request.pathInfo}|{#request.pathInfos[1]}", "/orders|/v1/x|v1"),
+            ("{#request.version}", "HTTP_1_1"),
+            ("{#request.remoteAddress}", "10.1.2.3"),
+            ("{#request.headers['X-TIER'][0] == 'gold'}", "true"),
+            ("{#request.headers['x-many']}", "1,2"),
+            ("{#request.headers.keySet()}", "host,X-Tier,x-many,x-raw"),
+            ("{#request.headers['x-raw']}", "\u{e9}"),
+            ("{#request.params['q']}|{#request.params['é']}|{#request.params.flag}|", "a b c,2|%zz||"),
+            ("{#request.params.size()}{#request.params.containsKey('flag')}", "3true"),
+            ("{#request.jsonContent.a[1]}", "2"),
+            ("{#response.status}{#response.headers['content-type']}{#response.content}", "503application/json"),
+            ("{#context.attributes['plan']}{#context.attributes['gravitee.attribute.plan']}", "goldgold"),
+            (
+                "{#context.attributes['application']}|{#request.pathParams.id}|{#request.pathParamsRaw['id']}",
+                "app|a b|a%20b",
+            ),
+            ("{#api.id}{#api.properties['key']}{#properties.none}", "ordersvalue"),
+            ("{#subscription.id}{#subscription.metadata}", "s-1{\"unit\":\"kg\"}"),
+            ("{T(java.lang.System).currentTimeMillis() > 1600000000000}", "true"),
+            ("{T(java.util.UUID).randomUUID().length()}", "36"),
+            ("{#request.ssl.client.defined}{#node.id}", "false"),
+        ];
+        let exchange = exchange();
+        for (text, wanted) in table {
+            let template = Template::compile(text, &Vocabulary::response()).unwrap();
+            let mut out = String::new();
+            template.render(&exchange, &mut out).unwrap();
+            assert_eq!(out, wanted, "{text}");
+        }
+        let mut lent = exchange;
+        (lent.request, lent.response, lent.subscriber) = (None, None, None);
+        for (text, _) in table {
+            let template = Template::compile(text, &Vocabulary::response()).unwrap();
+            assert!(template.evaluate(&lent).is_ok(), "{text}: what is away is null");
+        }
+    }
 
     #[test]
     fn queries_are_decoded_and_what_is_no_encoding_stays() {
