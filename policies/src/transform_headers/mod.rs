@@ -1,12 +1,16 @@
 //! Removes, sets and appends fields.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
+use http::StatusCode;
 use ringway_contract::Fields;
 use ringway_contract::kind::{Part, decode, refused};
-use ringway_contract::{Exchange, Kind, Phases, Policy, Refusal, Step};
+use ringway_contract::{Exchange, Kind, Needs, Phases, Policy, Refusal, Reply, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use crate::text::Text;
 
 /// `transform-headers`.
 pub static KIND: Kind<dyn Policy> = Kind {
@@ -25,7 +29,7 @@ pub static KIND: Kind<dyn Policy> = Kind {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Config {
-    /// The phase: `REQUEST` or `RESPONSE`.
+    /// Accepted for older definitions. The phase is the one that the step stands in.
     pub scope: Scope,
     /// Fields to set; a field of the same name is replaced.
     pub add_headers: Vec<Header>,
@@ -37,7 +41,7 @@ pub struct Config {
     pub whitelist_headers: Vec<String>,
 }
 
-/// The phase that the policy works in.
+/// What an older definition says of the phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Scope {
@@ -54,76 +58,106 @@ pub enum Scope {
 pub struct Header {
     /// Name of the field.
     pub name: String,
-    /// Its value.
+    /// Its value; may have expressions.
     pub value: String,
 }
 
 struct TransformHeaders {
-    scope: Scope,
-    set: Box<[(String, String)]>,
-    append: Box<[(String, String)]>,
+    set: Box<[(String, Text)]>,
+    append: Box<[(String, Text)]>,
     remove: Box<[String]>,
     keep: Box<[String]>,
 }
 
 impl TransformHeaders {
     fn new(config: Config) -> Result<Self, Refusal> {
-        // Tried once on an empty head: what a head refuses is refused when the definition is loaded, not on a request.
-        let mut probe = Fields::default();
-        for Header { name, value } in config.add_headers.iter().chain(&config.append_headers) {
-            probe.append(name, value.as_bytes()).map_err(|error| Refusal(format!("header `{name}`: {error}")))?;
-        }
-        let pairs = |headers: Vec<Header>| headers.into_iter().map(|header| (header.name, header.value)).collect();
         Ok(Self {
-            scope: config.scope,
-            set: pairs(config.add_headers),
-            append: pairs(config.append_headers),
+            set: compile("addHeaders", config.add_headers)?,
+            append: compile("appendHeaders", config.append_headers)?,
             remove: config.remove_headers.into(),
             keep: config.whitelist_headers.into(),
         })
     }
 
-    fn apply(&self, fields: &mut Fields) {
+    fn apply(
+        &self,
+        exchange: &mut Exchange,
+        fields: fn(&mut Exchange) -> Option<&mut Fields>,
+    ) -> Result<(), Box<Reply>> {
+        let Some(own) = fields(exchange) else { return Ok(()) };
         if !self.keep.is_empty() {
             let kept = |name: &str| self.keep.iter().any(|kept| name.eq_ignore_ascii_case(kept));
-            let names = fields.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned());
+            let names = own.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned());
             let others: Vec<String> = names.filter(|name| !kept(name)).collect();
             for name in others {
-                fields.remove(&name);
+                own.remove(&name);
             }
         }
         for name in &self.remove {
-            fields.remove(name);
+            own.remove(name);
         }
-        // Refused names and values were refused when the policy was built.
-        for (name, value) in &self.set {
-            let _ = fields.set(name, value.as_bytes());
+        for (name, text) in &self.set {
+            let value = text.render(exchange)?;
+            let Some(own) = fields(exchange) else { return Ok(()) };
+            own.set(name, clean(&value).as_bytes()).map_err(|_| too_large())?;
         }
-        for (name, value) in &self.append {
-            let _ = fields.append(name, value.as_bytes());
+        for (name, text) in &self.append {
+            let value = text.render(exchange)?;
+            let Some(own) = fields(exchange) else { return Ok(()) };
+            own.append(name, clean(&value).as_bytes()).map_err(|_| too_large())?;
         }
+        Ok(())
     }
+}
+
+fn compile(list: &str, headers: Vec<Header>) -> Result<Box<[(String, Text)]>, Refusal> {
+    // Tried once on an empty head: what a head refuses is refused when the definition is loaded, not on a request.
+    let mut probe = Fields::default();
+    let compile = |(at, Header { name, value }): (usize, Header)| {
+        let text = Text::on_both(&format!("{list}[{at}].value"), &value)?;
+        let constant = text.constant().unwrap_or_default();
+        probe.append(&name, constant.as_bytes()).map_err(|error| Refusal(format!("header `{name}`: {error}")))?;
+        Ok((name, text))
+    };
+    headers.into_iter().enumerate().map(compile).collect()
+}
+
+/// What an expression brings in ends no line: RFC 9110 section 5.5 has such bytes replaced by spaces.
+fn clean(value: &str) -> Cow<'_, str> {
+    let is_bad = |character: char| character.is_ascii_control() && character != '\t';
+    if value.contains(is_bad) { Cow::Owned(value.replace(is_bad, " ")) } else { Cow::Borrowed(value) }
+}
+
+#[cold]
+fn too_large() -> Box<Reply> {
+    let message = "The header fields would grow too much by being transformed.";
+    Box::new(Reply::refusal(StatusCode::INTERNAL_SERVER_ERROR, "GATEWAY_POLICY_INTERNAL_ERROR", message))
+}
+
+fn of_request(exchange: &mut Exchange) -> Option<&mut Fields> {
+    exchange.request.as_deref_mut().map(|request| &mut request.head.fields)
+}
+
+fn of_response(exchange: &mut Exchange) -> Option<&mut Fields> {
+    exchange.response.as_deref_mut().map(|response| &mut response.fields)
 }
 
 impl Policy for TransformHeaders {
     fn phases(&self) -> Phases {
-        match self.scope {
-            Scope::Request => Phases::REQUEST,
-            Scope::Response => Phases::RESPONSE,
+        let needs = |needs: fn(Needs) -> bool| self.set.iter().chain(&self.append).any(|(_, text)| needs(text.needs()));
+        Phases {
+            request: true,
+            response: true,
+            request_content: needs(|needs| needs.request_content),
+            response_content: needs(|needs| needs.response_content),
         }
     }
 
     fn request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
-        if let Some(request) = exchange.request.as_deref_mut() {
-            self.apply(&mut request.head.fields);
-        }
-        Step::Next
+        self.apply(exchange, of_request).map_or_else(Step::Reply, |()| Step::Next)
     }
 
     fn response<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
-        if let Some(response) = exchange.response.as_deref_mut() {
-            self.apply(&mut response.fields);
-        }
-        Step::Next
+        self.apply(exchange, of_response).map_or_else(Step::Reply, |()| Step::Next)
     }
 }

@@ -21,6 +21,7 @@ mod messages;
 mod metrics;
 mod nginx;
 mod parking;
+mod plans;
 mod proxy_protocol;
 mod reload;
 mod restart;

@@ -1,0 +1,95 @@
+//! Replaces a body by what a template makes.
+
+mod expression;
+mod render;
+mod template;
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use ringway_contract::kind::{Part, decode, refused};
+use ringway_contract::{Exchange, Kind, Phases, Policy, Refusal, Reply, Step};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use render::{Failure, Render};
+use template::Node;
+
+/// `policy-assign-content`.
+pub static KIND: Kind<dyn Policy> = Kind {
+    name: "policy-assign-content",
+    about: "Replaces the body of a request or a response by what a template makes.",
+    docs: include_str!("README.md"),
+    configuration: Part::of::<Config>()
+        .examined(|configuration, _| refused(configuration, decode(configuration).and_then(AssignContent::new).err())),
+    shared: None,
+    messaging: None,
+    build: |source, _| Ok(Rc::new(AssignContent::new(decode(source.configuration)?)?)),
+};
+
+/// Configuration of `policy-assign-content`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Config {
+    /// Read, and of no effect: the phase in which the step stands decides.
+    #[serde(default)]
+    pub scope: Scope,
+    /// The template.
+    pub body: String,
+}
+
+/// The phase, as older definitions give it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Scope {
+    /// On the way to the endpoint.
+    #[default]
+    Request,
+    /// On the way back.
+    Response,
+}
+
+struct AssignContent {
+    template: Vec<Node>,
+}
+
+impl AssignContent {
+    fn new(config: Config) -> Result<Self, Refusal> {
+        let template = template::parse(&config.body).map_err(|Refusal(reason)| Refusal(format!("body: {reason}")))?;
+        Ok(Self { template })
+    }
+
+    fn render(&self, exchange: &Exchange) -> Result<Bytes, Box<Reply>> {
+        let mut render = Render::new(exchange);
+        match render.nodes(&self.template) {
+            Ok(()) => Ok(render.out.into()),
+            Err(Failure(reason)) => {
+                let message = format!("Unable to assign body content: {reason}");
+                Err(Box::new(Reply::refusal(StatusCode::INTERNAL_SERVER_ERROR, "", message)))
+            }
+        }
+    }
+}
+
+impl Policy for AssignContent {
+    fn phases(&self) -> Phases {
+        Phases { request: true, response: true, ..Phases::default() }.with_content()
+    }
+
+    fn request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        match self.render(exchange) {
+            Ok(body) => exchange.contents.request = Some(body),
+            Err(reply) => return Step::Reply(reply),
+        }
+        Step::Next
+    }
+
+    fn response<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        match self.render(exchange) {
+            Ok(body) => exchange.contents.response = Some(body),
+            Err(reply) => return Step::Reply(reply),
+        }
+        Step::Next
+    }
+}

@@ -1,0 +1,83 @@
+//! Queries as lists of parameters (the `application/x-www-form-urlencoded` of the URL standard).
+
+use std::borrow::Cow;
+
+/// The raw pairs of a query, in order.
+pub fn pairs(query: &str) -> impl Iterator<Item = &str> {
+    query.split('&').filter(|pair| !pair.is_empty())
+}
+
+/// Name and value of a pair, decoded.
+pub fn parameter(pair: &str) -> (Cow<'_, str>, Cow<'_, str>) {
+    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+    (decoded(name, true), decoded(value, true))
+}
+
+/// A text without its percent encoding; a `+` is a space where `form` says so. What is no encoding stands for itself.
+pub fn decoded(text: &str, form: bool) -> Cow<'_, str> {
+    if !text.bytes().any(|byte| byte == b'%' || (form && byte == b'+')) {
+        return Cow::Borrowed(text);
+    }
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match (byte, encoded(bytes, at)) {
+            (b'%', Some(byte)) => {
+                out.push(byte);
+                at += 2;
+            }
+            (b'+', _) if form => out.push(b' '),
+            (byte, _) => out.push(*byte),
+        }
+        at += 1;
+    }
+    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
+}
+
+/// Appends a name or a value. What is percent-encoded already stays; whatever would end it, or no query holds, is encoded.
+pub fn push(text: &str, out: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let bytes = text.as_bytes();
+    for (at, byte) in bytes.iter().enumerate() {
+        match byte {
+            b'%' if encoded(bytes, at).is_some() => out.push('%'),
+            byte if byte.is_ascii_alphanumeric() || b"-._~!$'()*+,;:@/?".contains(byte) => out.push(char::from(*byte)),
+            byte => {
+                out.push('%');
+                out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+                out.push(char::from(DIGITS[usize::from(byte & 15)]));
+            }
+        }
+    }
+}
+
+/// The byte that two hexadecimal digits behind `at` stand for.
+fn encoded(bytes: &[u8], at: usize) -> Option<u8> {
+    let digit = |at: usize| bytes.get(at).and_then(|digit| char::from(*digit).to_digit(16));
+    Some((digit(at + 1)? * 16 + digit(at + 2)?) as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_encoding_stands_for_itself() {
+        for (text, wanted) in [("a%20b+c", "a b c"), ("%", "%"), ("%4", "%4"), ("%zz", "%zz"), ("%C3%A9", "é")] {
+            assert_eq!(decoded(text, true), wanted);
+        }
+        assert_eq!(decoded("a+b", false), "a+b");
+    }
+
+    #[test]
+    fn nothing_that_is_appended_ends_the_parameter() {
+        for (text, wanted) in
+            [("a b", "a%20b"), ("a&b=c#d", "a%26b%3Dc%23d"), ("%26", "%26"), ("%2", "%252"), ("é", "%C3%A9")]
+        {
+            let mut out = String::new();
+            push(text, &mut out);
+            assert_eq!(out, wanted);
+        }
+    }
+}
