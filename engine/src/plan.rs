@@ -39,8 +39,10 @@ pub async fn admit<'a>(plans: &'a [Plan], exchange: &mut Exchange) -> Result<&'a
                 let before = std::mem::replace(&mut exchange.plan, plan.info.clone());
                 exchange.subscriber = subscriber;
                 if plan.rule.as_ref().map_or(Ok(true), |rule| holds(rule, exchange))? {
+                    plan.guard.conceal(exchange);
                     return Ok(plan);
                 }
+                exchange.attributes.clear();
                 (exchange.plan, exchange.subscriber) = (before, None);
             }
             Verdict::Refuse(reply) => refusal = refusal.or(Some(reply)),

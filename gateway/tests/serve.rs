@@ -183,6 +183,12 @@ fn the_demo_serves_what_it_says() {
     }
     let teapot = ask(&gateway, "GET", "/teapot", "");
     assert!(teapot.starts_with("HTTP/1.1 418") && teapot.contains("I'm a teapot."), "{teapot}");
+    assert!(ask(&gateway, "GET", "/orders/7", "").starts_with("HTTP/1.1 401"), "nobody is let in without a key");
+    let key = "X-Gravitee-Api-Key: demo-key-of-shop\r\n";
+    let orders: Vec<String> = (0..11).map(|_| ask(&gateway, "GET", "/orders/7", key)).collect();
+    assert!(orders[0].starts_with("HTTP/1.1 200") && orders[0].contains("shop (gold)"), "{}", orders[0]);
+    assert!(!orders[0].contains("demo-key"), "the backend does not see the key: {}", orders[0]);
+    assert!(orders[10].starts_with("HTTP/1.1 429"), "{}", orders[10]);
     let socket = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let mut stream = TcpStream::connect(&gateway).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();

@@ -192,6 +192,9 @@ fn once(guard: &dyn Guard, case: &Case, token: Option<&str>, subscribers: &Subsc
     let mut exchange = Exchange::new(request, Rc::new(api), Rc::default(), client);
 
     let ended = settle(guard.admit(&mut exchange, subscribers));
+    if matches!(ended, Ended::Admitted(_)) {
+        guard.conceal(&mut exchange);
+    }
     let shown = match &ended {
         Ended::Passed => "passed: ".to_owned(),
         Ended::Admitted(who) => format!("admitted: {}", who.as_deref().map_or("nobody", |known| &known.id)),

@@ -21,9 +21,11 @@ pub enum Admission<'a> {
 
 /// Decides whether an exchange belongs to a plan, and who is asking.
 pub trait Guard {
-    /// Looks at the request; may set attributes, and take credentials out of it that the backend is not to see. What it changes of an
-    /// exchange that it does not admit stays changed: a guard first decides, then edits.
+    /// Looks at the request, and leaves it as it is: another plan may be asked after it. May set attributes.
     fn admit<'a>(&'a self, exchange: &'a mut Exchange, subscribers: &'a Subscribers) -> Admission<'a>;
+
+    /// Its plan takes the exchange: credentials that the backend is not to see are taken out of the request.
+    fn conceal(&self, _exchange: &mut Exchange) {}
 
     /// Plans of lower rank are asked first, so that credentials are seen by the plan that they are meant for: mutual TLS 0, JWT 1, OAuth 2,
     /// API key 3, open plans [`OPEN`].

@@ -39,6 +39,12 @@ pub const SAMPLES: &[Sample] = &[
         command: "curl -i 'http://{gateway}/echo/hello?name=world'",
     },
     Sample {
+        name: "orders.yaml",
+        text: include_str!("../../demo/orders.yaml"),
+        shows: "a plan with a key, ten requests a minute; without the key: 401",
+        command: "curl -i -H 'X-Gravitee-Api-Key: demo-key-of-shop' http://{gateway}/orders/7",
+    },
+    Sample {
         name: "events.yaml",
         text: include_str!("../../demo/events.yaml"),
         shows: "server-sent events, passed on as they come",

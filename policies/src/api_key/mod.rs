@@ -103,12 +103,13 @@ impl Guard for ApiKey {
         // Attributes are seen by expressions and policies, and never written to a log.
         let key = String::from_utf8_lossy(&key).into_owned();
         exchange.attributes.set("api-key", key);
-        if !self.propagate
-            && let Some(request) = exchange.request.as_deref_mut()
-        {
+        Admission::Admit(Some(subscriber.clone()))
+    }
+
+    fn conceal(&self, exchange: &mut Exchange) {
+        if let Some(request) = exchange.request.as_deref_mut().filter(|_| !self.propagate) {
             self.take_out(&mut request.head);
         }
-        Admission::Admit(Some(subscriber.clone()))
     }
 
     fn rank(&self) -> u8 {

@@ -237,11 +237,6 @@ impl Jwt {
         if self.config.extract_claims {
             attributes.set_json("jwt.claims", verified.claims.clone());
         }
-        if !self.config.propagate_auth_header
-            && let Some(request) = exchange.request.as_deref_mut()
-        {
-            credentials::remove_bearer(&mut request.head);
-        }
         Ok(Admission::Admit(Some(subscriber)))
     }
 }
@@ -273,6 +268,12 @@ impl Guard for Jwt {
             let decided = self.decide(exchange, subscribers, keys.as_deref());
             decided.unwrap_or_else(|unfit| Admission::Refuse(unfit.reply()))
         }))
+    }
+
+    fn conceal(&self, exchange: &mut Exchange) {
+        if let Some(request) = exchange.request.as_deref_mut().filter(|_| !self.config.propagate_auth_header) {
+            credentials::remove_bearer(&mut request.head);
+        }
     }
 
     fn rank(&self) -> u8 {

@@ -128,11 +128,6 @@ impl OAuth2 {
         if self.config.extract_payload {
             attributes.set("oauth.payload", known.answer.text.clone());
         }
-        if !self.config.propagate_auth_header
-            && let Some(request) = exchange.request.as_deref_mut()
-        {
-            credentials::remove_bearer(&mut request.head);
-        }
         Admission::Admit(Some(subscriber.clone()))
     }
 }
@@ -177,6 +172,12 @@ impl Guard for OAuth2 {
             }
             self.decide(exchange, subscribers, token, &known)
         }))
+    }
+
+    fn conceal(&self, exchange: &mut Exchange) {
+        if let Some(request) = exchange.request.as_deref_mut().filter(|_| !self.config.propagate_auth_header) {
+            credentials::remove_bearer(&mut request.head);
+        }
     }
 
     fn rank(&self) -> u8 {

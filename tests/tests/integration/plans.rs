@@ -82,6 +82,35 @@ fn who_shows_a_bad_key_is_not_let_in_by_an_open_plan() {
 }
 
 #[test]
+fn a_plan_whose_rule_does_not_hold_leaves_the_request_to_the_next() {
+    let backend = Backend::ok("ok");
+    let plan = |name: &str, region: &str| {
+        json!({
+            "name": name, "status": "PUBLISHED", "security": { "type": "API_KEY" },
+            "selectionRule": format!("{{#request.headers['x-region'][0] == '{region}'}}"),
+        })
+    };
+    let name = json!({ "addHeaders": [{ "name": "X-Plan", "value": "{#context.attributes['plan']}" }] });
+    let flows = json!([{ "request": [{ "policy": "transform-headers", "configuration": name }] }]);
+    let plans = json!([plan("North", "north"), plan("South", "south")]);
+    let api = Api::proxy("/", &backend.target()).with("id", json!("orders")).with("plans", plans);
+    let gateway = Gateway::configured("", &[api.with("flows", flows)]);
+    let of = |plan: &str| format!("{{ api: orders, plan: {plan}, apiKeys: [{{ key: shared-key }}] }}");
+    let people = format!("applications: [{{ id: shop, subscriptions: [{}, {}] }}]", of("North"), of("South"));
+    gateway.write("apis/people.yaml", &people);
+    let (code, text) = gateway.reload();
+    assert_eq!(code, 200, "{text}");
+    for (region, plan) in [("north", "north"), ("south", "south")] {
+        let fields = format!("X-Region: {region}\r\nX-Gravitee-Api-Key: shared-key\r\n");
+        assert_eq!(ask(&gateway, "/", &fields).0.status(), 200, "{region}");
+        let (head, _) = backend.seen().pop().expect("a request");
+        assert_eq!((head.field("x-plan"), head.field("x-gravitee-api-key")), (Some(plan), None));
+    }
+    let fields = "X-Region: west\r\nX-Gravitee-Api-Key: shared-key\r\n";
+    assert_eq!(ask(&gateway, "/", fields).0.status(), 401);
+}
+
+#[test]
 fn flows_and_steps_run_under_their_conditions() {
     let backend = Backend::ok("ok");
     let set = |name: &str| json!({ "addHeaders": [{ "name": name, "value": "1" }] });
