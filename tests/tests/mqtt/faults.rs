@@ -145,7 +145,7 @@ fn what_cannot_be_served_is_found_before_it_runs() {
         ("consumer/receiveMaximum", json!(0), "receiveMaximum"),
         ("producer", json!({}), "it needs a `topic`"),
         ("lastWill", json!({ "topic": "+" }), "wildcards are for subscriptions"),
-        ("security/ssl", json!({ "trustStore": { "type": "JKS", "path": "x" } }), "keytool"),
+        ("security/ssl", json!({ "trustStore": { "type": "JKS", "path": "x" } }), "cannot read"),
     ] {
         let log = refused(shared(api("sse"), path, value));
         assert!(log.contains(wanted), "{path}: {log}");

@@ -224,7 +224,7 @@ fn what_a_configuration_says_wrongly_is_found_before_it_runs() {
         (
             json!({ "producer": { "routingKey": "q" }, "security": { "ssl": { "truststore": { "type": "JKS" } } } }),
             "security.ssl.truststore",
-            "JKS stores cannot be read",
+            "trustStore needs `path` or `content`",
         ),
     ] {
         let log = refusal(&api("/", 5672, entrypoints(), shared));
