@@ -85,6 +85,8 @@ fn theirs(bytes: &[u8], role: Role) -> (Vec<Said>, bool) {
     let mut heard = Vec::new();
     loop {
         match socket.read() {
+            // What it says of a close frame with a code that none may have, in place of that frame.
+            Ok(Message::Close(Some(frame))) if frame.reason.as_str() == "Protocol violation" => return (heard, false),
             Ok(message) => heard.push(Said::from(message)),
             // The line has ended: in its own words, without a close handshake.
             Err(tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake))
