@@ -20,6 +20,8 @@ use crate::http_proxy::target::{Place, Target};
 
 /// Bytes of an answer to [`Caller::post`] that are read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Connections that are kept for later calls; more are closed when their call is over.
+const IDLE_MAX: usize = 64;
 /// Bytes of a message that cross the link to the connection at once.
 const PIECE_BYTES: usize = 64 * 1024;
 
@@ -131,7 +133,7 @@ impl Caller {
         fields(&mut head);
         let mut lane = self.take().unwrap_or_else(|| self.endpoint.clone().lane());
         let (answer, kept) = self.exchange(&mut lane, head, body, wants).await?;
-        if kept {
+        if kept && self.idle.borrow().len() < IDLE_MAX {
             self.idle.borrow_mut().push((lane, Instant::now()));
         }
         Ok(answer)

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+pub use ringway_contract::scope::decoded;
+
 /// The raw pairs of a query, in order.
 pub fn pairs(query: &str) -> impl Iterator<Item = &str> {
     query.split('&').filter(|pair| !pair.is_empty())
@@ -11,28 +13,6 @@ pub fn pairs(query: &str) -> impl Iterator<Item = &str> {
 pub fn parameter(pair: &str) -> (Cow<'_, str>, Cow<'_, str>) {
     let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
     (decoded(name, true), decoded(value, true))
-}
-
-/// A text without its percent encoding; a `+` is a space where `form` says so. What is no encoding stands for itself.
-pub fn decoded(text: &str, form: bool) -> Cow<'_, str> {
-    if !text.bytes().any(|byte| byte == b'%' || (form && byte == b'+')) {
-        return Cow::Borrowed(text);
-    }
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        match (byte, encoded(bytes, at)) {
-            (b'%', Some(byte)) => {
-                out.push(byte);
-                at += 2;
-            }
-            (b'+', _) if form => out.push(b' '),
-            (byte, _) => out.push(*byte),
-        }
-        at += 1;
-    }
-    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
 }
 
 /// Appends a name or a value. What is percent-encoded already stays; whatever would end it, or no query holds, is encoded.
@@ -61,14 +41,6 @@ fn encoded(bytes: &[u8], at: usize) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_no_encoding_stands_for_itself() {
-        for (text, wanted) in [("a%20b+c", "a b c"), ("%", "%"), ("%4", "%4"), ("%zz", "%zz"), ("%C3%A9", "é")] {
-            assert_eq!(decoded(text, true), wanted);
-        }
-        assert_eq!(decoded("a+b", false), "a+b");
-    }
 
     #[test]
     fn nothing_that_is_appended_ends_the_parameter() {

@@ -172,7 +172,7 @@ pub fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, st
 }
 
 /// A text without its percent encoding; a `+` is a space where `form` says so. What is no encoding stands for itself.
-fn decoded(text: &str, form: bool) -> Cow<'_, str> {
+pub fn decoded(text: &str, form: bool) -> Cow<'_, str> {
     if !text.bytes().any(|byte| byte == b'%' || (form && byte == b'+')) {
         return Cow::Borrowed(text);
     }

@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 
 use http::StatusCode;
+use ringway_contract::kind::refused;
 use ringway_contract::subscriber::now_ms;
-use ringway_contract::{Exchange, Phases, Policy, Refusal, Reply, Step, Template, Value, Vocabulary};
+use ringway_contract::{Exchange, Node, Phases, Policy, Problem, Refusal, Reply, Step, Template, Value, Vocabulary};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -261,6 +262,21 @@ impl Limiter {
             (Failure::Full, ErrorStrategy::FallbackPassThrough) => None,
         }
     }
+}
+
+/// Whether a limit, and the expression that may say it, let nothing through.
+pub fn is_closed((limit, dynamic): (u64, &str)) -> bool {
+    limit == 0 && dynamic.is_empty()
+}
+
+/// What is to be said of a configuration whose limit is `field`: the refusal, if it is refused, and that it lets nothing through.
+pub fn examine(configuration: Option<&Node>, field: &str, closed: bool, refusal: Option<Refusal>) -> Vec<Problem> {
+    let mut problems = refused(configuration, refusal);
+    if let Some(node) = configuration.filter(|_| closed) {
+        let message = "neither `limit` nor `dynamicLimit` is given: every request is refused";
+        problems.push(Problem::warning(&node.span, format!("configuration.{field}.limit"), message));
+    }
+    problems
 }
 
 /// A number that is an expression: nothing and what is negative is 0.

@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 
-use ringway_contract::kind::{Part, decode, refused};
-use ringway_contract::{Kind, Policy, Problem, Refusal};
+use ringway_contract::kind::{Part, decode};
+use ringway_contract::{Kind, Policy, Refusal};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::limits::{ErrorStrategy, Limiter, Names, Period, Settings};
+use crate::limits::{self, ErrorStrategy, Limiter, Names, Period, Settings};
 
 /// `rate-limit`.
 pub static KIND: Kind<dyn Policy> = Kind {
@@ -16,13 +16,9 @@ pub static KIND: Kind<dyn Policy> = Kind {
     docs: include_str!("README.md"),
     configuration: Part::of::<Config>().examined(|configuration, _| {
         let config = decode::<Config>(configuration);
-        let closed = config.as_ref().is_ok_and(|config| config.rate.limit == 0 && config.rate.dynamic_limit.is_empty());
-        let mut problems = refused(configuration, config.and_then(|config| limiter(config, "")).err());
-        if let Some(node) = configuration.filter(|_| closed) {
-            let message = "neither `limit` nor `dynamicLimit` is given: every request is refused";
-            problems.push(Problem::warning(&node.span, "configuration/rate/limit", message));
-        }
-        problems
+        let limit = config.as_ref().map_or((1, ""), |config| (config.rate.limit, &config.rate.dynamic_limit));
+        let closed = limits::is_closed(limit);
+        limits::examine(configuration, "rate", closed, config.and_then(|config| limiter(config, "")).err())
     }),
     shared: None,
     messaging: None,
