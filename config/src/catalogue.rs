@@ -52,6 +52,10 @@ pub struct Extension {
     pub messaging: Option<Messaging>,
     /// Fields of its configuration that name resources of the API.
     pub resources: &'static [ResourceUse],
+    /// Of an endpoint: where it evaluates expressions itself, as pointers such as `sharedConfiguration.headers`.
+    pub evaluated: &'static [&'static str],
+    /// Of a policy: whether it acts on messages.
+    pub on_messages: bool,
 }
 
 /// The extensions that exist.

@@ -1,6 +1,6 @@
 //! Conditions: compiled when a definition is checked, so that none is wrong when a request comes.
 
-use ringway_expression::{Template, Vocabulary};
+use ringway_expression::{Root, Template, Vocabulary};
 
 use crate::node::{Node, Span};
 use crate::problem::Problem;
@@ -19,6 +19,9 @@ const PLACES: [(&str, Vocabulary); 9] = [
     ("subscribe[*].messageCondition", Vocabulary::message()),
 ];
 
+/// What exists for the assertion of a health check.
+const HEALTH: Vocabulary = Vocabulary::deployment().with(Root::Response);
+
 /// What is wrong with the conditions of a definition, whether or not they are evaluated.
 pub(crate) fn check(definition: &Node) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -28,6 +31,9 @@ pub(crate) fn check(definition: &Node) -> Vec<Problem> {
         }
     }
     compile(definition, "plans[*].selectionRule", &Vocabulary::request(), &mut problems);
+    for check in ["endpointGroups[*].services.healthCheck", "endpointGroups[*].endpoints[*].services.healthCheck"] {
+        compile(definition, &format!("{check}.configuration.assertion"), &HEALTH, &mut problems);
+    }
     problems
 }
 

@@ -11,7 +11,8 @@ use crate::problem::{self, Problem};
 use crate::settings::Settings;
 use crate::substitute::{Environment, Rule, substitute};
 use crate::{
-    applications, check, conditions, decode, json, legacy, names, pairs, path, pending, rules, subscriptions, yaml,
+    applications, check, conditions, decode, deployment, json, legacy, names, pairs, path, pending, rules,
+    subscriptions, yaml,
 };
 
 /// How a file is written.
@@ -126,6 +127,7 @@ fn one(
         return None;
     }
     legacy::settle(&mut node, problems);
+    deployment::evaluate(&mut node, problems);
     problems.extend(check::check::<Api>(&node));
     if problems.iter().any(Problem::is_error) {
         also(&node, around, problems, files);

@@ -118,6 +118,15 @@ impl Catalogue {
         let pushes = if what == What::Entrypoint { &self.pushes[..] } else { &[] };
         let mut table = self.table(what, carries).iter().chain(pushes);
         let Some(extension) = table.find(|known| names::same(known.name, name)) else { return };
+        let on_message = [".publish[", ".subscribe["].iter().any(|phase| part.pointer.contains(phase));
+        if what == What::Policy && on_message && carries == Carries::Messages && !extension.on_messages {
+            let message = format!("`{}` does not act on messages", extension.name);
+            let problem = Problem::warning(&part.node.span, part.pointer.clone(), message);
+            if examined.idle.is_none() {
+                examined.idle = Some(format!("{}: {}", problem.pointer, problem.message));
+            }
+            examined.add(problem.hint("the API is loaded but not served"));
+        }
         // Policies and guards say for themselves what of theirs is evaluated.
         let parts = if matches!(what, What::Policy | What::Guard) {
             [None, None]
@@ -125,8 +134,9 @@ impl Catalogue {
             [part.configuration, part.shared.as_ref()]
         };
         for (root, node) in ["configuration", "sharedConfiguration"].into_iter().zip(parts) {
-            let Some((place, pointer)) = node.and_then(|node| expression(node, root.to_owned())) else { continue };
-            let message = "needs the expression language, which comes with a later release";
+            let own = extension.evaluated;
+            let Some((place, pointer)) = node.and_then(|node| expression(node, root.to_owned(), own)) else { continue };
+            let message = "is not evaluated: where something is built, only `#api` and `#properties` are known";
             let problem = Problem::warning(&place.span, part.at(&pointer), format!("`{{#…}}` {message}"));
             if examined.idle.is_none() {
                 examined.idle = Some(format!("{}: `{{#…}}` {message}", problem.pointer));
@@ -193,15 +203,18 @@ fn is_foreign(endpoint: &Node, settings: &Settings) -> bool {
     settings.tenant.as_ref().is_some_and(|tenant| !named(tenant))
 }
 
-/// The first text with an expression in it, and its pointer.
-fn expression(node: &Node, pointer: String) -> Option<(&Node, String)> {
+/// The first text with an expression in it that is not at one of the places `own`, and its pointer.
+fn expression<'n>(node: &'n Node, pointer: String, own: &[&str]) -> Option<(&'n Node, String)> {
+    if own.contains(&pointer.as_str()) {
+        return None;
+    }
     match &node.value {
         Value::String(text) if text.contains("{#") => Some((node, pointer)),
         Value::Seq(items) => {
-            items.iter().enumerate().find_map(|(at, item)| expression(item, format!("{pointer}[{at}]")))
+            items.iter().enumerate().find_map(|(at, item)| expression(item, format!("{pointer}[{at}]"), own))
         }
         Value::Map(entries) => {
-            entries.iter().find_map(|entry| expression(&entry.value, format!("{pointer}.{}", entry.key)))
+            entries.iter().find_map(|entry| expression(&entry.value, format!("{pointer}.{}", entry.key), own))
         }
         _ => None,
     }

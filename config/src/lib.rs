@@ -15,6 +15,7 @@ mod check;
 mod conditions;
 mod decode;
 mod definition;
+mod deployment;
 mod examine;
 mod excerpt;
 mod files;

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use regex::Regex;
 
 use crate::api::HealthCheck;
-use crate::format;
 use crate::names;
 use crate::node::Node;
 use crate::path;
@@ -159,19 +158,6 @@ fn health_checks(node: &Node, problems: &mut Vec<Problem>) {
             let pointer = format!("{pointer}.configuration");
             let found = crate::check::check::<HealthCheck>(configuration);
             problems.extend(found.into_iter().map(|problem| problem.below(&pointer)));
-            assertion(configuration, &pointer, problems);
         }
-    }
-}
-
-/// Warns of an assertion that needs more than comparisons of the status.
-fn assertion(configuration: &Node, pointer: &str, problems: &mut Vec<Problem>) {
-    const COMPARISONS: &str = r"^\s*\{\s*#response\.status\s*(==|!=|<=|>=|<|>)\s*\d+\s*((&&|\|\|| and | or )\s*#response\.status\s*(==|!=|<=|>=|<|>)\s*\d+\s*)*\}\s*$";
-    let Some(node) = configuration.field("assertion") else { return };
-    if node.as_text().is_some_and(|text| format::matches(COMPARISONS, text) == Some(false)) {
-        let message =
-            "needs the expression language, which comes with a later release: until then any 2xx counts as healthy";
-        let problem = Problem::warning(&node.span, format!("{pointer}.assertion"), message);
-        problems.push(problem.hint("comparisons of `#response.status`, joined by `&&` or `||`, are evaluated"));
     }
 }

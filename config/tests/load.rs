@@ -186,6 +186,8 @@ fn catalogue() -> Catalogue {
         files: None,
         messaging: None,
         resources: &[],
+        evaluated: &[],
+        on_messages: false,
     };
     Catalogue {
         entrypoints: vec![extension("http-proxy", any)],
@@ -199,6 +201,8 @@ fn catalogue() -> Catalogue {
             files: None,
             messaging: None,
             resources: &[],
+            evaluated: &[],
+            on_messages: false,
         }],
         guards: vec![extension("key-less", any), extension("jwt", any)],
         policies: vec![extension("transform-headers", any)],
@@ -269,6 +273,8 @@ fn extensions_look_at_what_their_schemas_let_pass() {
         files: None,
         messaging: None,
         resources: &[],
+        evaluated: &[],
+        on_messages: false,
     };
     let known = Catalogue { endpoints: vec![look("http-proxy")], policies: vec![look("mock")], ..catalogue() };
     let check = |text: &str, settings: &ringway_config::Settings| {
@@ -306,7 +312,7 @@ fn extensions_look_at_what_their_schemas_let_pass() {
 
     // Endpoints evaluate no expressions yet, so that none with one is served as if it were plain text. Policies look at their own.
     let (apis, problems) = check(&groups("{}", &endpoint("a", "configuration: { text: [x, 'a {#b}'] }")), &here);
-    let idle = "endpointGroups[0].endpoints[0].configuration.text[1]: `{#…}` needs the expression language, which comes with a later release";
+    let idle = "endpointGroups[0].endpoints[0].configuration.text[1]: `{#…}` is not evaluated: where something is built, only `#api` and `#properties` are known";
     assert_eq!((apis, problems), (Some(Some(idle.to_owned())), vec![idle.to_owned()]));
     let step = "flows: [{ request: [{ policy: mock, configuration: { content: [x, 'a {#b}'] } }] }]";
     assert_eq!(check(&(groups("{}", &a) + step), &here), (Some(None), Vec::new()));

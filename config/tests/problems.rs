@@ -203,7 +203,7 @@ fn every_kind_of_problem_has_its_place_and_its_words() {
         (
             "    endpoints:\n",
             "    services: { healthCheck: { configuration: { schedule: daily, assertion: '{#x}' } } }\n    endpoints:\n",
-            "17:77: warning: endpointGroups[0].services.healthCheck.configuration.assertion: needs the expression language, which comes with a later release: until then any 2xx counts as healthy (comparisons of `#response.status`, joined by `&&` or `||`, are evaluated)",
+            "17:79: error: endpointGroups[0].services.healthCheck.configuration.assertion: `#x` is not known (known are `#api`, `#dictionaries`, `#endpoints`, `#node`, `#properties`, `#response`, `#secrets`)",
         ),
         (
             "flows:",

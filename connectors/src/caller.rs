@@ -166,7 +166,7 @@ impl Caller {
         body: Bytes,
         wants: Wants,
     ) -> Result<(Answer, bool), Fault> {
-        let mut frames = VecDeque::from([Frame::Open(Box::new(Request { head, context_path_len: 0 }))]);
+        let mut frames = VecDeque::from([Frame::Open(Box::new(Request { head, ..Request::default() }))]);
         let mut rest = body;
         while !rest.is_empty() {
             frames.push_back(Frame::Data(Chunk::Shared(rest.split_to(rest.len().min(PIECE_BYTES)))));

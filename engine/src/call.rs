@@ -101,6 +101,7 @@ pub async fn call(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched
         let late = if left < pending { Cause::RequestTimeout } else { Cause::PendingTimeout };
         let mut held = held.map_err(|_| Fault::new(late))??;
 
+        member.endpoint().prepare(stage.exchange)?;
         let attempt = attempt(stage, desk, chain, matched, &mut held).await;
         let ended = stage.local.shard.now();
         let took = ended.saturating_duration_since(now);

@@ -190,6 +190,5 @@ pub fn cors(api: &Api) -> Result<Cors, String> {
         expose: cors.expose_headers.join(", "),
         credentials: cors.allow_credentials,
         max_age_s: u64::try_from(cors.max_age).ok(),
-        run_policies: cors.run_policies,
     }))
 }

@@ -27,8 +27,6 @@ pub struct Rules {
     pub credentials: bool,
     /// How long a preflight's answer holds, in seconds; `None` leaves it to the browser.
     pub max_age_s: Option<u64>,
-    /// Whether preflights pass plans and policies and reach the endpoint.
-    pub run_policies: bool,
 }
 
 /// An origin that may call.
@@ -73,11 +71,11 @@ impl Cors {
         Self { rules: Some(rules) }
     }
 
-    /// The answer to a preflight; `None` when the request is none, or is to reach the endpoint.
+    /// The answer to a preflight; `None` when the request is none.
     pub fn preflight(&self, head: &RequestHead) -> Option<Box<Reply>> {
         let rules = self.rules.as_ref()?;
         let wanted = head.fields.get("access-control-request-method")?;
-        if head.method != Method::OPTIONS || rules.run_policies {
+        if head.method != Method::OPTIONS {
             return None;
         }
         let origin = head.fields.known(Known::Origin)?;
@@ -155,7 +153,6 @@ mod tests {
             expose: "x-total".into(),
             credentials: true,
             max_age_s: Some(600),
-            run_policies: false,
         })
     }
 

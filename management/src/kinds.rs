@@ -24,6 +24,8 @@ fn extensions<T: ?Sized>(table: &'static [&'static Kind<T>]) -> Vec<Extension> {
         files: kind.configuration.files,
         messaging: kind.messaging,
         resources: kind.configuration.resources,
+        evaluated: kind.configuration.evaluated,
+        on_messages: kind.configuration.on_messages,
     };
     table.iter().map(extension).collect()
 }

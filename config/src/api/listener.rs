@@ -234,7 +234,8 @@ pub struct Cors {
     /// How long the answer to a preflight holds, in seconds; -1 leaves it to the browser. Default -1.
     #[schemars(range(min = -1))]
     pub max_age: i64,
-    /// Whether preflights pass plans and policies and reach the endpoint. Default false.
+    /// Whether preflights pass the API's flows (on the way to the endpoint, without a plan: a preflight carries no credentials), which may refuse
+    /// them, before the gateway answers. Default false.
     pub run_policies: bool,
 }
 

@@ -11,7 +11,8 @@ use crate::tls::SslConfig;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EndpointConfig {
     /// URL of the backend: `http://host:port/base`, `https://…`, `ws://…`, `wss://…`, or `http://unix:/path/of.sock:/base`. The path
-    /// behind the API's context path is appended to it.
+    /// behind the API's context path is appended to it. Expressions of the API (`{#api.properties['backend']}`) are evaluated when the
+    /// definition is read; a target for each request is `dynamic-routing`'s affair.
     pub target: String,
 }
 
@@ -27,7 +28,8 @@ pub struct SharedConfig {
     pub proxy: ProxyConfig,
     /// Fields set on every request to the backend, instead of all that the client sent of the same name; of two with one name the last
     /// counts. `Host` is set, too. Those of framing and connection (`Content-Length`, `Transfer-Encoding`, `Connection`, `Upgrade`, …)
-    /// are the gateway's own and have no effect.
+    /// are the gateway's own and have no effect. Values may have expressions: those of the API alone are evaluated once, others for
+    /// each request; the body is not among what they see.
     pub headers: Vec<Header>,
 }
 

@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::BytesMut;
-use ringway_contract::{Endpoint, HealthRequest, Lane, Pool, Probe, Refusal, Services};
+use ringway_contract::{Endpoint, Exchange, Fault, HealthRequest, Lane, Pool, Probe, Refusal, Services};
 use ringway_net::{ClientTls, Shard};
-use ringway_wire::{Authority, Fields, Known, Limits, ResponseHead};
+use ringway_wire::{Limits, ResponseHead};
 
 use super::backend::Way;
 use super::coding::Codings;
-use super::config::{EndpointConfig, Header, SharedConfig};
+use super::config::{EndpointConfig, SharedConfig};
+use super::headers::Headers;
 use super::lane;
 use super::target::Target;
 use crate::tls;
@@ -108,6 +108,10 @@ fn bounded(ms: u64) -> Option<Duration> {
 }
 
 impl Endpoint for HttpProxy {
+    fn prepare(&self, exchange: &mut Exchange) -> Result<(), Fault> {
+        self.headers.prepare(exchange)
+    }
+
     fn lane(self: Rc<Self>) -> Lane {
         Lane::new(|end| lane::serve(self, end))
     }
@@ -122,49 +126,5 @@ impl Endpoint for HttpProxy {
 
     fn probe(self: Rc<Self>, check: Rc<HealthRequest>) -> Probe {
         Box::pin(async move { super::probe::probe(&self, &check).await })
-    }
-}
-
-/// The fields that a definition sets on every request, as bytes. They are written behind the client's, and never put into the
-/// client's head: that one may go to another endpoint afterwards.
-pub struct Headers {
-    /// Names whose lines from the client are removed.
-    pub names: Vec<String>,
-    /// What `Host` says instead of the target's authority.
-    pub host: Option<String>,
-    lines: Vec<u8>,
-}
-
-impl Headers {
-    /// Reads them.
-    ///
-    /// # Errors
-    /// A name or value that no head takes.
-    pub fn new(headers: &[Header]) -> Result<Self, Refusal> {
-        let mut fields = Fields::new();
-        for Header { name, value } in headers {
-            fields.set(name, value).map_err(|error| Refusal(format!("header `{name}`: {error}")))?;
-        }
-        let host = fields.known(Known::Host).map(|host| String::from_utf8_lossy(host).into_owned());
-        if let Some(host) = &host
-            && Authority::parse(host.as_bytes(), &mut String::new()).is_none()
-        {
-            return Err(Refusal(format!("header `Host`: `{host}` is no host")));
-        }
-        fields.remove_known(Known::Host);
-        let mut lines = BytesMut::new();
-        fields.encode(&mut lines);
-        let names = fields.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
-        Ok(Self { names, host, lines: lines.to_vec() })
-    }
-
-    /// Adds the lines to a head that was encoded to its end.
-    pub fn append_to(&self, out: &mut BytesMut) {
-        const END: &[u8] = b"\r\n";
-        if !self.lines.is_empty() && out.ends_with(END) {
-            out.truncate(out.len() - END.len());
-            out.extend_from_slice(&self.lines);
-            out.extend_from_slice(END);
-        }
     }
 }

@@ -8,7 +8,7 @@ use ringway_contract::{Node, Problem};
 
 use super::backend::Way;
 use super::config::{EndpointConfig, SharedConfig, Version};
-use super::endpoint::Headers;
+use super::headers::Headers;
 use super::target::Target;
 
 const SHARED: &str = "sharedConfiguration";

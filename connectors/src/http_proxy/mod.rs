@@ -14,6 +14,7 @@ mod coding;
 pub(crate) mod config;
 pub(crate) mod endpoint;
 mod examine;
+pub(crate) mod headers;
 mod lane;
 mod no_proxy;
 mod probe;
@@ -40,7 +41,10 @@ pub static ENDPOINT: Kind<dyn Endpoint> = Kind {
     name: "http-proxy",
     about: "An HTTP/1.1 backend, over TCP, TLS or a Unix socket.",
     docs: include_str!("endpoint.md"),
-    configuration: Part::of::<EndpointConfig>().examined(examine::examine).reading(examine::files),
+    configuration: Part::of::<EndpointConfig>()
+        .examined(examine::examine)
+        .reading(examine::files)
+        .evaluating(&["sharedConfiguration.headers"]),
     shared: Some(Part::of::<SharedConfig>()),
     messaging: None,
     build: |source, services| {

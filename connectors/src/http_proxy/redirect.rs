@@ -56,7 +56,7 @@ impl Hop {
     fn first(exchange: &Exchange<'_>, request: &Request) -> Option<Self> {
         let endpoint = exchange.endpoint;
         let mut room = String::new();
-        let host = request::host(endpoint, &request.head, &mut room).to_owned();
+        let host = request::host(endpoint, request, &mut room).to_owned();
         let mut path = endpoint.target.base.clone() + request.rest();
         if path.is_empty() {
             path.push('/');
@@ -220,7 +220,7 @@ async fn ask(exchange: &Exchange<'_>, hop: &Hop, outbox: &mut Sender<Frame>, req
     let connection = if endpoint.shared.http.keep_alive { Connection::Keep } else { Connection::Close };
     hop.head.encode(&target, &hop.host, Framing::None, connection, &mut out);
     if hop.home {
-        endpoint.headers.append_to(&mut out);
+        endpoint.headers.append_to(request.set.as_deref(), &mut out);
     }
     if exchange.undoes.get() {
         endpoint.codings.append_to(&mut out);

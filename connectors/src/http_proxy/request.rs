@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use ringway_contract::{Cause, Chunk, Fault, Frame, Request};
 use ringway_net::{Elapsed, Pace};
 use ringway_ring::Receiver;
-use ringway_wire::{Connection, Framing, Known, RequestHead, TargetParts, chunk};
+use ringway_wire::{Connection, Framing, Known, TargetParts, chunk};
 
 use super::endpoint::HttpProxy;
 use super::lane::{Exchange, Turn};
@@ -32,8 +32,8 @@ pub fn encode(exchange: &Exchange<'_>, request: &mut Request, out: &mut BytesMut
         (false, false) => Connection::Close,
     };
     let target = TargetParts { prefix: &endpoint.target.base, path: request.rest(), query: head.query() };
-    head.encode(&target, host(endpoint, head, &mut authority), head.framing, connection, out);
-    endpoint.headers.append_to(out);
+    head.encode(&target, host(endpoint, request, &mut authority), head.framing, connection, out);
+    endpoint.headers.append_to(request.set.as_deref(), out);
     if exchange.undoes.get() {
         endpoint.codings.append_to(out);
     }
@@ -41,8 +41,9 @@ pub fn encode(exchange: &Exchange<'_>, request: &mut Request, out: &mut BytesMut
 }
 
 /// `Host` of a request to the endpoint's own target; `room` is for the client's.
-pub fn host<'a>(endpoint: &'a HttpProxy, head: &RequestHead, room: &'a mut String) -> &'a str {
-    if let Some(host) = &endpoint.headers.host {
+pub fn host<'a>(endpoint: &'a HttpProxy, request: &'a Request, room: &'a mut String) -> &'a str {
+    let head = &request.head;
+    if let Some(host) = endpoint.headers.host(request.set.as_deref()) {
         return host;
     }
     if !endpoint.shared.http.propagate_client_host || head.host().is_empty() {

@@ -14,7 +14,7 @@ use ringway_net::Shard;
 use crate::caller::{Caller, Url};
 use crate::http_proxy::backend::Way;
 use crate::http_proxy::config::{HttpConfig, SharedConfig};
-use crate::http_proxy::endpoint::Headers;
+use crate::http_proxy::headers::Headers;
 use crate::tls;
 
 mod auth;
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn ids_that_no_field_takes_are_digested() {
-        let parcel = |id: &'static str| Parcel { message: Message::new("x"), id: id.into() };
+        let parcel = |id: &'static str| Parcel { id: id.into(), ..Parcel::from(Message::new("x")) };
         assert_eq!(id(&parcel("t:0:17")), "t:0:17");
         assert_eq!(id(&parcel("a b")).len(), 64);
         assert_eq!(id(&parcel("")).len(), 64);

@@ -4,10 +4,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use crate::{Fault, Lane};
+use crate::{Exchange, Fault, FetchResponse, Lane};
 
-/// A pending health probe.
-pub type Probe = Pin<Box<dyn Future<Output = Result<http::StatusCode, Fault>>>>;
+/// A pending health probe: what the backend answered, without its body unless [`HealthRequest::content`] asks for it.
+pub type Probe = Pin<Box<dyn Future<Output = Result<FetchResponse, Fault>>>>;
 
 /// What a health check asks.
 #[derive(Clone, Debug)]
@@ -20,10 +20,20 @@ pub struct HealthRequest {
     pub override_path: bool,
     /// Fields of the request.
     pub headers: Vec<(String, String)>,
+    /// Whether the body of the answer is read.
+    pub content: bool,
 }
 
 /// Speaks the backend's protocol on one side and frames on the other. Built once per shard.
 pub trait Endpoint {
+    /// Puts what of its configuration changes from request to request on the exchange, before its request goes to one of the lanes.
+    ///
+    /// # Errors
+    /// Something cannot be evaluated.
+    fn prepare(&self, _exchange: &mut Exchange) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// A fresh lane: one backend connection, made when the first exchange opens, then kept.
     fn lane(self: Rc<Self>) -> Lane;
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use ringway_wire::{FieldError, Fields, RequestHead, ResponseHead};
 
-use crate::{Attributes, Subscriber};
+use crate::{Attributes, Parcel, Subscriber};
 
 /// The request on its way to an endpoint.
 #[derive(Debug, Default)]
@@ -16,6 +16,9 @@ pub struct Request {
     pub head: RequestHead,
     /// Bytes of the path that the API's context path took; the rest is appended to the endpoint's target.
     pub context_path_len: usize,
+    /// Fields that the endpoint sets on it, evaluated for this request; see [`Endpoint::prepare`](crate::Endpoint::prepare). They are not in
+    /// the head, which may go to another endpoint afterwards.
+    pub set: Option<Box<Fields>>,
 }
 
 impl Request {
@@ -28,6 +31,7 @@ impl Request {
     pub fn clear(&mut self) {
         self.head.clear();
         self.context_path_len = 0;
+        self.set = None;
     }
 }
 
@@ -104,6 +108,8 @@ pub struct Exchange {
     pub told: Option<Box<Fields>>,
     /// The client.
     pub client: Client,
+    /// The message that policies have before them; see [`Policy::message`](crate::Policy::message).
+    pub message: Option<Box<Parcel>>,
 }
 
 impl Exchange {
@@ -129,6 +135,7 @@ impl Exchange {
             contents: Contents::default(),
             told: None,
             client,
+            message: None,
         }
     }
 }

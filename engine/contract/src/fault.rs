@@ -73,6 +73,8 @@ causes! {
     CursorInvalid = "GATEWAY_INVALID_CURSOR", Client, BAD_REQUEST, "The cursor is none of this API.";
     /// A message is larger than `limits.messageBytes`, or than the broker takes.
     MessageTooLarge = "MESSAGE_TOO_LARGE", Client, PAYLOAD_TOO_LARGE, "The message is too large.";
+    /// A policy refuses a message.
+    MessageRefused = "MESSAGE_REFUSED", Client, BAD_REQUEST, "The message is refused.";
     /// The client took nothing of the response for longer than `timeouts.clientWriteIdle`, or fell behind `limits.responseRateMin` by as
     /// much.
     ClientWriteTimeout = "CLIENT_WRITE_TIMEOUT", Client, REQUEST_TIMEOUT, "The client does not read the response.";

@@ -93,6 +93,10 @@ pub struct Part {
     pub resources: &'static [ResourceUse],
     /// The files that the whole extension is built from; of `configuration` only.
     pub files: Option<Files>,
+    /// Where the extension evaluates expressions itself, as pointers such as `sharedConfiguration.headers`; of `configuration` only.
+    pub evaluated: &'static [&'static str],
+    /// Whether the policy acts on messages; of `configuration` only.
+    pub on_messages: bool,
 }
 
 impl Part {
@@ -104,6 +108,8 @@ impl Part {
             examine: None,
             resources: &[],
             files: None,
+            evaluated: &[],
+            on_messages: false,
         }
     }
 
@@ -118,6 +124,19 @@ impl Part {
     #[must_use]
     pub const fn with_resources(self, resources: &'static [ResourceUse]) -> Self {
         Self { resources, ..self }
+    }
+
+    /// With the places where the extension evaluates expressions itself: elsewhere an endpoint has none that need a request.
+    #[must_use]
+    pub const fn evaluating(self, evaluated: &'static [&'static str]) -> Self {
+        Self { evaluated, ..self }
+    }
+
+    /// Of a policy that acts on messages, too: see [`Phases::with_messages`](crate::Phases::with_messages). A definition that has another one
+    /// there is not served.
+    #[must_use]
+    pub const fn on_messages(self) -> Self {
+        Self { on_messages: true, ..self }
     }
 
     /// With the files that [`Kind::build`] reads: a change of what they hold builds the API anew.

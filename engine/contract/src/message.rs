@@ -54,6 +54,22 @@ impl Message {
         MESSAGE_BYTES + self.content.len() + key + headers + metadata
     }
 
+    /// Sets a header, in the place of all of this name.
+    pub fn set_header(&mut self, name: &str, value: impl Into<Bytes>) {
+        self.remove_header(name);
+        self.append_header(name, value);
+    }
+
+    /// Adds a header behind those that are there.
+    pub fn append_header(&mut self, name: &str, value: impl Into<Bytes>) {
+        self.headers.push((Bytes::copy_from_slice(name.as_bytes()), value.into()));
+    }
+
+    /// Removes all headers of this name, compared without case.
+    pub fn remove_header(&mut self, name: &str) {
+        self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name.as_bytes()));
+    }
+
     /// The first header of this name, compared without case.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| &**value)

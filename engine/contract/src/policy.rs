@@ -17,13 +17,31 @@ pub struct Phases {
     pub request_content: bool,
     /// The same of [`Policy::response`] and [`Contents::response`](crate::Contents).
     pub response_content: bool,
+    /// [`Policy::message`] is called with each message on its way to a broker.
+    pub publish: bool,
+    /// [`Policy::message`] is called with each message on its way from a broker.
+    pub subscribe: bool,
 }
 
 impl Phases {
     /// On the way to the endpoint.
-    pub const REQUEST: Self = Self { request: true, response: false, request_content: false, response_content: false };
+    pub const REQUEST: Self = Self { request: true, ..Self::NONE };
     /// On the way back.
-    pub const RESPONSE: Self = Self { request: false, response: true, request_content: false, response_content: false };
+    pub const RESPONSE: Self = Self { response: true, ..Self::NONE };
+    const NONE: Self = Self {
+        request: false,
+        response: false,
+        request_content: false,
+        response_content: false,
+        publish: false,
+        subscribe: false,
+    };
+
+    /// The same, and all messages. Its [`Kind`](crate::Kind) says so, too: [`Part::on_messages`](crate::kind::Part::on_messages).
+    #[must_use]
+    pub const fn with_messages(self) -> Self {
+        Self { publish: true, subscribe: true, ..self }
+    }
 
     /// The same, with the body of every phase that it takes part in.
     #[must_use]
@@ -36,8 +54,11 @@ impl Phases {
 pub enum Step<'a> {
     /// The next policy.
     Next,
-    /// The exchange is answered here: no later policy of either phase runs.
+    /// The exchange is answered here: no later policy of either phase runs. Of a message: it goes no further, and whoever published it is
+    /// told.
     Reply(Box<Reply>),
+    /// The message goes no further, and counts as delivered. Of an exchange: the same as `Next`.
+    Drop,
     /// Something must be waited for. Only this boxes a future.
     Wait(Pin<Box<dyn Future<Output = Step<'a>> + 'a>>),
 }
@@ -54,6 +75,12 @@ pub trait Policy {
 
     /// On the way back; the response's head may be changed.
     fn response<'a>(&'a self, _exchange: &'a mut Exchange) -> Step<'a> {
+        Step::Next
+    }
+
+    /// A message, [`Exchange::message`], on its way to or from a broker; it may be changed. The exchange is the one that the client's session
+    /// began with.
+    fn message<'a>(&'a self, _exchange: &'a mut Exchange) -> Step<'a> {
         Step::Next
     }
 }

@@ -13,12 +13,12 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use ringway_config::Node;
 use ringway_config::api::Qos;
 
-use crate::{Fault, Message, Refusal};
+use crate::{Fault, Message, Origin, Refusal};
 
 /// A delivery under way. Dropped, it is given up wherever it is.
 pub type Delivering = Pin<Box<dyn Future<Output = Verdict>>>;
@@ -28,8 +28,34 @@ pub type Delivering = Pin<Box<dyn Future<Output = Verdict>>>;
 pub struct Parcel {
     /// The message.
     pub message: Message,
-    /// Its id, as its [`Origin`](crate::Origin) tells: the same when it comes again.
+    /// Its id, as its [`Origin`](crate::Origin) tells: the same when it comes again. Empty on the way to a broker.
     pub id: Bytes,
+    /// What its origin tells of it besides its own metadata, where somebody asks for it.
+    pub told: Vec<(Box<str>, Bytes)>,
+}
+
+impl Parcel {
+    /// A message that has just [passed](crate::Origin::passed).
+    pub fn of(message: Message, origin: &dyn Origin) -> Self {
+        let mut id = BytesMut::new();
+        origin.id(&message, &mut id);
+        let mut told = Vec::new();
+        origin.metadata(&message, &mut |name, value| told.push((name.into(), Bytes::copy_from_slice(value))));
+        Self { message, id: id.freeze(), told }
+    }
+
+    /// All metadata of the message.
+    pub fn metadata(&self) -> impl Iterator<Item = (&str, &Bytes)> {
+        let own = self.message.metadata.iter().map(|(name, value)| (*name, value));
+        own.chain(self.told.iter().map(|(name, value)| (&**name, value)))
+    }
+}
+
+/// A message that comes from a client.
+impl From<Message> for Parcel {
+    fn from(message: Message) -> Self {
+        Self { message, id: Bytes::new(), told: Vec::new() }
+    }
 }
 
 /// What became of a parcel.

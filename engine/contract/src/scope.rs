@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use ringway_expression::{Body, Context, Field, Map, Value};
 
-use crate::attributes::PREFIX;
+use crate::attributes::{Attributes, PREFIX};
 use crate::subscriber::now_ms;
-use crate::{Exchange, Fields};
+use crate::{Exchange, FetchResponse, Fields};
 
 impl Context for Exchange {
     fn field(&self, field: Field) -> Value<'_> {
@@ -36,6 +36,15 @@ impl Context for Exchange {
             Field::ApiName => Value::text(&self.api.name),
             Field::ApiVersion => Value::text(&self.api.version),
             Field::NodeVersion => Value::text(env!("CARGO_PKG_VERSION")),
+            Field::MessageId => {
+                self.message.as_deref().map_or(Value::Null, |message| Value::Text(String::from_utf8_lossy(&message.id)))
+            }
+            Field::MessageContentLength => self.message.as_deref().map_or(Value::Null, |parcel| {
+                i64::try_from(parcel.message.content.len()).map_or(Value::Null, Value::Int)
+            }),
+            Field::MessageError => {
+                self.message.as_deref().map_or(Value::Null, |parcel| Value::Bool(parcel.message.is_error))
+            }
             Field::SubscriptionId => Value::maybe_text(self.subscriber.as_deref().map(|known| known.id.as_str())),
             _ => Value::Null,
         }
@@ -64,6 +73,22 @@ impl Context for Exchange {
                 }
             }
             Map::Attributes => self.attribute(name),
+            Map::MessageHeaders => {
+                let headers =
+                    self.message.as_deref().map(|parcel| parcel.message.headers.as_slice()).unwrap_or_default();
+                let mut own = headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()));
+                own.nth(index).map_or(Value::Null, |(_, value)| Value::Text(String::from_utf8_lossy(value)))
+            }
+            Map::MessageMetadata => {
+                let mut known = self.message.iter().flat_map(|parcel| parcel.metadata());
+                known
+                    .find(|(known, _)| *known == name)
+                    .map_or(Value::Null, |(_, value)| Value::Text(String::from_utf8_lossy(value)))
+            }
+            Map::MessageAttributes => {
+                let attributes = self.message.as_deref().and_then(|parcel| parcel.message.attributes.as_deref());
+                attributes.and_then(|attributes| attributes.value(name)).unwrap_or(Value::Null)
+            }
             Map::Properties => Value::maybe_text(self.api.properties.get(name).map(String::as_str)),
             // What `dynamic-routing` and the attribute `request.endpoint` take.
             Map::Endpoints => Value::Text(format!("{name}:").into()),
@@ -90,6 +115,17 @@ impl Context for Exchange {
                 self.path_params.iter().for_each(|(name, _)| each(name));
             }
             Map::Attributes => self.attributes.names().for_each(each),
+            Map::MessageHeaders => {
+                let headers = self.message.iter().flat_map(|parcel| &parcel.message.headers);
+                once_each(headers.map(|(name, _)| String::from_utf8_lossy(name)), each);
+            }
+            Map::MessageMetadata => {
+                once_each(self.message.iter().flat_map(|parcel| parcel.metadata()).map(|(name, _)| name.into()), each);
+            }
+            Map::MessageAttributes => {
+                let attributes = self.message.as_deref().and_then(|parcel| parcel.message.attributes.as_deref());
+                attributes.into_iter().flat_map(Attributes::names).for_each(each);
+            }
             Map::Properties => self.api.properties.keys().for_each(|name| each(name)),
             Map::SubscriptionMetadata => {
                 let metadata = self.subscriber.iter().flat_map(|subscriber| subscriber.metadata.keys());
@@ -103,7 +139,7 @@ impl Context for Exchange {
         match body {
             Body::Request => self.contents.request.as_deref(),
             Body::Response => self.contents.response.as_deref(),
-            Body::Message => None,
+            Body::Message => self.message.as_deref().map(|parcel| &*parcel.message.content),
         }
     }
 
@@ -115,6 +151,34 @@ impl Context for Exchange {
         let mut bytes = [0; 16];
         let random = ring::rand::SystemRandom::new();
         ring::rand::SecureRandom::fill(&random, &mut bytes).ok().map(|()| u128::from_be_bytes(bytes))
+    }
+}
+
+/// An answer that was asked for beside the traffic stands as `#response`.
+impl Context for FetchResponse {
+    fn field(&self, field: Field) -> Value<'_> {
+        match field {
+            Field::ResponseStatus => Value::Int(i64::from(self.status.as_u16())),
+            _ => Value::Null,
+        }
+    }
+
+    fn entry(&self, map: Map, name: &str, index: usize) -> Value<'_> {
+        if map != Map::ResponseHeaders {
+            return Value::Null;
+        }
+        let mut own = self.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        own.nth(index).map_or(Value::Null, |(_, value)| Value::Text(String::from_utf8_lossy(value)))
+    }
+
+    fn names(&self, map: Map, each: &mut dyn FnMut(&str)) {
+        if map == Map::ResponseHeaders {
+            once_each(self.headers.iter().map(|(name, _)| Cow::Borrowed(name.as_str())), each);
+        }
+    }
+
+    fn body(&self, body: Body) -> Option<&[u8]> {
+        (body == Body::Response).then_some(&*self.body)
     }
 }
 

@@ -62,6 +62,11 @@ impl Vocabulary {
         Self::request().with(Root::Message)
     }
 
+    /// What exists somewhere on the way of an exchange or a message; what does not exist here and now is null.
+    pub const fn any() -> Self {
+        Self::response().with(Root::Message)
+    }
+
     /// One root more.
     #[must_use]
     pub const fn with(self, root: Root) -> Self {

@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use croner::Cron;
-use http::StatusCode;
 use ringway_config::api::HealthCheck;
-use ringway_contract::HealthRequest;
+use ringway_contract::{FetchResponse, HealthRequest, Root, Template, Vocabulary};
 use ringway_net::{Shard, pause, until_closing};
 
 use super::member::Member;
@@ -20,7 +19,7 @@ use super::member::Member;
 pub struct Check {
     schedule: Cron,
     request: Rc<HealthRequest>,
-    assertion: Assertion,
+    assertion: Template,
     successes: u32,
     failures: u32,
 }
@@ -37,18 +36,15 @@ impl Check {
         let schedule: Cron =
             check.schedule.parse().map_err(|error| format!("schedule `{}`: {error}", check.schedule))?;
         let method = check.method.parse().map_err(|_| format!("method `{}` is not one", check.method))?;
-        let assertion = Assertion::parse(&check.assertion).unwrap_or_else(|| {
-            tracing::warn!(
-                assertion = check.assertion,
-                "only comparisons of #response.status are evaluated yet; any 2xx counts as healthy"
-            );
-            Assertion::success()
-        });
+        let vocabulary = Vocabulary::deployment().with(Root::Response);
+        let assertion = Template::condition(&check.assertion, &vocabulary)
+            .map_err(|problem| format!("assertion `{}`: {problem}", check.assertion))?;
         let request = HealthRequest {
             method,
             target: check.target.clone(),
             override_path: check.override_endpoint_path,
             headers: check.headers.iter().map(|header| (header.name.clone(), header.value.clone())).collect(),
+            content: assertion.needs().response_content,
         };
         Ok(Self {
             schedule,
@@ -57,6 +53,11 @@ impl Check {
             successes: check.success_threshold.max(1),
             failures: check.failure_threshold.max(1),
         })
+    }
+
+    /// Whether this is the answer of a healthy backend. What cannot be evaluated is not.
+    fn holds(&self, answer: &FetchResponse) -> bool {
+        self.assertion.as_bool(answer).unwrap_or(false)
     }
 
     fn pause(&self) -> Duration {
@@ -77,12 +78,12 @@ pub async fn watch(member: Weak<Member>, check: Check) {
         drop(alive);
         let Some(outcome) = until_closing(probe).await else { return };
         let Some(alive) = member.upgrade() else { return };
-        let holds = outcome.as_ref().is_ok_and(|status| check.assertion.holds(*status));
+        let holds = outcome.as_ref().is_ok_and(|answer| check.holds(answer));
         (good, bad) = if holds { (good + 1, 0) } else { (0, bad + 1) };
         let healthy = alive.is_healthy();
         if healthy && bad >= check.failures {
             alive.healthy.store(false, Relaxed);
-            let reason = outcome.map_or_else(|fault| fault.to_string(), |status| format!("status {status}"));
+            let reason = outcome.map_or_else(|fault| fault.to_string(), |answer| format!("status {}", answer.status));
             tracing::warn!(endpoint = &*alive.name, reason, "endpoint is unhealthy");
         } else if !healthy && good >= check.successes {
             alive.healthy.store(true, Relaxed);
@@ -91,85 +92,35 @@ pub async fn watch(member: Weak<Member>, check: Check) {
     }
 }
 
-/// Comparisons of the status, joined by `&&` (which binds tighter) and `||`.
-#[derive(Debug, PartialEq, Eq)]
-struct Assertion {
-    any_of: Vec<Vec<(Comparison, u16)>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Comparison {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-}
-
-impl Assertion {
-    fn success() -> Self {
-        Self { any_of: vec![vec![(Comparison::GreaterOrEqual, 200), (Comparison::Less, 300)]] }
-    }
-
-    /// Reads `{#response.status == 200}` and its like. `None` for what needs the whole expression language.
-    fn parse(text: &str) -> Option<Self> {
-        let inner = text.trim().strip_prefix('{')?.strip_suffix('}')?;
-        let any_of = inner
-            .split("||")
-            .flat_map(|part| part.split(" or "))
-            .map(|all| all.split("&&").flat_map(|part| part.split(" and ")).map(comparison).collect())
-            .collect::<Option<_>>()?;
-        Some(Self { any_of })
-    }
-
-    fn holds(&self, status: StatusCode) -> bool {
-        let status = status.as_u16();
-        self.any_of.iter().any(|all| {
-            all.iter().all(|(comparison, wanted)| match comparison {
-                Comparison::Equal => status == *wanted,
-                Comparison::NotEqual => status != *wanted,
-                Comparison::Less => status < *wanted,
-                Comparison::LessOrEqual => status <= *wanted,
-                Comparison::Greater => status > *wanted,
-                Comparison::GreaterOrEqual => status >= *wanted,
-            })
-        })
-    }
-}
-
-fn comparison(text: &str) -> Option<(Comparison, u16)> {
-    let rest = text.trim().strip_prefix("#response.status")?.trim_start();
-    let operators = [
-        ("==", Comparison::Equal),
-        ("!=", Comparison::NotEqual),
-        ("<=", Comparison::LessOrEqual),
-        (">=", Comparison::GreaterOrEqual),
-        ("<", Comparison::Less),
-        (">", Comparison::Greater),
-    ];
-    let (operator, number) =
-        operators.iter().find_map(|(sign, operator)| rest.strip_prefix(sign).map(|number| (*operator, number)))?;
-    Some((operator, number.trim().parse().ok()?))
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use http::StatusCode;
+
     use super::*;
 
     #[test]
-    fn assertions_compare_the_status() {
-        for (text, status, expected) in [
-            ("{#response.status == 200}", 200, Some(true)),
-            ("{#response.status == 200}", 204, Some(false)),
-            ("{ #response.status >= 200 && #response.status < 300 }", 204, Some(true)),
-            ("{#response.status < 400 and #response.status != 302}", 302, Some(false)),
-            ("{#response.status == 200 || #response.status == 404}", 404, Some(true)),
-            ("{#response.content.contains('ok')}", 200, None),
-            ("true", 200, None),
+    fn assertions_see_the_whole_answer() {
+        let answer = FetchResponse {
+            status: StatusCode::ACCEPTED,
+            headers: vec![("X-State".into(), Bytes::from_static(b"up"))],
+            body: Bytes::from_static(b"{\"db\": {\"ok\": true}, \"queue\": 3}"),
+        };
+        for (assertion, holds, content) in [
+            ("{#response.status == 202}", true, false),
+            ("{#response.status == 200}", false, false),
+            ("{#response.status >= 200 && #response.status < 300}", true, false),
+            ("{#response.status < 400 and #response.status != 202}", false, false),
+            ("{#response.status == 200 || #response.headers['x-state'][0] == 'up'}", true, false),
+            ("{#response.content.contains('queue')}", true, true),
+            ("{#response.jsonContent.db.ok}", true, true),
+            ("{#jsonPath(#response.content, '$.queue') > 3}", false, true),
+            ("{#response.headers['x-none'][0].length() > 0}", false, false),
+            (" true ", true, false),
         ] {
-            let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(Assertion::parse(text).map(|assertion| assertion.holds(status)), expected, "{text}");
+            let check = HealthCheck { assertion: assertion.into(), ..HealthCheck::default() };
+            let check = Check::new(&check).unwrap();
+            assert_eq!((check.holds(&answer), check.request.content), (holds, content), "{assertion}");
         }
     }
 
@@ -181,5 +132,7 @@ mod tests {
         };
         assert!(check("every day", "GET").starts_with("schedule `every day`"));
         assert!(check("*/10 * * * * *", "G T").starts_with("method `G T`"));
+        let check = HealthCheck { assertion: "{#request.path == '/'}".into(), ..HealthCheck::default() };
+        assert!(Check::new(&check).map(drop).unwrap_err().starts_with("assertion `{#request.path"));
     }
 }

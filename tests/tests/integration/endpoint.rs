@@ -1,6 +1,6 @@
 //! The options of an endpoint, each against something real.
 
-use ringway_tests::{Api, Authority, Backend, Client, Gateway, Nginx, Port, tool, wait_until};
+use ringway_tests::{Api, Authority, Backend, Client, Gateway, Nginx, Port, Scratch, tool, wait_until};
 use serde_json::json;
 
 #[test]
@@ -224,6 +224,78 @@ fn an_answer_of_the_gateway_can_be_written_by_the_api() {
     let gateway = Gateway::serving(&[Api::proxy("/", &target).with(&format!("responseTemplates/{key}"), template)]);
     let (head, body) = gateway.get("/");
     assert_eq!((head.status(), head.field("x-sorry"), body.as_slice()), (599, Some("yes"), &b"out of order"[..]));
+}
+
+#[test]
+fn what_an_endpoint_is_told_may_have_expressions() {
+    let backend = Backend::ok("ok");
+    let api = Api::balanced("/", &["{#api.properties['backend']}/base"])
+        .with("properties", json!([{ "key": "backend", "value": backend.target() }, { "key": "zone", "value": "a" }]))
+        .with(
+            "endpointGroups/0/sharedConfiguration/headers",
+            json!([
+                { "name": "X-Zone", "value": "zone {#properties['zone']}" },
+                { "name": "X-Path", "value": "{#request.method} {#request.pathInfo}" },
+                { "name": "Host", "value": "{#request.headers['x-tenant'][0]}.backend.test" },
+            ]),
+        );
+    let gateway = Gateway::serving(&[api]);
+    let ask = |fields: &str| Client::ask(gateway.http(), &format!("GET /a/b HTTP/1.1\r\nHost: h\r\n{fields}\r\n")).0;
+    assert_eq!(ask("X-Tenant: t1\r\nX-Path: mine\r\nx-zone: mine\r\n").status(), 200);
+    let (head, _) = backend.only();
+    assert_eq!(head.target(), "/base/a/b");
+    assert_eq!(head.all("x-zone").collect::<Vec<_>>(), ["zone a"]);
+    assert_eq!(head.all("x-path").collect::<Vec<_>>(), ["GET /a/b"]);
+    assert_eq!(head.all("host").collect::<Vec<_>>(), ["t1.backend.test"]);
+    let head = ask("X-Tenant: a b\r\n");
+    assert_eq!(head.status(), 500, "a host that is none is not sent: {head:?}");
+}
+
+#[test]
+fn a_value_of_a_definition_may_be_another_file() {
+    let backend = Backend::ok("ok");
+    let secrets = Scratch::new("secrets");
+    secrets.write("token", "s3cret\n");
+    let api = Api::proxy("/", &backend.target()).with(
+        "endpointGroups/0/sharedConfiguration/headers",
+        json!([{ "name": "X-Token", "value": format!("file:{}", secrets.join("token").display()) }]),
+    );
+    let gateway = Gateway::serving(&[api]);
+    assert_eq!(gateway.get("/").0.status(), 200);
+    assert_eq!(backend.only().0.field("x-token"), Some("s3cret"));
+    secrets.write("token", "another\n");
+    wait_until("the new value", || {
+        gateway.get("/");
+        backend.seen().last().is_some_and(|(head, _)| head.field("x-token") == Some("another"))
+    });
+    assert!(!gateway.log().contains("s3cret"), "a secret is never logged");
+}
+
+#[test]
+fn preflights_pass_the_flows_of_an_api_that_asks_for_it() {
+    let backend = Backend::ok("ok");
+    let api = Api::proxy("/", &backend.target())
+        .with(
+            "listeners/0/cors",
+            json!({ "enabled": true, "allowOrigin": ["*"], "allowMethods": ["POST"], "runPolicies": true }),
+        )
+        .with("plans/0/security", json!({ "type": "API_KEY" }))
+        .with(
+            "flows",
+            json!([{ "name": "closed", "enabled": true,
+                     "selectors": [{ "type": "HTTP", "path": "/closed", "pathOperator": "STARTS_WITH" }],
+                     "request": [{ "policy": "mock", "enabled": true, "configuration": { "status": "410" } }] }]),
+        );
+    let gateway = Gateway::serving(&[api]);
+    let preflight = |target: &str| {
+        let fields = "Host: a\r\nOrigin: https://app.test\r\nAccess-Control-Request-Method: POST\r\n";
+        Client::ask(gateway.http(), &format!("OPTIONS {target} HTTP/1.1\r\n{fields}\r\n")).0
+    };
+    let head = preflight("/open");
+    assert_eq!((head.status(), head.field("access-control-allow-methods")), (200, Some("POST")));
+    assert_eq!(preflight("/closed").status(), 410, "what a policy answers is the answer");
+    assert_eq!(gateway.get("/open").0.status(), 401, "a call itself has a plan");
+    assert_eq!(backend.seen(), [], "a preflight is the gateway's business");
 }
 
 #[test]

@@ -37,6 +37,34 @@ fn an_endpoint_that_fails_its_checks_gets_no_requests_until_it_passes_them_again
 }
 
 #[test]
+fn an_assertion_sees_fields_and_body_however_they_are_framed() {
+    let answers_with = |framing: &'static str, state: &'static str| {
+        Backend::replies(move |head, _| match (head.target(), framing) {
+            ("/health", "chunked") => {
+                let (first, second) = ("{\"state\": ", format!("\"{state}\"}}"));
+                format!(
+                    "HTTP/1.1 200 OK\r\nX-Load: 3\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\n\r\n",
+                    first.len(),
+                    second.len(),
+                )
+            }
+            ("/health", _) => {
+                let body = format!("{{\"state\": \"{state}\"}}");
+                format!("HTTP/1.1 200 OK\r\nX-Load: 3\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+            }
+            _ => format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{state}", state.len()),
+        })
+    };
+    let (up, down) = (answers_with("chunked", "up"), answers_with("length", "down"));
+    let api = checked(&[&up.target(), &down.target()]).with(
+        "endpointGroups/0/services/healthCheck/configuration/assertion",
+        json!("{#jsonPath(#response.content, '$.state') == 'up' && #response.headers['x-load'][0] == '3'}"),
+    );
+    let gateway = Gateway::serving(&[api]);
+    wait_until("the one that is down to be left alone", || answers(&gateway).iter().all(|answer| answer == "200 up"));
+}
+
+#[test]
 fn when_every_endpoint_is_down_the_answer_is_a_503_or_502() {
     let nobody = Port::new();
     let gateway = Gateway::serving(&[checked(&[&format!("http://{}", nobody.address())])]);
