@@ -52,17 +52,16 @@ const fn value(pattern: &'static str, value: &'static str, reason: &'static str)
 }
 
 const MESSAGES: &str = "belongs to APIs of type MESSAGE";
-const MESSAGE_POLICIES: &str = "is not run: policies on messages come with a later release";
 const ANALYTICS: &str = "is not recorded: analytics come with a later release";
 
 /// What becomes of a line that says [`MESSAGES`] in an API of type MESSAGE.
 const OF_MESSAGES: [(&str, Effect, &str); 6] = [
     ("dlq", Acted, ""),
     ("sampling", Served, ANALYTICS),
-    ("messageCondition", Idle, MESSAGE_POLICIES),
-    ("publish", Idle, MESSAGE_POLICIES),
-    ("subscribe", Idle, MESSAGE_POLICIES),
-    ("CHANNEL", Idle, "is not evaluated: flows on channels come with policies on messages, in a later release"),
+    ("messageCondition", Served, "has no effect on a request or response: only messages have it"),
+    ("publish", Acted, ""),
+    ("subscribe", Acted, ""),
+    ("CHANNEL", Acted, ""),
 ];
 
 /// Of APIs of type PROXY; see [`OF_MESSAGES`].

@@ -25,7 +25,7 @@ pub fn plans(api: &Api, registry: Registry, services: &Services) -> Result<Vec<P
         let source = Source { configuration, shared: None, place: &place, resources: &api.resources };
         let guard = (kind.build)(source, services).map_err(|refusal| format!("plan `{}`: {refusal}", plan.name))?;
         let info = Rc::new(PlanInfo { id: plan.id.clone(), name: plan.name.clone() });
-        let chain = chain(api, plan, registry, services)?;
+        let chain = chain(api, Some(plan), registry, services)?;
         let rule = plan.selection_rule.as_deref().filter(|rule| !rule.trim().is_empty());
         let rule = rule.map(|rule| condition(rule, Phase::Request)).transpose()?;
         plans.push(Plan { info, guard, rule, subscribers: subscribers(api, plan), chain });
@@ -39,13 +39,7 @@ fn subscribers(api: &Api, plan: &api::Plan) -> Subscribers {
     let mut subscribers = Subscribers::default();
     let own = api.served_subscriptions().filter(|known| known.plan_of(api).is_some_and(|known| known.id == plan.id));
     for subscription in own {
-        let subscriber = Rc::new(Subscriber {
-            id: subscription.id.clone(),
-            application: subscription.application.clone(),
-            metadata: subscription.metadata.clone(),
-            starts_ms: subscription.starting_at.map_or(0, |moment| moment.0),
-            ends_ms: subscription.ending_at.map_or(u64::MAX, |moment| moment.0),
-        });
+        let subscriber = Rc::new(subscriber(subscription));
         for key in subscription.keys.iter().filter(|key| !key.revoked) {
             let ends_ms = key.expires_at.map_or(u64::MAX, |moment| moment.0);
             subscribers.add_key(key.fingerprint.0, &subscriber, ends_ms);
@@ -61,31 +55,58 @@ fn subscribers(api: &Api, plan: &api::Plan) -> Subscribers {
     subscribers
 }
 
-fn chain(api: &Api, plan: &api::Plan, registry: Registry, services: &Services) -> Result<Chain, String> {
+/// Who a subscription stands for.
+pub fn subscriber(subscription: &api::Subscription) -> Subscriber {
+    Subscriber {
+        id: subscription.id.clone(),
+        application: subscription.application.clone(),
+        metadata: subscription.metadata.clone(),
+        starts_ms: subscription.starting_at.map_or(0, |moment| moment.0),
+        ends_ms: subscription.ending_at.map_or(u64::MAX, |moment| moment.0),
+    }
+}
+
+/// What preflights pass, if the API asks for it: its own flows, on the way to the endpoint.
+///
+/// # Errors
+/// As [`plans`].
+pub fn preflight(api: &Api, registry: Registry, services: &Services) -> Result<Option<Chain>, String> {
+    let mut rules = api.http_listeners().map(|listener| &listener.cors).filter(|cors| cors.enabled);
+    let runs = rules.next().is_some_and(|cors| cors.run_policies);
+    runs.then(|| chain(api, None, registry, services)).transpose()
+}
+
+/// The flows of a plan, and those of the API behind them.
+pub fn chain(api: &Api, plan: Option<&api::Plan>, registry: Registry, services: &Services) -> Result<Chain, String> {
     let mode = match api.flow_execution.mode {
         api::FlowMode::Default => Mode::All,
         api::FlowMode::BestMatch => Mode::BestMatch,
     };
-    let of_plan = plan.flows.iter().enumerate().map(|(at, flow)| (Scope::Plan, at, flow));
+    let id = plan.map_or("", |plan| plan.id.as_str());
+    let of_plan = plan.into_iter().flat_map(|plan| &plan.flows).enumerate().map(|(at, flow)| (Scope::Plan, at, flow));
     let of_api = api.flows.iter().enumerate().map(|(at, flow)| (Scope::Api, at, flow));
     let mut flows = Vec::new();
     for (scope, at, flow) in of_plan.chain(of_api) {
         if !flow.enabled {
             continue;
         }
-        let selector = match flow.http_selector() {
-            Some(http) => Selector::new(&http.path, http.path_operator, &http.methods),
-            None => Selector::default(),
+        let selector = match (flow.http_selector(), flow.channel_selector()) {
+            (Some(http), _) => Selector::new(&http.path, http.path_operator, &http.methods),
+            (None, Some(channel)) => Selector::channel(channel),
+            (None, None) => Selector::default(),
         };
         let place = match scope {
             // What counts calls counts them per plan: two plans share nothing, though both run the API's flows.
-            Scope::Plan => format!("{}/{}/flows[{at}]", api.id, plan.id),
-            Scope::Api => format!("{}/{}//flows[{at}]", api.id, plan.id),
+            Scope::Plan => format!("{}/{id}/flows[{at}]", api.id),
+            Scope::Api => format!("{}/{id}//flows[{at}]", api.id),
         };
         let build = Build { registry, services, place: &place, resources: &api.resources };
         let request = build.steps(&flow.request, Phase::Request)?;
         let response = build.steps(&flow.response, Phase::Response)?;
-        if request.is_empty() && response.is_empty() && !api.flow_execution.match_required {
+        let publish = build.steps(&flow.publish, Phase::Publish)?;
+        let subscribe = build.steps(&flow.subscribe, Phase::Subscribe)?;
+        let is_empty = [&request, &response, &publish, &subscribe].iter().all(|steps| steps.is_empty());
+        if is_empty && !api.flow_execution.match_required {
             continue;
         }
         let condition = flow.condition().map(|text| condition(text, Phase::Request)).transpose()?;
@@ -94,7 +115,8 @@ fn chain(api: &Api, plan: &api::Plan, registry: Registry, services: &Services) -
             condition || step.policy.phases().request_content
         };
         let request_content = response.iter().any(needs);
-        flows.push(Flow { scope, selector, condition, request_content, request, response });
+        let (publish, subscribe) = (publish.into(), subscribe.into());
+        flows.push(Flow { scope, selector, condition, request_content, request, response, publish, subscribe });
     }
     Ok(Chain::new(flows, mode, api.flow_execution.match_required))
 }
@@ -104,6 +126,8 @@ fn chain(api: &Api, plan: &api::Plan, registry: Registry, services: &Services) -
 enum Phase {
     Request,
     Response,
+    Publish,
+    Subscribe,
 }
 
 /// A condition was compiled when the definition was checked: that it compiles is known.
@@ -111,6 +135,7 @@ fn condition(text: &str, phase: Phase) -> Result<Template, String> {
     let vocabulary = match phase {
         Phase::Request => Vocabulary::request(),
         Phase::Response => Vocabulary::response(),
+        Phase::Publish | Phase::Subscribe => Vocabulary::message(),
     };
     Template::condition(text, &vocabulary).map_err(|problem| format!("condition `{text}`: {problem}"))
 }
@@ -144,6 +169,8 @@ impl Build<'_> {
             let (takes_part, content) = match phase {
                 Phase::Request => (phases.request, phases.request_content),
                 Phase::Response => (phases.response, phases.response_content),
+                Phase::Publish => (phases.publish, false),
+                Phase::Subscribe => (phases.subscribe, false),
             };
             if !takes_part {
                 continue;
@@ -155,8 +182,13 @@ impl Build<'_> {
                 || match phase {
                     Phase::Request => needs.request_content,
                     Phase::Response => needs.response_content,
+                    Phase::Publish | Phase::Subscribe => false,
                 };
-            built.push(Step { policy, condition, content });
+            let on_messages = matches!(phase, Phase::Publish | Phase::Subscribe);
+            let message_condition =
+                step.message_condition.as_deref().filter(|text| on_messages && !text.trim().is_empty());
+            let message_condition = message_condition.map(|text| self::condition(text, phase)).transpose()?;
+            built.push(Step { policy, condition, message_condition, content });
         }
         Ok(built.into())
     }

@@ -6,9 +6,10 @@
 use std::rc::Rc;
 
 use http::StatusCode;
-use ringway_config::api::{Method, PathOperator};
-use ringway_contract::{Exchange, Policy, Reply, Step as Next, Template};
-use ringway_wire::RequestHead;
+use ringway_config::api::{ChannelSelector, Method, Operation, PathOperator};
+use ringway_contract::{Exchange, Policy, Reply, Request, Step as Next, Template};
+
+use crate::messages::passage::Passage;
 
 /// Whose flow it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,10 @@ pub struct Flow {
     pub request: Box<[Step]>,
     /// Steps on the way back.
     pub response: Box<[Step]>,
+    /// Steps of each message on its way to a broker.
+    pub publish: Rc<[Step]>,
+    /// Steps of each message on its way from a broker.
+    pub subscribe: Rc<[Step]>,
 }
 
 /// A policy at its place.
@@ -41,6 +46,8 @@ pub struct Step {
     pub policy: Rc<dyn Policy>,
     /// When it runs. Asked each time that its turn comes.
     pub condition: Option<Template>,
+    /// For which messages it runs.
+    pub message_condition: Option<Template>,
     /// Whether it, or its condition, needs the body.
     pub content: bool,
 }
@@ -49,7 +56,7 @@ impl Step {
     /// On the way to the endpoint; `Some` is the answer that ends the exchange.
     pub async fn request(&self, exchange: &mut Exchange) -> Option<Box<Reply>> {
         match self.runs(exchange) {
-            Ok(true) => settle(self.policy.request(exchange)).await,
+            Ok(true) => settle(self.policy.request(exchange)).await.reply(),
             Ok(false) => None,
             Err(reply) => Some(reply),
         }
@@ -58,9 +65,21 @@ impl Step {
     /// On the way back.
     pub async fn response(&self, exchange: &mut Exchange) -> Option<Box<Reply>> {
         match self.runs(exchange) {
-            Ok(true) => settle(self.policy.response(exchange)).await,
+            Ok(true) => settle(self.policy.response(exchange)).await.reply(),
             Ok(false) => None,
             Err(reply) => Some(reply),
+        }
+    }
+
+    /// The message of the exchange.
+    pub async fn message(&self, exchange: &mut Exchange) -> Settled {
+        let meant = |exchange: &Exchange| {
+            self.message_condition.as_ref().map_or(Ok(true), |condition| holds(condition, exchange))
+        };
+        match self.runs(exchange).and_then(|runs| Ok(runs && meant(exchange)?)) {
+            Ok(true) => settle(self.policy.message(exchange)).await,
+            Ok(false) => Settled::Next,
+            Err(reply) => Settled::Reply(reply),
         }
     }
 
@@ -81,13 +100,66 @@ pub fn holds(condition: &Template, exchange: &Exchange) -> Result<bool, Box<Repl
     })
 }
 
-/// An HTTP selector: a path pattern relative to the context path, and methods.
+/// What becomes of an exchange or a message after a policy.
+pub enum Settled {
+    /// It goes on.
+    Next,
+    /// It is answered.
+    Reply(Box<Reply>),
+    /// The message goes no further.
+    Drop,
+}
+
+impl Settled {
+    fn reply(self) -> Option<Box<Reply>> {
+        match self {
+            Self::Reply(reply) => Some(reply),
+            Self::Next | Self::Drop => None,
+        }
+    }
+}
+
+/// What a call comes in by.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facing<'a> {
+    /// The entrypoint's type.
+    pub entrypoint: &'a str,
+    /// Whether its clients publish.
+    pub publishes: bool,
+    /// Whether its clients subscribe.
+    pub subscribes: bool,
+    /// The channel, where it is not the path behind the context path.
+    pub channel: Option<&'a str>,
+}
+
+/// A selector of requests or channels: a path pattern relative to the context path, and what else is asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Selector {
     segments: Box<[Segment]>,
     exact: bool,
     /// Empty: any method.
     methods: Box<[Method]>,
+    /// Of a channel selector.
+    channel: Option<Channel>,
+}
+
+#[derive(Clone, Debug)]
+struct Channel {
+    /// Empty: any.
+    operations: Box<[Operation]>,
+    /// Types of entrypoints; empty: any.
+    entrypoints: Box<[String]>,
+}
+
+impl Channel {
+    fn takes(&self, facing: &Facing<'_>) -> bool {
+        let entrypoint = self.entrypoints.is_empty() || self.entrypoints.iter().any(|known| known == facing.entrypoint);
+        let does = |operation: &Operation| match operation {
+            Operation::Publish => facing.publishes,
+            Operation::Subscribe => facing.subscribes,
+        };
+        entrypoint && (self.operations.is_empty() || self.operations.iter().any(does))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -106,17 +178,29 @@ impl Selector {
                 None => Segment::Literal(segment.into()),
             })
             .collect();
-        Self { segments, exact: operator == PathOperator::Equals, methods: methods.into() }
+        Self { segments, exact: operator == PathOperator::Equals, methods: methods.into(), channel: None }
+    }
+
+    /// Compiles a channel selector.
+    pub fn channel(selector: &ChannelSelector) -> Self {
+        let channel = Channel {
+            operations: selector.operations.as_slice().into(),
+            entrypoints: selector.entrypoints.as_slice().into(),
+        };
+        Self { channel: Some(channel), ..Self::new(&selector.channel, selector.channel_operator, &[]) }
     }
 
     /// Whether it takes every request.
     pub fn is_any(&self) -> bool {
-        self.segments.is_empty() && !self.exact && self.methods.is_empty()
+        self.segments.is_empty() && !self.exact && self.methods.is_empty() && self.channel.is_none()
     }
 
-    /// Whether it takes a request with `rest` behind the context path.
-    pub fn matches(&self, head: &RequestHead, rest: &str) -> bool {
-        if !self.methods.is_empty() && !self.takes(&head.method) {
+    /// Whether it takes a call with `rest` behind the context path. What is no request has no method.
+    pub fn matches(&self, method: Option<&http::Method>, rest: &str, facing: &Facing<'_>) -> bool {
+        if !self.methods.is_empty() && !method.is_some_and(|method| self.takes(method)) {
+            return false;
+        }
+        if self.channel.as_ref().is_some_and(|channel| !channel.takes(facing)) {
             return false;
         }
         let mut present = segments(rest);
@@ -215,11 +299,17 @@ impl Chain {
     ///
     /// # Errors
     /// The answer 404 when a match is required and there is none, or 500 for a condition that cannot be evaluated.
-    pub fn select(&self, exchange: &mut Exchange, matched: &mut Vec<u16>) -> Result<(), Box<Reply>> {
+    pub fn select(
+        &self,
+        exchange: &mut Exchange,
+        facing: &Facing<'_>,
+        matched: &mut Vec<u16>,
+    ) -> Result<(), Box<Reply>> {
         matched.clear();
-        let Some(request) = exchange.request.as_deref() else { return Ok(()) };
-        let (head, rest) = (&request.head, request.rest());
-        let takes = |flow: &Flow| flow.selector.is_any() || flow.selector.matches(head, rest);
+        let request = exchange.request.as_deref();
+        let method = request.map(|request| &request.head.method);
+        let rest = facing.channel.or(request.map(Request::rest)).unwrap_or_default();
+        let takes = |flow: &Flow| flow.selector.is_any() || flow.selector.matches(method, rest, facing);
         let taken = self.flows.iter().enumerate().filter(|(_, flow)| takes(flow));
         matched.extend(taken.map(|(index, _)| index as u16));
         if self.parameters {
@@ -272,16 +362,28 @@ impl Chain {
         [Scope::Api, Scope::Plan].into_iter().flat_map(of).flat_map(|flow| flow.response.iter())
     }
 
+    /// What each message passes on its way to a broker.
+    pub fn publish(&self, matched: &[u16]) -> Passage {
+        Passage::new(self.taken(matched).map(|flow| &flow.publish))
+    }
+
+    /// What each message passes on its way from a broker.
+    pub fn subscribe(&self, matched: &[u16]) -> Passage {
+        let of = |scope| self.taken(matched).filter(move |flow| flow.scope == scope);
+        Passage::new([Scope::Api, Scope::Plan].into_iter().flat_map(of).map(|flow| &flow.subscribe))
+    }
+
     fn taken<'a>(&'a self, matched: &'a [u16]) -> impl Iterator<Item = &'a Flow> {
         matched.iter().filter_map(|index| self.flows.get(usize::from(*index)))
     }
 }
 
-async fn settle(mut step: Next<'_>) -> Option<Box<Reply>> {
+async fn settle(mut step: Next<'_>) -> Settled {
     loop {
         step = match step {
-            Next::Next => return None,
-            Next::Reply(reply) => return Some(reply),
+            Next::Next => return Settled::Next,
+            Next::Reply(reply) => return Settled::Reply(reply),
+            Next::Drop => return Settled::Drop,
             Next::Wait(future) => future.await,
         }
     }
@@ -296,9 +398,7 @@ mod tests {
     use super::*;
 
     fn takes(pattern: &str, operator: PathOperator, methods: &[Method], method: http::Method, rest: &str) -> bool {
-        let mut head = RequestHead::default();
-        head.method = method;
-        Selector::new(pattern, operator, methods).matches(&head, rest)
+        Selector::new(pattern, operator, methods).matches(Some(&method), rest, &Facing::default())
     }
 
     #[test]
@@ -336,6 +436,8 @@ mod tests {
             request_content: false,
             request: Box::default(),
             response: Box::default(),
+            publish: Rc::default(),
+            subscribe: Rc::default(),
         };
         let flows = || {
             vec![flow(Scope::Plan, "/"), flow(Scope::Api, "/"), flow(Scope::Api, "/a/:id"), flow(Scope::Api, "/a/b")]
@@ -349,7 +451,7 @@ mod tests {
         };
         let select = |mode, rest| {
             let (mut matched, mut exchange) = (Vec::new(), exchange(rest));
-            Chain::new(flows(), mode, false).select(&mut exchange, &mut matched).unwrap();
+            Chain::new(flows(), mode, false).select(&mut exchange, &Facing::default(), &mut matched).unwrap();
             (matched, exchange.path_params.iter().map(|(name, value)| format!("{name}={value}")).collect::<String>())
         };
         assert_eq!(select(Mode::All, "/a/b"), (vec![0, 1, 2, 3], "id=b".into()));
@@ -357,7 +459,7 @@ mod tests {
         assert_eq!(select(Mode::BestMatch, "/a/x"), (vec![0, 2], "id=x".into()));
         assert_eq!(select(Mode::BestMatch, "/z"), (vec![0, 1], String::new()));
         let strict = Chain::new(vec![flow(Scope::Api, "/only")], Mode::All, true);
-        let refusal = strict.select(&mut exchange("/other"), &mut Vec::new()).unwrap_err();
+        let refusal = strict.select(&mut exchange("/other"), &Facing::default(), &mut Vec::new()).unwrap_err();
         assert_eq!((refusal.status, refusal.key), (StatusCode::NOT_FOUND, "GATEWAY_NO_FLOW"));
 
         // A flow whose condition does not hold does not match, and is no best match either.
@@ -366,7 +468,9 @@ mod tests {
         flows[3].condition = Some(under("{#request.headers['x-tier'][0] == 'silver'}"));
         flows[2].condition = Some(under("{#request.headers['x-tier'][0] == 'gold'}"));
         let mut matched = Vec::new();
-        Chain::new(flows, Mode::BestMatch, false).select(&mut exchange("/a/b"), &mut matched).unwrap();
+        Chain::new(flows, Mode::BestMatch, false)
+            .select(&mut exchange("/a/b"), &Facing::default(), &mut matched)
+            .unwrap();
         assert_eq!(matched, [0, 2]);
 
         // It sees the parameters of the path.
@@ -374,7 +478,7 @@ mod tests {
         named.condition = Some(under("{#request.pathParams['id'] != '0'}"));
         let chain = Chain::new(vec![named], Mode::All, false);
         for (rest, wanted) in [("/a/7", &[0][..]), ("/a/0", &[]), ("/b/7", &[])] {
-            chain.select(&mut exchange(rest), &mut matched).unwrap();
+            chain.select(&mut exchange(rest), &Facing::default(), &mut matched).unwrap();
             assert_eq!(matched, wanted, "{rest}");
         }
     }

@@ -11,6 +11,7 @@ use ringway_wire::{Framing, Version};
 use crate::annotate;
 use crate::call::{self, Served};
 use crate::carriage::{Desk, Open};
+use crate::chain::{Chain, Facing};
 use crate::connection::Connection;
 use crate::content;
 use crate::local::{Local, UnderWay};
@@ -132,13 +133,18 @@ pub async fn run(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection
     };
 
     // What the exchange held goes back to where the next one takes it from.
-    desk.request = exchange.request.take();
+    let streaming = served.streaming.take();
+    desk.request = match streaming.as_ref().is_some_and(|streaming| streaming.sees_request()) {
+        // Policies on its messages may ask what the request said.
+        true => Some(Box::default()),
+        false => exchange.request.take(),
+    };
     if let Some(mut response) = exchange.response.take() {
         response.clear();
         local.services.responses.put(response);
     }
     let counters = &found.api.counters;
-    let opened = served.opened.take().map(Open::Tunnel).or(served.streaming.take().map(Open::Stream));
+    let opened = served.opened.take().map(Open::Tunnel).or(streaming.map(Open::Stream));
     if let Some(opened) = opened {
         let (counters, request_bytes) = (counters.clone(), served.request_bytes);
         let draft = local.access_log.keep(draft);
@@ -179,6 +185,13 @@ async fn stages(stage: &mut Stage<'_>, desk: &mut Desk) -> Result<Served, Stop> 
     acceptable(&request.head.method, request.head.framing, stage.site)?;
     max_forwards::check(&mut request.head)?;
     if let Some(reply) = api.cors.preflight(&request.head) {
+        if let Some(chain) = &api.preflight {
+            let mut matched = std::mem::take(&mut desk.matched);
+            // Boxed: few requests are preflights, and fewer pass anything.
+            let outcome = Box::pin(onward(stage, desk, chain, &Facing::default(), &mut matched)).await;
+            desk.matched = matched;
+            outcome?;
+        }
         return Err(reply.into());
     }
     let Some(door) = api.doors.iter().find(|door| door.entrypoint.matches(request)) else {
@@ -204,36 +217,49 @@ async fn passed(
     (door, plan): (&Door, &plan::Plan),
     matched: &mut Vec<u16>,
 ) -> Result<Served, Stop> {
-    matched.clear();
-    if !plan.chain.is_idle() {
-        if plan.chain.request_content {
-            content::hold_request(stage, desk).await?;
-        }
-        plan.chain.select(stage.exchange, matched)?;
-        for step in plan.chain.request(matched) {
-            if step.content && stage.exchange.contents.request.is_none() {
-                content::hold_request(stage, desk).await?;
-            }
-            if let Some(reply) = step.request(stage.exchange).await {
-                return Err(reply.into());
-            }
-        }
-        if plan.chain.keeps_request(matched) && stage.exchange.contents.request.is_none() {
-            content::hold_request(stage, desk).await?;
-        }
-        content::settle_request(stage.exchange);
-        if plan.chain.response(matched).any(|step| step.content)
-            && let Some(request) = stage.exchange.request.as_deref_mut()
-        {
-            content::ask_for_plain(&mut request.head.fields);
-        }
-    }
+    onward(stage, desk, &plan.chain, &door.facing(), matched).await?;
     annotate::request(stage);
     match door.entrypoint.coupling() {
         Coupling::Transparent => call::call(stage, desk, &plan.chain, matched).await,
         // Boxed: a session's future is larger than a call's, and most shards never see one.
         Coupling::Messages => Box::pin(messages::serve(stage, desk, &plan.chain, matched, door)).await,
     }
+}
+
+/// The chain on the way to the endpoint; which of its flows take part is left in `matched`.
+async fn onward(
+    stage: &mut Stage<'_>,
+    desk: &mut Desk,
+    chain: &Chain,
+    facing: &Facing<'_>,
+    matched: &mut Vec<u16>,
+) -> Result<(), Stop> {
+    matched.clear();
+    if chain.is_idle() {
+        return Ok(());
+    }
+    if chain.request_content {
+        content::hold_request(stage, desk).await?;
+    }
+    chain.select(stage.exchange, facing, matched)?;
+    for step in chain.request(matched) {
+        if step.content && stage.exchange.contents.request.is_none() {
+            content::hold_request(stage, desk).await?;
+        }
+        if let Some(reply) = step.request(stage.exchange).await {
+            return Err(reply.into());
+        }
+    }
+    if chain.keeps_request(matched) && stage.exchange.contents.request.is_none() {
+        content::hold_request(stage, desk).await?;
+    }
+    content::settle_request(stage.exchange);
+    if chain.response(matched).any(|step| step.content)
+        && let Some(request) = stage.exchange.request.as_deref_mut()
+    {
+        content::ask_for_plain(&mut request.head.fields);
+    }
+    Ok(())
 }
 
 /// What no API is asked to take.

@@ -10,17 +10,18 @@ use http::StatusCode;
 use ringway_config::api::{Api, ApiType, EndpointGroup};
 use ringway_config::{Settings, Snapshot};
 use ringway_contract::kind::{self, Registry};
-use ringway_contract::{ApiInfo, Services, Source};
+use ringway_contract::{ApiInfo, PlanInfo, Services, Source};
 use ringway_net::{Pace, Signal, spawn, yield_now};
 use ringway_wire::{Limits, RequestHead};
 
 use crate::annotate::Annotations;
 use crate::assemble;
+use crate::chain::Chain;
 use crate::compile;
 use crate::cors::Cors;
 use crate::messages::Door;
 use crate::messages::brokers::{self, Brokers};
-use crate::messages::push::Pushing;
+use crate::messages::push::{PushFacing, Pushing};
 use crate::plan::Plan;
 use crate::router::RouteTable;
 use crate::shared::{ApiShared, EndpointShared};
@@ -154,6 +155,8 @@ pub struct ApiSite {
     pub failover: Option<Failover>,
     /// Cross-origin rules.
     pub cors: Cors,
+    /// What preflights pass before they are answered.
+    pub preflight: Option<Chain>,
     /// Its own words for refusals.
     pub templates: Templates,
 }
@@ -294,6 +297,7 @@ impl ApiSite {
             retired: Rc::default(),
             failover: compile::failover(api),
             cors: compile::cors(api)?,
+            preflight: assemble::preflight(api, registry, services)?,
             templates: templates(api)?,
             shared: shared.clone(),
         })
@@ -312,6 +316,7 @@ impl ApiSite {
             retired: Rc::default(),
             failover: None,
             cors: Cors::default(),
+            preflight: None,
             templates: Templates::default(),
             shared: shared.clone(),
         }
@@ -345,6 +350,9 @@ fn build_doors(api: &Api, registry: Registry, services: &Services) -> Result<Vec
             entrypoint: (kind.build)(source, services).map_err(refused)?,
             qos: entrypoint.qos,
             recovers: kind.messaging.is_some_and(|messaging| messaging.recover),
+            name: kind.name,
+            publishes: kind.messaging.is_some_and(|messaging| !messaging.publish.is_empty()),
+            subscribes: kind.messaging.is_some_and(|messaging| !messaging.subscribe.is_empty()),
         });
     }
     built.sort_by_key(|door| std::cmp::Reverse(door.entrypoint.criteria()));
@@ -424,6 +432,16 @@ fn build_pushing(
             let told = subscription.consumer_configuration.as_ref();
             let told = told.and_then(|consumer| consumer.entrypoint_configuration.as_ref());
             let courier = push.open(told, entrypoint.qos);
+            let Some(plan) = subscription.plan_of(api) else {
+                return Err(format!("subscription `{}` has no plan", subscription.id));
+            };
+            let consumer = subscription.consumer_configuration.as_ref();
+            let facing = PushFacing {
+                entrypoint: kind.name,
+                channel: consumer.map(|consumer| consumer.channel.clone()).unwrap_or_default(),
+                plan: Rc::new(PlanInfo { id: plan.id.clone(), name: plan.name.clone() }),
+                subscriber: Rc::new(assemble::subscriber(subscription)),
+            };
             built.push(Rc::new(Pushing {
                 shared: known.clone(),
                 // A point is in no id of a subscription: two APIs cannot mean the same consumer.
@@ -433,6 +451,8 @@ fn build_pushing(
                 starting_at: subscription.starting_at,
                 ending_at: subscription.ending_at,
                 dead_letters: dead_letters.clone(),
+                chain: Rc::new(assemble::chain(api, Some(plan), registry, services)?),
+                facing,
                 begun: Cell::new(false),
             }));
         }

@@ -24,6 +24,8 @@ pub mod jwt;
 pub mod key_less;
 mod limits;
 mod media;
+mod message;
+pub mod message_filtering;
 pub mod mock;
 pub mod mtls;
 pub mod oas_validation;
@@ -66,6 +68,7 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &json_to_json::KIND,
     &json_validation::KIND,
     &json_xml::KIND,
+    &message_filtering::KIND,
     &mock::KIND,
     &oas_validation::KIND,
     &override_request_method::KIND,

@@ -18,12 +18,12 @@ impl Text {
         Self::new(field, text, &Vocabulary::request())
     }
 
-    /// Compiles a text of a policy that may stand on the response, too; on the request the response is null.
+    /// Compiles a text of a policy that may stand on the response and on messages, too; what is not there is null.
     ///
     /// # Errors
     /// As [`Text::on_request`].
     pub fn on_both(field: &str, text: &str) -> Result<Self, Refusal> {
-        Self::new(field, text, &Vocabulary::response())
+        Self::new(field, text, &Vocabulary::any())
     }
 
     fn new(field: &str, text: &str, vocabulary: &Vocabulary) -> Result<Self, Refusal> {

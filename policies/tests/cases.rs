@@ -19,6 +19,8 @@
 //! phase: response                             (only this phase runs; without it, every one that the policy takes part in)
 //! answered: 403 SOME_KEY                      (instead: the policy answers; fields and body may follow, indented)
 //! rejected: EncodedSlash                      (instead: the gateway refuses such a request before any policy runs)
+//! message:                                    (a message, where the case is about one: headers, an empty line, content; or content alone)
+//! passed:                                     (the message afterwards; `dropped: yes` if it goes no further)
 //! times: 3                                    (the request comes so often; the last one counts)
 //! sets: name = value                          (an attribute that is there afterwards)
 //! warned: a part of the message               (a warning about the configuration)
@@ -31,7 +33,9 @@ mod support;
 use std::rc::Rc;
 
 use ringway_contract::kind::{Services, Source};
-use ringway_contract::{ApiInfo, Client, Exchange, Kind, Node, Policy, Reply, Request, ResponseHead, Step};
+use ringway_contract::{
+    ApiInfo, Client, Exchange, Kind, Message, Node, Parcel, Policy, Reply, Request, ResponseHead, Step,
+};
 use ringway_policies::POLICIES;
 use support::{
     CONTEXT_PATH, Case, cases_of, message, parse, problems, same, shown_reply, shown_request, shown_response, wait,
@@ -42,9 +46,70 @@ fn settle(mut step: Step<'_>) -> Option<Box<Reply>> {
         step = match step {
             Step::Next => return None,
             Step::Reply(reply) => return Some(reply),
+            // Of messages; see `of_message`.
+            Step::Drop => return None,
             Step::Wait(mut future) => wait(future.as_mut()),
         }
     }
+}
+
+/// Runs a policy on a message.
+fn of_message(policy: &dyn Policy, exchange: &mut Exchange, case: &Case, block: &str) -> Result<(), String> {
+    let has_headers = block.lines().next().is_some_and(|line| {
+        line.split_once(": ")
+            .is_some_and(|(name, _)| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'))
+    });
+    let (headers, content) = match block.split_once("\n\n") {
+        Some((headers, content)) if has_headers => (headers, content),
+        _ if has_headers => (block, ""),
+        _ => ("", block),
+    };
+    let mut message = Message::new(content.trim_end_matches('\n').to_owned());
+    for line in headers.lines() {
+        let (name, value) = line.split_once(": ").ok_or("a header is `name: value`")?;
+        message.append_header(name, value.to_owned());
+    }
+    let phases = policy.phases();
+    if !phases.publish && !phases.subscribe {
+        return Err("the policy does not act on messages".into());
+    }
+    exchange.message = Some(Box::new(Parcel::from(message)));
+    let mut dropped = false;
+    let reply = match policy.message(exchange) {
+        Step::Drop => {
+            dropped = true;
+            None
+        }
+        step => settle(step),
+    };
+    for (name, value) in case.all("sets") {
+        let attributes = exchange.message.as_deref().and_then(|parcel| parcel.message.attributes.as_deref());
+        let found = attributes.and_then(|attributes| attributes.get(name));
+        same("attribute", value, found.unwrap_or("(not there)"))?;
+    }
+    if let Some((wanted, _)) = case.part("answered") {
+        return match reply {
+            Some(reply) => same("answered", wanted.trim(), format!("{} {}", reply.status.as_u16(), reply.key).trim()),
+            None => Err("the message is not refused".into()),
+        };
+    }
+    if let Some(reply) = reply {
+        return Err(format!("the message is refused: {}", reply.key));
+    }
+    if dropped != case.part("dropped").is_some() {
+        return Err(format!("dropped: {dropped}"));
+    }
+    let Some((_, wanted)) = case.part("passed") else { return Ok(()) };
+    let parcel = exchange.message.as_deref().ok_or("the message is gone")?;
+    let mut shown = String::new();
+    for (name, value) in &parcel.message.headers {
+        shown.push_str(&format!("{}: {}\n", String::from_utf8_lossy(name), String::from_utf8_lossy(value)));
+    }
+    if !shown.is_empty() {
+        shown.push('\n');
+    }
+    shown.push_str(&String::from_utf8_lossy(&parcel.message.content));
+    same("passed", wanted.trim_end(), shown.trim_end())
 }
 
 fn run(kind: &Kind<dyn Policy>, case: &Case) -> Result<(), String> {
@@ -93,6 +158,9 @@ fn run(kind: &Kind<dyn Policy>, case: &Case) -> Result<(), String> {
         exchange.attributes.set(name.to_owned(), value.to_owned());
     }
 
+    if let Some((_, block)) = case.part("message") {
+        return of_message(policy.as_ref(), &mut exchange, case, block);
+    }
     let mut reply = None;
     let runs = |phase: &str| case.part("phase").is_none_or(|(only, _)| only == phase);
     if phases.request && runs("request") {

@@ -83,6 +83,14 @@ impl Flow {
         })
     }
 
+    /// Its channel selector.
+    pub fn channel_selector(&self) -> Option<&ChannelSelector> {
+        self.selectors.iter().find_map(|selector| match selector {
+            Selector::Channel(channel) => Some(channel),
+            _ => None,
+        })
+    }
+
     /// Its HTTP selector; a flow without one takes every request.
     pub fn http_selector(&self) -> Option<&HttpSelector> {
         self.selectors.iter().find_map(|selector| match selector {

@@ -5,6 +5,7 @@
 //!   stream.rs   a stream or an upgraded connection: its head is sent by the carriage, then it lives in a task of its own
 //!   topic.rs    one subscription for many streams
 //!   brokers.rs  which broker
+//!   passage.rs  policies on messages
 //!   push/       subscriptions whose messages the gateway sends
 //! ```
 
@@ -17,10 +18,12 @@ use ringway_contract::{
 
 use crate::call::Served;
 use crate::carriage::Desk;
-use crate::chain::Chain;
+use crate::chain::{Chain, Facing};
 use crate::exchange::{Stage, Stop};
+use crate::messages::passage::Passage;
 
 pub mod brokers;
+pub mod passage;
 pub mod push;
 pub mod stream;
 pub mod topic;
@@ -34,6 +37,19 @@ pub struct Door {
     pub qos: Qos,
     /// Whether its clients go on from an id, instead of acknowledging.
     pub recovers: bool,
+    /// Its type.
+    pub name: &'static str,
+    /// Whether its clients publish.
+    pub publishes: bool,
+    /// Whether its clients subscribe.
+    pub subscribes: bool,
+}
+
+impl Door {
+    /// What flows are chosen by.
+    pub fn facing(&self) -> Facing<'_> {
+        Facing { entrypoint: self.name, publishes: self.publishes, subscribes: self.subscribes, channel: None }
+    }
 }
 
 /// A session that has begun.
@@ -42,6 +58,10 @@ struct Begun<'a> {
     outline: Outline,
     renderer: Option<Rc<dyn Render>>,
     door: &'a Door,
+    /// What its messages pass.
+    publish: Passage,
+    /// What those for it pass.
+    subscribe: Passage,
 }
 
 /// Serves one client of a message API.
@@ -61,7 +81,14 @@ pub async fn serve(
         message_bytes_max: stage.site.message_bytes_max,
         random: stage.local.ids.random(),
     })?;
-    let begun = Begun { outline: session.outline(), renderer: session.renderer(), session, door };
+    let begun = Begun {
+        outline: session.outline(),
+        renderer: session.renderer(),
+        session,
+        door,
+        publish: chain.publish(matched),
+        subscribe: chain.subscribe(matched),
+    };
     match begun.outline.answer {
         Answer::Whole => whole::serve(stage, desk, chain, matched, begun).await,
         Answer::Stream | Answer::Upgrade => stream::open(stage, desk, chain, matched, begun).await,

@@ -2,7 +2,7 @@
 //! no buffer while nothing happens.
 
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
+use std::future::{Future, poll_fn, ready};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ringway_contract::{
-    Answer, Attributes, Cause, Chunk, Delivery, Ending, Fault, Feed, Out, Position, Publishing, Qos, Receipt, Render,
-    Session, Tick,
+    Answer, Cause, Chunk, Delivery, Ending, Fault, Feed, Message, Out, Parcel, Position, Publishing, Qos, Receipt,
+    Render, Session, Tick,
 };
 use ringway_net::{Buffers, Pace, Peek, Signal};
 use ringway_wire::{Connection as Hop, Framing, Known, Version};
 
 use super::brokers::{Member, Source};
+use super::passage::{Fate, Passage};
 use super::topic::Found;
 use super::{Begun, Receipts};
 use crate::annotate;
@@ -48,7 +49,8 @@ pub struct Streaming {
     renderer: Option<Rc<dyn Render>>,
     source: Option<Source>,
     member: Rc<Member>,
-    attributes: Attributes,
+    publish: Passage,
+    subscribe: Passage,
     qos: Qos,
     receipts: Receipts,
     idle: Option<Duration>,
@@ -56,6 +58,13 @@ pub struct Streaming {
     chunked: bool,
     retired: Rc<Signal>,
     pace: Pace,
+}
+
+impl Streaming {
+    /// Whether the request is asked for while it goes on.
+    pub fn sees_request(&self) -> bool {
+        !self.publish.is_idle() || !self.subscribe.is_idle()
+    }
 }
 
 /// A session on its own.
@@ -86,7 +95,9 @@ pub(super) async fn open(
         let Some(wish) = &begun.outline.subscribe else { break (member, None) };
         let (wish, receipt) = super::subscribe(stage.exchange, begun.door, wish);
         receipts = receipt;
-        match member.subscribe(&wish, &stage.exchange.attributes, begun.renderer.as_ref(), &desk.total).await {
+        // Bytes are for all only where nothing is done to messages for one.
+        let shared = begun.renderer.as_ref().filter(|_| begun.subscribe.is_idle());
+        match member.subscribe(&wish, &stage.exchange.attributes, shared, &desk.total).await {
             Ok(source) => break (member, Some(source)),
             // Nothing has been delivered: another broker of the group may have it.
             Err(fault) if fault.cause.side() != ringway_contract::Side::Client => {
@@ -134,7 +145,8 @@ pub(super) async fn open(
         renderer: begun.renderer,
         source,
         member: member.clone(),
-        attributes: std::mem::take(&mut stage.exchange.attributes),
+        publish: begun.publish,
+        subscribe: begun.subscribe,
         qos: begun.door.qos,
         receipts,
         idle: begun.outline.idle,
@@ -175,6 +187,14 @@ pub async fn run(local: Rc<Local>, mut live: Box<Live>) {
     record.close(&local, &served);
 }
 
+/// A message of the client that its broker has not answered yet.
+struct Pending {
+    verdict: Publishing,
+    weight: usize,
+    /// Whether it went to the broker at all.
+    sent: bool,
+}
+
 /// What a session waits for.
 enum Event {
     /// The gateway or the API goes.
@@ -197,7 +217,7 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
     let mut readable = pin!(stream.readable());
     let mut drained = pin!(local.drain.wait());
     let mut retired = pin!(retired.wait());
-    let mut publishing: VecDeque<(Publishing, usize)> = VecDeque::new();
+    let mut publishing: VecDeque<Pending> = VecDeque::new();
     let mut publishing_bytes = 0;
     let mut out = Out::default();
     let mut reads = true;
@@ -214,8 +234,15 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
     loop {
         for message in out.publish.drain(..) {
             let weight = message.weight();
-            let published = streaming.member.broker.publish(message, streaming.qos, &streaming.attributes);
-            publishing.push_back((published, weight));
+            let pending = match streaming.publish.is_idle() {
+                true => {
+                    let verdict = streaming.member.broker.publish(message, streaming.qos, &record.exchange.attributes);
+                    Pending { verdict, weight, sent: true }
+                }
+                // Boxed: most sessions have no policies on messages, and all of them would carry their future.
+                false => Box::pin(publish(streaming, record, message)).await,
+            };
+            publishing.push_back(pending);
             publishing_bytes += weight;
         }
         if !out.bytes.is_empty() {
@@ -238,8 +265,8 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
             if !out.finished && (drained.as_mut().poll(cx).is_ready() || retired.as_mut().poll(cx).is_ready()) {
                 return Poll::Ready(Event::GoAway);
             }
-            if let Some((oldest, _)) = publishing.front_mut()
-                && let Poll::Ready(verdict) = oldest.as_mut().poll(cx)
+            if let Some(oldest) = publishing.front_mut()
+                && let Poll::Ready(verdict) = oldest.verdict.as_mut().poll(cx)
             {
                 return Poll::Ready(Event::Published(verdict));
             }
@@ -259,8 +286,9 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
                 None
             }
             Ok(Event::Published(verdict)) => {
-                publishing_bytes -= publishing.pop_front().map_or(0, |(_, weight)| weight);
-                if verdict.is_ok() {
+                let (weight, sent) = publishing.pop_front().map_or((0, false), |oldest| (oldest.weight, oldest.sent));
+                publishing_bytes -= weight;
+                if verdict.is_ok() && sent {
                     record.counters.published.bump();
                 }
                 streaming.session.published(verdict, &mut out);
@@ -328,31 +356,60 @@ fn make_room(buffers: &Buffers, input: &mut BytesMut) {
     }
 }
 
+/// Takes a client's message through the policies and hands it to the broker. One that is dropped was published, as far as its client knows.
+async fn publish(streaming: &Streaming, record: &mut Record, message: Message) -> Pending {
+    let weight = message.weight();
+    let (verdict, sent): (Publishing, bool) =
+        match streaming.publish.pass(&mut record.exchange, Parcel::from(message)).await {
+            Fate::On(parcel) => {
+                (streaming.member.broker.publish(parcel.message, streaming.qos, &record.exchange.attributes), true)
+            }
+            Fate::Dropped => (Box::pin(ready(Ok(()))), false),
+            Fate::Refused(..) => (Box::pin(ready(Err(Fault::new(Cause::MessageRefused)))), false),
+        };
+    Pending { verdict, weight, sent }
+}
+
 /// Renders what a subscription of its own brings, sends it, and tells the broker's side so.
 async fn relay(
     local: &Local,
     client: &Connection,
     streaming: &mut Streaming,
-    record: &Record,
+    record: &mut Record,
     first: Delivery,
     out: &mut Out,
 ) -> Result<Option<Ending>, Fault> {
     let mut positions: Vec<Position> = Vec::new();
-    let mut weight = 0;
+    let (mut weight, mut delivered) = (0, 0);
     let mut next = Some(first);
     let mut ending = None;
     {
-        let Streaming { session, renderer, source, .. } = streaming;
+        let Streaming { session, renderer, source, subscribe, .. } = streaming;
         let Some(Source::Own(feed)) = source else { return Ok(Some(Ending::Complete)) };
         while let Some(delivery) = next.take() {
             match delivery {
                 Delivery::Message(message) => {
-                    if let Some(renderer) = renderer {
-                        renderer.render(&message, &*feed.origin, &mut out.bytes);
-                    }
-                    session.delivered(out);
                     positions.push(message.position);
                     weight += message.weight();
+                    let message = if subscribe.is_idle() {
+                        Some(message)
+                    } else {
+                        match subscribe.pass(&mut record.exchange, Parcel::of(message, &*feed.origin)).await {
+                            Fate::On(parcel) => Some(parcel.message),
+                            Fate::Dropped => None,
+                            Fate::Refused(..) => {
+                                record.counters.push_refused.bump();
+                                None
+                            }
+                        }
+                    };
+                    if let Some(message) = message {
+                        if let Some(renderer) = renderer {
+                            renderer.render(&message, &*feed.origin, &mut out.bytes);
+                        }
+                        session.delivered(out);
+                        delivered += 1;
+                    }
                 }
                 Delivery::Ready => {}
                 Delivery::Fault(fault) => ending = Some(Ending::Fault(fault)),
@@ -362,7 +419,7 @@ async fn relay(
             }
         }
     }
-    record.counters.delivered.add(positions.len() as u64);
+    record.counters.delivered.add(delivered);
     let bytes = std::mem::take(&mut out.bytes).freeze();
     // Credit comes back when the client has taken them: until then the broker's side waits with more.
     let sent = send(local, client, streaming, record, bytes).await;

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use http::StatusCode;
-use ringway_contract::{Cause, Chunk, Delivery, Ending, Fault, Feed, Out, Position, Receipt, Tick};
+use ringway_contract::{Cause, Chunk, Delivery, Ending, Fault, Feed, Out, Parcel, Position, Receipt, Tick};
 use ringway_wire::{Connection, Framing, Version};
 
 use super::brokers::Source;
+use super::passage::Fate;
 use super::{Begun, Receipts};
 use crate::annotate;
 use crate::call::{self, Served};
@@ -49,6 +50,15 @@ pub(super) async fn serve(
         desk.total.arm(stage.site.timeouts.request);
         let published = async {
             for message in out.publish.drain(..) {
+                let message = if begun.publish.is_idle() {
+                    message
+                } else {
+                    match begun.publish.pass(stage.exchange, Parcel::from(message)).await {
+                        Fate::On(parcel) => parcel.message,
+                        Fate::Dropped => continue,
+                        Fate::Refused(reply, _) => return Err(Stop::Reply(reply)),
+                    }
+                };
                 member.broker.publish(message, begun.door.qos, &stage.exchange.attributes).await?;
                 stage.api.counters.published.bump();
             }
@@ -56,7 +66,7 @@ pub(super) async fn serve(
         };
         let published = desk.total.guard(published).await;
         desk.total.disarm();
-        published.unwrap_or(Err(Fault::new(Cause::BrokerTimeout)))?;
+        published.unwrap_or(Err(Fault::new(Cause::BrokerTimeout).into()))?;
     }
     let mut collected = None;
     if let Some(wish) = &begun.outline.subscribe {
@@ -89,7 +99,7 @@ enum Event {
 
 /// Collects until the session has enough, its time is up or the subscription ends. Positions of what was collected.
 async fn collect(
-    stage: &Stage<'_>,
+    stage: &mut Stage<'_>,
     desk: &Desk,
     begun: &mut Begun<'_>,
     feed: &mut Feed,
@@ -118,14 +128,29 @@ async fn collect(
         }));
         let ending = match event.await {
             Ok(Event::Delivery(Some(Delivery::Message(message)))) => {
-                if let Some(renderer) = &begun.renderer {
-                    renderer.render(&message, &*feed.origin, &mut out.bytes);
-                }
                 positions.push(message.position);
-                stage.api.counters.delivered.bump();
+                let weight = message.weight();
+                let message = if begun.subscribe.is_idle() {
+                    Some(message)
+                } else {
+                    match begun.subscribe.pass(stage.exchange, Parcel::of(message, &*feed.origin)).await {
+                        Fate::On(parcel) => Some(parcel.message),
+                        Fate::Dropped => None,
+                        Fate::Refused(..) => {
+                            stage.api.counters.push_refused.bump();
+                            None
+                        }
+                    }
+                };
+                if let Some(message) = message {
+                    if let Some(renderer) = &begun.renderer {
+                        renderer.render(&message, &*feed.origin, &mut out.bytes);
+                    }
+                    stage.api.counters.delivered.bump();
+                    begun.session.delivered(out);
+                }
                 // It is copied, and how much may be copied the session bounds.
-                feed.grant(message.weight());
-                begun.session.delivered(out);
+                feed.grant(weight);
                 None
             }
             Ok(Event::Delivery(Some(Delivery::Ready))) => None,

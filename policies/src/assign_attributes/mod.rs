@@ -12,11 +12,13 @@ use crate::text::Text;
 /// `policy-assign-attributes`.
 pub static KIND: Kind<dyn Policy> = Kind {
     name: "policy-assign-attributes",
-    about: "Sets context attributes, for conditions and later policies.",
+    about: "Sets attributes of the context or of a message, for conditions, later policies and endpoints.",
     docs: include_str!("README.md"),
-    configuration: Part::of::<Config>().examined(|configuration, _| {
-        refused(configuration, decode(configuration).and_then(AssignAttributes::new).err())
-    }),
+    configuration: Part::of::<Config>()
+        .examined(|configuration, _| {
+            refused(configuration, decode(configuration).and_then(AssignAttributes::new).err())
+        })
+        .on_messages(),
     shared: None,
     messaging: None,
     build: |source, _| Ok(Rc::new(AssignAttributes::new(decode(source.configuration)?)?)),
@@ -91,7 +93,9 @@ impl Policy for AssignAttributes {
             response: true,
             request_content: needs(|needs| needs.request_content),
             response_content: needs(|needs| needs.response_content),
+            ..Phases::default()
         }
+        .with_messages()
     }
 
     fn request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
@@ -100,5 +104,16 @@ impl Policy for AssignAttributes {
 
     fn response<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         step(self.assign(exchange))
+    }
+
+    /// Those of the message: what is meant for one says nothing of the next.
+    fn message<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        step(self.attributes.iter().try_for_each(|(name, value)| {
+            let value = value.render(exchange)?.into_owned();
+            if let Some(parcel) = exchange.message.as_deref_mut() {
+                parcel.message.attributes.get_or_insert_default().set(name.clone(), value);
+            }
+            Ok(())
+        }))
     }
 }

@@ -39,6 +39,11 @@ pub enum Root {
     ResponseContent,
     ResponseHeaders,
     ResponseStatus,
+    MessageId,
+    MessageContent,
+    MessageHeaders,
+    MessageMetadata,
+    MessageAttributes,
     Attributes,
     Properties,
 }
@@ -56,6 +61,11 @@ const ROOTS: &[(&str, &str, Root)] = &[
     ("response", "content", Root::ResponseContent),
     ("response", "headers", Root::ResponseHeaders),
     ("response", "status", Root::ResponseStatus),
+    ("message", "id", Root::MessageId),
+    ("message", "content", Root::MessageContent),
+    ("message", "headers", Root::MessageHeaders),
+    ("message", "metadata", Root::MessageMetadata),
+    ("message", "attributes", Root::MessageAttributes),
     ("context", "attributes", Root::Attributes),
     ("context", "properties", Root::Properties),
 ];
@@ -257,7 +267,7 @@ impl<'t> Parser<'t> {
         match name {
             "true" | "false" => return Ok(Expression::Value(Value::Bool(name == "true"))),
             _ if self.names.iter().any(|known| known == name) => return Ok(Expression::Variable(name.to_owned())),
-            "request" | "response" | "context" => {}
+            "request" | "response" | "message" | "context" => {}
             _ => return Err(Refusal(format!("nothing is called `{name}`"))),
         }
         let known: Vec<&str> = ROOTS.iter().filter(|(root, ..)| *root == name).map(|(_, member, _)| *member).collect();

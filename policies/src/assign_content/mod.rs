@@ -19,10 +19,11 @@ use template::Node;
 /// `policy-assign-content`.
 pub static KIND: Kind<dyn Policy> = Kind {
     name: "policy-assign-content",
-    about: "Replaces the body of a request or a response by what a template makes.",
+    about: "Replaces the body of a request, a response or a message by what a template makes.",
     docs: include_str!("README.md"),
     configuration: Part::of::<Config>()
-        .examined(|configuration, _| refused(configuration, decode(configuration).and_then(AssignContent::new).err())),
+        .examined(|configuration, _| refused(configuration, decode(configuration).and_then(AssignContent::new).err()))
+        .on_messages(),
     shared: None,
     messaging: None,
     build: |source, _| Ok(Rc::new(AssignContent::new(decode(source.configuration)?)?)),
@@ -74,12 +75,24 @@ impl AssignContent {
 
 impl Policy for AssignContent {
     fn phases(&self) -> Phases {
-        Phases { request: true, response: true, ..Phases::default() }.with_content()
+        Phases { request: true, response: true, ..Phases::default() }.with_content().with_messages()
     }
 
     fn request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         match self.render(exchange) {
             Ok(body) => exchange.contents.request = Some(body),
+            Err(reply) => return Step::Reply(reply),
+        }
+        Step::Next
+    }
+
+    fn message<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        match self.render(exchange) {
+            Ok(content) => {
+                if let Some(parcel) = exchange.message.as_deref_mut() {
+                    parcel.message.content = content;
+                }
+            }
             Err(reply) => return Step::Reply(reply),
         }
         Step::Next

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use ringway_contract::{Exchange, Fields};
+use ringway_contract::{Attributes, Exchange, Fields};
 
 use super::expression::{BuiltIn, Expression, Operator, Root};
 use super::template::{List, Node};
@@ -198,7 +198,10 @@ impl<'x> Render<'x> {
                     return failure("something that the template needs is missing; `!` gives a default");
                 };
                 let key = self.value(key)?;
-                let is_headers = matches!(**base, Expression::Root(Root::RequestHeaders | Root::ResponseHeaders));
+                let is_headers = matches!(
+                    **base,
+                    Expression::Root(Root::RequestHeaders | Root::ResponseHeaders | Root::MessageHeaders)
+                );
                 match key.as_str().filter(|_| is_headers) {
                     Some(name) => member(found, &text(name.to_ascii_lowercase())),
                     None => member(found, &key),
@@ -433,18 +436,41 @@ impl<'x> Render<'x> {
             }),
             Root::RequestHost => of_request(|request| request.head.host().to_owned()),
             Root::ResponseStatus => exchange.response.as_deref().map(|response| whole(response.status.as_u16().into())),
-            Root::Attributes => Some(Value::Object(
-                exchange
-                    .attributes
-                    .names()
-                    .map(|name| (name.to_owned(), text(exchange.attributes.get(name).unwrap_or_default().to_owned())))
-                    .collect(),
-            )),
+            Root::MessageContent => {
+                return exchange
+                    .message
+                    .as_deref()
+                    .map_or(Ok(None), |parcel| content(&Some(parcel.message.content.clone())));
+            }
+            Root::MessageId => exchange.message.as_deref().map(|parcel| text(lossy(&parcel.id))),
+            Root::MessageHeaders => exchange.message.as_deref().map(|parcel| {
+                let mut headers = Object::default();
+                for (name, value) in &parcel.message.headers {
+                    headers.entry(lossy(name).to_ascii_lowercase()).or_insert_with(|| text(lossy(value)));
+                }
+                Value::Object(headers)
+            }),
+            Root::MessageMetadata => exchange.message.as_deref().map(|parcel| {
+                Value::Object(parcel.metadata().map(|(name, value)| (name.to_owned(), text(lossy(value)))).collect())
+            }),
+            Root::MessageAttributes => exchange.message.as_deref().map(|parcel| {
+                parcel.message.attributes.as_deref().map_or(Value::Object(Object::default()), attributes)
+            }),
+            Root::Attributes => Some(attributes(&exchange.attributes)),
             Root::Properties => Some(Value::Object(
                 exchange.api.properties.iter().map(|(name, value)| (name.clone(), text(value.clone()))).collect(),
             )),
         })
     }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn attributes(known: &Attributes) -> Value {
+    let entry = |name: &str| (name.to_owned(), text(known.get(name).unwrap_or_default().to_owned()));
+    Value::Object(known.names().map(entry).collect())
 }
 
 /// The first value of every field, by its name in lower case.

@@ -17,7 +17,7 @@ pub static KIND: Kind<dyn Policy> = Kind {
     name: "json-threat-protection",
     about: "Bounds depth, sizes and names of JSON bodies of requests.",
     docs: include_str!("README.md"),
-    configuration: Part::of::<Config>(),
+    configuration: Part::of::<Config>().on_messages(),
     shared: None,
     messaging: None,
     build: |source, _| Ok(Rc::new(JsonThreatProtection { config: decode(source.configuration)? })),
@@ -137,13 +137,23 @@ impl JsonThreatProtection {
 
 impl Policy for JsonThreatProtection {
     fn phases(&self) -> Phases {
-        Phases::REQUEST.with_content()
+        Phases::REQUEST.with_content().with_messages()
     }
 
     fn request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         let is_json = exchange.request.as_deref().is_some_and(|request| media::is_json(&request.head.fields));
         let body = exchange.contents.request.as_ref().filter(|body| is_json && !body.is_empty());
         match body.map_or(Ok(()), |body| self.find(body)) {
+            Ok(()) => Step::Next,
+            Err(key) => Step::Reply(Box::new(Reply::refusal(StatusCode::BAD_REQUEST, key, "Bad Request"))),
+        }
+    }
+
+    /// Whatever a message says of its type: who reads it will find out.
+    fn message<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        let content =
+            exchange.message.as_deref().map(|parcel| &parcel.message.content).filter(|content| !content.is_empty());
+        match content.map_or(Ok(()), |content| self.find(content)) {
             Ok(()) => Step::Next,
             Err(key) => Step::Reply(Box::new(Reply::refusal(StatusCode::BAD_REQUEST, key, "Bad Request"))),
         }

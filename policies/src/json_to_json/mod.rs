@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use crate::json::Value;
 use crate::media;
+use crate::message;
 use modify::{Modify, When};
 use shift::Shift;
 use simple::{Cardinality, Defaults, Removal};
@@ -27,7 +28,8 @@ pub static KIND: Kind<dyn Policy> = Kind {
     about: "Makes another JSON document of a JSON body, by a JOLT specification.",
     docs: include_str!("README.md"),
     configuration: Part::of::<Config>()
-        .examined(|configuration, _| refused(configuration, decode(configuration).and_then(JsonToJson::new).err())),
+        .examined(|configuration, _| refused(configuration, decode(configuration).and_then(JsonToJson::new).err()))
+        .on_messages(),
     shared: None,
     messaging: None,
     build: |source, _| Ok(Rc::new(JsonToJson::new(decode(source.configuration)?)?)),
@@ -156,7 +158,7 @@ impl JsonToJson {
 
 impl Policy for JsonToJson {
     fn phases(&self) -> Phases {
-        Phases { request: true, response: true, ..Phases::default() }.with_content()
+        Phases { request: true, response: true, ..Phases::default() }.with_content().with_messages()
     }
 
     fn request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
@@ -167,5 +169,9 @@ impl Policy for JsonToJson {
     fn response<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         let Some(response) = exchange.response.as_deref_mut() else { return Step::Next };
         self.run(&mut exchange.contents.response, &mut response.fields, StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn message<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        message::content(exchange, "application/json", |content, fields, status| self.run(content, fields, status))
     }
 }

@@ -16,11 +16,13 @@ pub static KIND: Kind<dyn Policy> = Kind {
     name: "json-validation",
     about: "Refuses requests and responses whose JSON body does not fit a JSON Schema.",
     docs: include_str!("README.md"),
-    configuration: Part::of::<Config>().examined(|configuration, _| {
-        let mut problems = refused(configuration, decode(configuration).and_then(JsonValidation::new).err());
-        problems.extend(configuration.into_iter().flat_map(ignored));
-        problems
-    }),
+    configuration: Part::of::<Config>()
+        .examined(|configuration, _| {
+            let mut problems = refused(configuration, decode(configuration).and_then(JsonValidation::new).err());
+            problems.extend(configuration.into_iter().flat_map(ignored));
+            problems
+        })
+        .on_messages(),
     shared: None,
     messaging: None,
     build: |source, _| Ok(Rc::new(JsonValidation::new(decode(source.configuration)?)?)),
@@ -160,11 +162,22 @@ impl JsonValidation {
 
 impl Policy for JsonValidation {
     fn phases(&self) -> Phases {
-        Phases { request: true, response: true, ..Phases::default() }.with_content()
+        Phases { request: true, response: true, ..Phases::default() }.with_content().with_messages()
     }
 
     fn request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         match self.find(exchange.contents.request.as_deref().unwrap_or_default()) {
+            Ok(()) => Step::Next,
+            Err((is_json, report)) => {
+                let key = if is_json { "JSON_INVALID_PAYLOAD" } else { "JSON_INVALID_FORMAT" };
+                self.refusal(exchange, StatusCode::BAD_REQUEST, key, report)
+            }
+        }
+    }
+
+    fn message<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        let content = exchange.message.as_deref().map(|parcel| &*parcel.message.content);
+        match self.find(content.unwrap_or_default()) {
             Ok(()) => Step::Next,
             Err((is_json, report)) => {
                 let key = if is_json { "JSON_INVALID_PAYLOAD" } else { "JSON_INVALID_FORMAT" };

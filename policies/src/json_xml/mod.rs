@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::json::Value;
+use crate::message;
 use crate::xml::{escape, is_name};
 
 /// `json-xml`.
@@ -18,7 +19,8 @@ pub static KIND: Kind<dyn Policy> = Kind {
     about: "Turns a JSON body of a request or a response into XML.",
     docs: include_str!("README.md"),
     configuration: Part::of::<Config>()
-        .examined(|configuration, _| refused(configuration, decode(configuration).and_then(JsonXml::new).err())),
+        .examined(|configuration, _| refused(configuration, decode(configuration).and_then(JsonXml::new).err()))
+        .on_messages(),
     shared: None,
     messaging: None,
     build: |source, _| Ok(Rc::new(JsonXml::new(decode(source.configuration)?)?)),
@@ -157,7 +159,7 @@ impl JsonXml {
 
 impl Policy for JsonXml {
     fn phases(&self) -> Phases {
-        Phases { request: true, response: true, ..Phases::default() }.with_content()
+        Phases { request: true, response: true, ..Phases::default() }.with_content().with_messages()
     }
 
     fn request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
@@ -168,5 +170,9 @@ impl Policy for JsonXml {
     fn response<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         let Some(response) = exchange.response.as_deref_mut() else { return Step::Next };
         self.run(&mut exchange.contents.response, &mut response.fields, StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn message<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        message::content(exchange, "application/json", |content, fields, status| self.run(content, fields, status))
     }
 }

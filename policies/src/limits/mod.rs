@@ -297,10 +297,19 @@ impl Policy for Limiter {
     fn phases(&self) -> Phases {
         let templates = [Some(&self.key), self.dynamic_limit.as_ref(), self.dynamic_period.as_ref()];
         Phases {
-            request: true,
-            response: false,
             request_content: templates.into_iter().flatten().any(|template| template.needs().request_content),
-            response_content: false,
+            ..Phases::REQUEST
+        }
+        .with_messages()
+    }
+
+    /// Each message counts. One on its way to a client that is beyond the limit is not delivered.
+    fn message<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        let now_ms = now_ms();
+        match self.count(exchange, now_ms) {
+            Ok((verdict, _)) if verdict.within => Step::Next,
+            Ok((_, told)) => Step::Reply(Box::new(self.refuse(&told, now_ms))),
+            Err(failure) => self.uncounted(&failure).map_or(Step::Next, |reply| Step::Reply(Box::new(reply))),
         }
     }
 

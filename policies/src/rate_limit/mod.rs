@@ -14,12 +14,14 @@ pub static KIND: Kind<dyn Policy> = Kind {
     name: "rate-limit",
     about: "Refuses requests beyond a limit per seconds or minutes.",
     docs: include_str!("README.md"),
-    configuration: Part::of::<Config>().examined(|configuration, _| {
-        let config = decode::<Config>(configuration);
-        let limit = config.as_ref().map_or((1, ""), |config| (config.rate.limit, &config.rate.dynamic_limit));
-        let closed = limits::is_closed(limit);
-        limits::examine(configuration, "rate", closed, config.and_then(|config| limiter(config, "")).err())
-    }),
+    configuration: Part::of::<Config>()
+        .examined(|configuration, _| {
+            let config = decode::<Config>(configuration);
+            let limit = config.as_ref().map_or((1, ""), |config| (config.rate.limit, &config.rate.dynamic_limit));
+            let closed = limits::is_closed(limit);
+            limits::examine(configuration, "rate", closed, config.and_then(|config| limiter(config, "")).err())
+        })
+        .on_messages(),
     shared: None,
     messaging: None,
     build: |source, _| Ok(Rc::new(limiter(decode(source.configuration)?, source.place)?)),

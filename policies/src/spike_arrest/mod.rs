@@ -14,12 +14,14 @@ pub static KIND: Kind<dyn Policy> = Kind {
     name: "spike-arrest",
     about: "Spreads requests evenly over seconds or minutes: refuses those beyond the limit of a slice.",
     docs: include_str!("README.md"),
-    configuration: Part::of::<Config>().examined(|configuration, _| {
-        let config = decode::<Config>(configuration);
-        let limit = config.as_ref().map_or((1, ""), |config| (config.spike.limit, &config.spike.dynamic_limit));
-        let closed = limits::is_closed(limit);
-        limits::examine(configuration, "spike", closed, config.and_then(|config| limiter(config, "")).err())
-    }),
+    configuration: Part::of::<Config>()
+        .examined(|configuration, _| {
+            let config = decode::<Config>(configuration);
+            let limit = config.as_ref().map_or((1, ""), |config| (config.spike.limit, &config.spike.dynamic_limit));
+            let closed = limits::is_closed(limit);
+            limits::examine(configuration, "spike", closed, config.and_then(|config| limiter(config, "")).err())
+        })
+        .on_messages(),
     shared: None,
     messaging: None,
     build: |source, _| Ok(Rc::new(limiter(decode(source.configuration)?, source.place)?)),

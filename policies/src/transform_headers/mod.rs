@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use bytes::Bytes;
 use http::StatusCode;
 use ringway_contract::Fields;
 use ringway_contract::kind::{Part, decode, refused};
@@ -15,11 +16,13 @@ use crate::text::Text;
 /// `transform-headers`.
 pub static KIND: Kind<dyn Policy> = Kind {
     name: "transform-headers",
-    about: "Removes, sets and appends header fields of the request or the response.",
+    about: "Removes, sets and appends header fields of requests, responses and messages.",
     docs: include_str!("README.md"),
-    configuration: Part::of::<Config>().examined(|configuration, _| {
-        refused(configuration, decode(configuration).and_then(TransformHeaders::new).err())
-    }),
+    configuration: Part::of::<Config>()
+        .examined(|configuration, _| {
+            refused(configuration, decode(configuration).and_then(TransformHeaders::new).err())
+        })
+        .on_messages(),
     shared: None,
     messaging: None,
     build: |source, _| Ok(Rc::new(TransformHeaders::new(decode(source.configuration)?)?)),
@@ -110,6 +113,26 @@ impl TransformHeaders {
     }
 }
 
+impl TransformHeaders {
+    fn apply_to_message(&self, exchange: &mut Exchange) -> Result<(), Box<Reply>> {
+        let Some(parcel) = exchange.message.as_deref_mut() else { return Ok(()) };
+        let headers = &mut parcel.message.headers;
+        let names = |list: &[String], name: &[u8]| list.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()));
+        headers.retain(|(name, _)| (self.keep.is_empty() || names(&self.keep, name)) && !names(&self.remove, name));
+        for (added, sets) in [(&self.set, true), (&self.append, false)] {
+            for (name, text) in added {
+                let value = Bytes::copy_from_slice(clean(&text.render(exchange)?).as_bytes());
+                let Some(parcel) = exchange.message.as_deref_mut() else { return Ok(()) };
+                match sets {
+                    true => parcel.message.set_header(name, value),
+                    false => parcel.message.append_header(name, value),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 fn compile(list: &str, headers: Vec<Header>) -> Result<Box<[(String, Text)]>, Refusal> {
     // Tried once on an empty head: what a head refuses is refused when the definition is loaded, not on a request.
     let mut probe = Fields::default();
@@ -150,7 +173,9 @@ impl Policy for TransformHeaders {
             response: true,
             request_content: needs(|needs| needs.request_content),
             response_content: needs(|needs| needs.response_content),
+            ..Phases::default()
         }
+        .with_messages()
     }
 
     fn request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
@@ -159,5 +184,9 @@ impl Policy for TransformHeaders {
 
     fn response<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         self.apply(exchange, of_response).map_or_else(Step::Reply, |()| Step::Next)
+    }
+
+    fn message<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        self.apply_to_message(exchange).map_or_else(Step::Reply, |()| Step::Next)
     }
 }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::json::{Object, Value, number_length};
 use crate::media;
+use crate::message;
 use crate::xml::{Event, Malformed, Scanner};
 
 /// `xml-json`.
@@ -19,7 +20,7 @@ pub static KIND: Kind<dyn Policy> = Kind {
     name: "xml-json",
     about: "Turns an XML body of a request or a response into JSON.",
     docs: include_str!("README.md"),
-    configuration: Part::of::<Config>(),
+    configuration: Part::of::<Config>().on_messages(),
     shared: None,
     messaging: None,
     build: |source, _| decode(source.configuration).map(|Config { .. }| Rc::new(XmlJson) as Rc<dyn Policy>),
@@ -146,7 +147,7 @@ fn run<'a>(content: &mut Option<Bytes>, fields: &mut Fields, status: StatusCode)
 
 impl Policy for XmlJson {
     fn phases(&self) -> Phases {
-        Phases { request: true, response: true, ..Phases::default() }.with_content()
+        Phases { request: true, response: true, ..Phases::default() }.with_content().with_messages()
     }
 
     fn request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
@@ -157,5 +158,9 @@ impl Policy for XmlJson {
     fn response<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         let Some(response) = exchange.response.as_deref_mut() else { return Step::Next };
         run(&mut exchange.contents.response, &mut response.fields, StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn message<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        message::content(exchange, "application/xml", run)
     }
 }

@@ -16,15 +16,17 @@ pub static KIND: Kind<dyn Policy> = Kind {
     name: "xml-threat-protection",
     about: "Bounds depth, sizes and attributes of XML bodies of requests, and refuses document types.",
     docs: include_str!("README.md"),
-    configuration: Part::of::<Config>().examined(|configuration, _| {
-        let allows = configuration.and_then(|node| node.field("allowExternalEntities"));
-        let allows = allows.filter(|node| node.as_bool() == Some(true));
-        let warning = |node: &ringway_contract::Node| {
-            let text = "external entities are never allowed: a document that declares any is refused";
-            Problem::warning(&node.span, "configuration.allowExternalEntities", text)
-        };
-        allows.map(warning).into_iter().collect()
-    }),
+    configuration: Part::of::<Config>()
+        .examined(|configuration, _| {
+            let allows = configuration.and_then(|node| node.field("allowExternalEntities"));
+            let allows = allows.filter(|node| node.as_bool() == Some(true));
+            let warning = |node: &ringway_contract::Node| {
+                let text = "external entities are never allowed: a document that declares any is refused";
+                Problem::warning(&node.span, "configuration.allowExternalEntities", text)
+            };
+            allows.map(warning).into_iter().collect()
+        })
+        .on_messages(),
     shared: None,
     messaging: None,
     build: |source, _| Ok(Rc::new(XmlThreatProtection { config: decode(source.configuration)? })),
@@ -165,13 +167,23 @@ impl XmlThreatProtection {
 
 impl Policy for XmlThreatProtection {
     fn phases(&self) -> Phases {
-        Phases::REQUEST.with_content()
+        Phases::REQUEST.with_content().with_messages()
     }
 
     fn request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         let is_xml = exchange.request.as_deref().is_some_and(|request| media::is_xml(&request.head.fields));
         let body = exchange.contents.request.as_ref().filter(|body| is_xml && !body.is_empty());
         match body.map_or(Ok(()), |body| self.find(body)) {
+            Ok(()) => Step::Next,
+            Err(key) => Step::Reply(Box::new(Reply::refusal(StatusCode::BAD_REQUEST, key, "Bad Request"))),
+        }
+    }
+
+    /// Whatever a message says of its type: who reads it will find out.
+    fn message<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        let content =
+            exchange.message.as_deref().map(|parcel| &parcel.message.content).filter(|content| !content.is_empty());
+        match content.map_or(Ok(()), |content| self.find(content)) {
             Ok(()) => Step::Next,
             Err(key) => Step::Reply(Box::new(Reply::refusal(StatusCode::BAD_REQUEST, key, "Bad Request"))),
         }

@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use ringway_contract::{Cause, Delivery, Fault, Feed, Message, Parcel, Position, Qos, Receipt, Subscribe};
 
 use super::parcel::{self, End};
@@ -158,10 +157,8 @@ fn settle(feed: &mut Feed, flights: &mut VecDeque<Flight>, receipts: bool) -> bo
 
 impl Flight {
     fn start(run: &Rc<Run>, halt: &Rc<Halt>, feed: &Feed, message: Message) -> Self {
-        let mut id = BytesMut::new();
-        feed.origin.id(&message, &mut id);
         let (position, weight) = (message.position, message.weight());
-        let parcel = Rc::new(Parcel { message, id: id.freeze() });
+        let parcel = Parcel::of(message, &*feed.origin);
         Self { position, weight, state: State::Going(Box::pin(parcel::serve(run.clone(), halt.clone(), parcel))) }
     }
 

@@ -16,10 +16,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use ringway_config::api::Moment;
-use ringway_contract::{Attributes, Courier, Fault, Qos, Terms};
+use ringway_contract::{Attributes, Client, Courier, Exchange, Fault, PlanInfo, Qos, Subscriber, Terms};
 use ringway_net::{Signal, sleep};
 
 use super::brokers::Brokers;
+use super::passage::Passage;
+use crate::chain::{Chain, Facing};
 use crate::local::Local;
 use crate::shared::{Status, SubscriptionShared};
 use crate::site::ApiSite;
@@ -52,8 +54,24 @@ pub struct Pushing {
     pub ending_at: Option<Moment>,
     /// Where refused messages go.
     pub dead_letters: Option<Rc<Brokers>>,
+    /// The flows of its plan and the API.
+    pub chain: Rc<Chain>,
+    /// What those are chosen by.
+    pub facing: PushFacing,
     /// Whether its task has begun.
     pub begun: Cell<bool>,
+}
+
+/// What the flows of a subscription are chosen by, and what its policies know.
+pub struct PushFacing {
+    /// Type of its entrypoint.
+    pub entrypoint: &'static str,
+    /// Its channel.
+    pub channel: String,
+    /// Its plan.
+    pub plan: Rc<PlanInfo>,
+    /// Who it is.
+    pub subscriber: Rc<Subscriber>,
 }
 
 /// What a subscription's futures work with.
@@ -63,6 +81,23 @@ struct Run {
     api: Rc<ApiSite>,
     terms: Terms,
     attributes: Attributes,
+    /// What its messages pass.
+    passage: Passage,
+}
+
+impl Run {
+    /// What policies see of the subscription: nobody has asked for its messages.
+    fn exchange(&self) -> Exchange {
+        exchange(&self.pushing, &self.api)
+    }
+}
+
+fn exchange(pushing: &Pushing, api: &ApiSite) -> Exchange {
+    let client = Client { address: None, tls: false, certificate: None };
+    let mut exchange = Exchange::new(Box::default(), api.info.clone(), pushing.facing.plan.clone(), client);
+    exchange.request = None;
+    exchange.subscriber = Some(pushing.facing.subscriber.clone());
+    exchange
 }
 
 /// Begins what has not begun yet.
@@ -85,7 +120,17 @@ async fn run(local: Rc<Local>, api: Rc<ApiSite>, pushing: Rc<Pushing>) {
         terms.window = 1;
     }
     let (local, pushing) = (local.clone(), pushing.clone());
-    let run = Rc::new(Run { local, api, attributes: Attributes::default(), terms, pushing: pushing.clone() });
+    let PushFacing { entrypoint, channel, .. } = &pushing.facing;
+    let facing = Facing { entrypoint, publishes: false, subscribes: true, channel: Some(channel) };
+    let mut matched = Vec::new();
+    // What cannot be evaluated here could not be for any message.
+    if pushing.chain.select(&mut exchange(&pushing, &api), &facing, &mut matched).is_err() {
+        pushing.shared.stand(Status::Failure, "no flow takes the subscription, or a condition cannot be evaluated");
+        return;
+    }
+    let passage = pushing.chain.subscribe(&matched);
+    let attributes = Attributes::default();
+    let run = Rc::new(Run { local, api, attributes, terms, passage, pushing: pushing.clone() });
     let ended = ringway_net::until_closing(live(&run)).await;
     let (status, cause) = ended.unwrap_or((Status::Stopped, "the gateway stops".into()));
     let (api, subscription) = (run.api.info.id.as_str(), pushing.shared.id.as_str());

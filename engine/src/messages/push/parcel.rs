@@ -1,6 +1,8 @@
 //! One message to its end.
 //!
 //! ```text
+//!   policies ─ drop ─▶ settled; refuse ─▶ dead letters, if there are ─▶ settled
+//!
 //!             2xx ─────────────────────────────────────────────────────▶ settled
 //!   deliver ─ 4xx ───────────────────────▶ dead letters, if there are ─▶ settled        else the subscription stops
 //!      ▲    ─ 408, 425, 429 ─ no more attempts ─▶ as 4xx
@@ -16,6 +18,7 @@ use ringway_net::sleep;
 
 use super::{Halt, Pause, Run, warn};
 use crate::messages::brokers::Brokers;
+use crate::messages::passage::Fate;
 
 /// How long a broker has to take a dead letter.
 const PUBLISHED_WITHIN: Duration = Duration::from_secs(30);
@@ -31,7 +34,23 @@ pub(super) enum End {
 }
 
 /// Delivers a message, repeats, puts it away.
-pub(super) async fn serve(run: Rc<Run>, halt: Rc<Halt>, parcel: Rc<Parcel>) -> End {
+pub(super) async fn serve(run: Rc<Run>, halt: Rc<Halt>, parcel: Parcel) -> End {
+    let parcel = if run.passage.is_idle() {
+        Rc::new(parcel)
+    } else {
+        match Box::pin(run.passage.pass(&mut run.exchange(), parcel)).await {
+            Fate::On(parcel) => Rc::from(parcel),
+            Fate::Dropped => return End::Settled,
+            // It would be refused again: it goes where what the consumer refuses goes, or nowhere.
+            Fate::Refused(_, parcel) => {
+                run.api.counters.push_refused.bump();
+                return match &run.pushing.dead_letters {
+                    Some(brokers) => put_away(&run, &halt, &parcel, brokers).await,
+                    None => End::Settled,
+                };
+            }
+        }
+    };
     let mut attempts = 0;
     let verdict = loop {
         attempts += 1;

@@ -2,6 +2,7 @@
 
 mod http_get;
 mod http_post;
+mod policies;
 mod rabbitmq;
 mod solace;
 mod sse;
