@@ -10,7 +10,7 @@ use http::StatusCode;
 use ringway_config::api::{Api, ApiType, EndpointGroup};
 use ringway_config::{Settings, Snapshot};
 use ringway_contract::kind::{self, Registry};
-use ringway_contract::{ApiInfo, Services, Source};
+use ringway_contract::{ApiInfo, Services, Source, Template as Text, Vocabulary};
 use ringway_net::{Pace, Signal, spawn, yield_now};
 use ringway_wire::{Limits, RequestHead};
 
@@ -524,8 +524,13 @@ fn templates(api: &Api) -> Result<Templates, String> {
                 }
                 None => None,
             };
-            let headers = template.headers.0.clone();
-            templates.add(key, media, Template { status, headers, body: template.body.clone() });
+            let compiled = |text: &str| {
+                let text = Text::compile(text, &Vocabulary::error());
+                text.map_err(|problem| format!("response template `{key}`: {problem}"))
+            };
+            let headers = template.headers.0.iter().map(|(name, value)| Ok((name.clone(), compiled(value)?)));
+            let headers = headers.collect::<Result<_, String>>()?;
+            templates.add(key, media, Template { status, headers, body: compiled(&template.body)? });
         }
     }
     Ok(templates)

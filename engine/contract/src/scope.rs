@@ -103,7 +103,7 @@ impl Context for Exchange {
         match body {
             Body::Request => self.contents.request.as_deref(),
             Body::Response => self.contents.response.as_deref(),
-            Body::Message => None,
+            Body::Message | Body::Callout => None,
         }
     }
 
