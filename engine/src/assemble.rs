@@ -22,7 +22,13 @@ pub fn plans(api: &Api, registry: Registry, services: &Services) -> Result<Vec<P
         let Some(kind) = kind::find(registry.guards, security) else { continue };
         let place = format!("{}/{}", api.id, plan.id);
         let configuration = plan.security.as_ref().and_then(|security| security.configuration.as_ref());
-        let source = Source { configuration, shared: None, place: &place, resources: &api.resources };
+        let source = Source {
+            configuration,
+            shared: None,
+            place: &place,
+            resources: &api.resources,
+            groups: &api.endpoint_groups,
+        };
         let guard = (kind.build)(source, services).map_err(|refusal| format!("plan `{}`: {refusal}", plan.name))?;
         let info = Rc::new(PlanInfo { id: plan.id.clone(), name: plan.name.clone() });
         let chain = chain(api, plan, registry, services)?;
@@ -82,7 +88,8 @@ fn chain(api: &Api, plan: &api::Plan, registry: Registry, services: &Services) -
             Scope::Plan => format!("{}/{}/flows[{at}]", api.id, plan.id),
             Scope::Api => format!("{}/{}//flows[{at}]", api.id, plan.id),
         };
-        let build = Build { registry, services, place: &place, resources: &api.resources };
+        let build =
+            Build { registry, services, place: &place, resources: &api.resources, groups: &api.endpoint_groups };
         let request = build.steps(&flow.request, Phase::Request)?;
         let response = build.steps(&flow.response, Phase::Response)?;
         if request.is_empty() && response.is_empty() && !api.flow_execution.match_required {
@@ -121,6 +128,7 @@ struct Build<'a> {
     services: &'a Services,
     place: &'a str,
     resources: &'a [api::Resource],
+    groups: &'a [api::EndpointGroup],
 }
 
 impl Build<'_> {
@@ -137,6 +145,7 @@ impl Build<'_> {
                 shared: None,
                 place: &place,
                 resources: self.resources,
+                groups: self.groups,
             };
             let policy = (kind.build)(source, self.services)
                 .map_err(|refusal| format!("policy `{}`: {refusal}", step.policy))?;

@@ -277,7 +277,8 @@ impl Chain {
     }
 }
 
-async fn settle(mut step: Next<'_>) -> Option<Box<Reply>> {
+/// Waits for a step; `Some` is the answer that ends the exchange.
+pub async fn settle(mut step: Next<'_>) -> Option<Box<Reply>> {
     loop {
         step = match step {
             Next::Next => return None,

@@ -70,6 +70,7 @@ impl Deployment {
         let mut services = Services {
             shards,
             sleep: |duration| Box::pin(ringway_net::sleep(duration)),
+            spawn: |future| spawn(future),
             response_limits: compile::limits(settings),
             response_rate_min: settings.limits.backend_rate_min,
             ..Services::default()
@@ -339,6 +340,7 @@ fn build_doors(api: &Api, registry: Registry, services: &Services) -> Result<Vec
             shared: None,
             place: &place,
             resources: &api.resources,
+            groups: &api.endpoint_groups,
         };
         let refused = |refusal| format!("entrypoint `{}`: {refusal}", kind.name);
         built.push(Door {
@@ -374,6 +376,7 @@ fn build_brokers(
             shared: merged.as_ref(),
             place: &place,
             resources: &api.resources,
+            groups: &api.endpoint_groups,
         };
         let broker = (kind.build)(source, services)
             .map_err(|refusal| format!("endpoint `{}` of group `{}`: {refusal}", endpoint.name, group.name))?;
@@ -413,6 +416,7 @@ fn build_pushing(
             shared: None,
             place: &place,
             resources: &api.resources,
+            groups: &api.endpoint_groups,
         };
         let refused = |refusal| format!("entrypoint `{}`: {refusal}", kind.name);
         let push = (kind.build)(source, services).map_err(refused)?;
@@ -488,6 +492,7 @@ fn build_group(
             shared: merged.as_ref(),
             place: &place,
             resources: &shared.api.resources,
+            groups: &shared.api.endpoint_groups,
         };
         let built = (kind.build)(source, services)
             .map_err(|refusal| format!("endpoint `{}` of group `{}`: {refusal}", endpoint.name, group.name))?;
