@@ -35,6 +35,7 @@ pub mod quota;
 pub mod rate_limit;
 pub mod rbac;
 pub mod regex_threat_protection;
+pub mod request_content_limit;
 pub mod request_validation;
 pub mod resource_filtering;
 pub mod rest_to_soap;
@@ -73,6 +74,7 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &rate_limit::KIND,
     &rbac::KIND,
     &regex_threat_protection::KIND,
+    &request_content_limit::KIND,
     &request_validation::KIND,
     &resource_filtering::KIND,
     &rest_to_soap::KIND,
