@@ -22,6 +22,7 @@ pub mod json_validation;
 pub mod json_xml;
 pub mod jwt;
 pub mod key_less;
+pub mod latency;
 mod limits;
 mod media;
 pub mod mock;
@@ -67,6 +68,7 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &json_to_json::KIND,
     &json_validation::KIND,
     &json_xml::KIND,
+    &latency::KIND,
     &mock::KIND,
     &oas_validation::KIND,
     &override_request_method::KIND,
