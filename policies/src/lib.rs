@@ -13,6 +13,7 @@ mod captures;
 mod credentials;
 pub mod dynamic_routing;
 pub mod http_redirect;
+pub mod interrupt;
 pub mod ip_filtering;
 mod jose;
 mod json;
@@ -63,6 +64,7 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &assign_content::KIND,
     &dynamic_routing::KIND,
     &http_redirect::KIND,
+    &interrupt::KIND,
     &ip_filtering::KIND,
     &json_threat_protection::KIND,
     &json_to_json::KIND,
