@@ -12,6 +12,8 @@ mod cache;
 mod captures;
 mod credentials;
 pub mod dynamic_routing;
+mod gate;
+pub mod http_callout;
 pub mod http_redirect;
 pub mod interrupt;
 pub mod ip_filtering;
@@ -63,6 +65,7 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &assign_attributes::KIND,
     &assign_content::KIND,
     &dynamic_routing::KIND,
+    &http_callout::KIND,
     &http_redirect::KIND,
     &interrupt::KIND,
     &ip_filtering::KIND,
