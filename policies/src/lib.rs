@@ -8,11 +8,14 @@ mod ant;
 pub mod api_key;
 pub mod assign_attributes;
 pub mod assign_content;
-mod cache;
+pub mod cache;
 mod captures;
+mod clock;
+mod common;
 mod credentials;
 pub mod dynamic_routing;
 mod gate;
+mod hashed;
 pub mod http_callout;
 pub mod http_redirect;
 pub mod interrupt;
@@ -49,6 +52,7 @@ pub mod spike_arrest;
 pub mod ssl_enforcement;
 pub mod status_code_policy;
 mod text;
+mod tokens;
 pub mod transform_headers;
 pub mod transform_queryparams;
 pub mod url_rewriting;
@@ -64,6 +68,7 @@ pub static GUARDS: &[&Kind<dyn Guard>] = &[&api_key::KIND, &jwt::KIND, &key_less
 pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &assign_attributes::KIND,
     &assign_content::KIND,
+    &cache::KIND,
     &dynamic_routing::KIND,
     &http_callout::KIND,
     &http_redirect::KIND,
