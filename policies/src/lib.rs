@@ -12,6 +12,7 @@ pub mod cache;
 mod captures;
 mod clock;
 mod common;
+mod copy;
 mod credentials;
 pub mod dynamic_routing;
 mod gate;
@@ -53,6 +54,7 @@ pub mod ssl_enforcement;
 pub mod status_code_policy;
 mod text;
 mod tokens;
+pub mod traffic_shadowing;
 pub mod transform_headers;
 pub mod transform_queryparams;
 pub mod url_rewriting;
@@ -93,6 +95,7 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &spike_arrest::KIND,
     &ssl_enforcement::KIND,
     &status_code_policy::KIND,
+    &traffic_shadowing::KIND,
     &transform_headers::KIND,
     &transform_queryparams::KIND,
     &url_rewriting::KIND,
