@@ -10,6 +10,7 @@ pub mod assign_attributes;
 pub mod assign_content;
 pub mod cache;
 mod captures;
+pub mod circuit_breaker;
 mod clock;
 mod common;
 mod copy;
@@ -47,6 +48,7 @@ pub mod request_content_limit;
 pub mod request_validation;
 pub mod resource_filtering;
 pub mod rest_to_soap;
+pub mod retry;
 mod route;
 mod schema;
 pub mod spike_arrest;
@@ -71,6 +73,7 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &assign_attributes::KIND,
     &assign_content::KIND,
     &cache::KIND,
+    &circuit_breaker::KIND,
     &dynamic_routing::KIND,
     &http_callout::KIND,
     &http_redirect::KIND,
@@ -92,6 +95,7 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &request_validation::KIND,
     &resource_filtering::KIND,
     &rest_to_soap::KIND,
+    &retry::KIND,
     &spike_arrest::KIND,
     &ssl_enforcement::KIND,
     &status_code_policy::KIND,
