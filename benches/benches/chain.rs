@@ -22,7 +22,7 @@ fn policy() -> Rc<dyn Policy> {
         Node::parse_json("bench", r#"{"addHeaders":[{"name":"x-a","value":"1"}],"removeHeaders":["user-agent"]}"#)
             .unwrap();
     let kind = ringway_policies::POLICIES.iter().find(|kind| kind.name == "transform-headers").unwrap();
-    let source = Source { configuration: Some(&node), shared: None, place: "bench", resources: &[] };
+    let source = Source { configuration: Some(&node), shared: None, place: "bench", resources: &[], groups: &[] };
     (kind.build)(source, &Services::default()).map_err(|refusal| refusal.to_string()).unwrap()
 }
 

@@ -34,6 +34,14 @@ pub(crate) fn check(definition: &Node) -> Vec<Problem> {
     for check in ["endpointGroups[*].services.healthCheck", "endpointGroups[*].endpoints[*].services.healthCheck"] {
         compile(definition, &format!("{check}.configuration.assertion"), &HEALTH, &mut problems);
     }
+    for pattern in ["responseTemplates.*.*.body", "responseTemplates.*.*.headers.*"] {
+        for walk::Place { node, pointer, .. } in walk::places(definition, pattern) {
+            let Some(Err(problem)) = node.as_text().map(|text| Template::compile(text, &Vocabulary::error())) else {
+                continue;
+            };
+            problems.push(placed(node, pointer, problem, "no text that can be compiled"));
+        }
+    }
     problems
 }
 
@@ -41,13 +49,18 @@ fn compile(definition: &Node, pattern: &str, vocabulary: &Vocabulary, problems: 
     for walk::Place { node, pointer, .. } in walk::places(definition, pattern) {
         let Some(text) = node.as_text().filter(|text| !text.trim().is_empty()) else { continue };
         let Err(problem) = Template::condition(text, vocabulary) else { continue };
-        problems.push(match exact(node, problem.at) {
-            _ if node.substituted => {
-                Problem::error(&node.span, pointer, "what was substituted here is no condition that can be compiled")
-            }
-            Some(span) => Problem::error(&span, pointer, problem.message).maybe_hint(problem.hint),
-            None => told(&node.span, pointer, &problem),
-        });
+        problems.push(placed(node, pointer, problem, "no condition that can be compiled"));
+    }
+}
+
+/// A problem of an expression, at its place in the file. What was substituted is not shown: it may be a secret.
+fn placed(node: &Node, pointer: String, problem: ringway_expression::Problem, substituted: &str) -> Problem {
+    match exact(node, problem.at) {
+        _ if node.substituted => {
+            Problem::error(&node.span, pointer, format!("what was substituted here is {substituted}"))
+        }
+        Some(span) => Problem::error(&span, pointer, problem.message).maybe_hint(problem.hint),
+        None => told(&node.span, pointer, &problem),
     }
 }
 

@@ -88,7 +88,8 @@ fn node(value: &Value) -> Node {
 
 fn broker(servers: &str, shared: Value) -> Rc<dyn Broker> {
     let (own, shared) = (node(&json!({ "bootstrapServers": servers })), node(&shared));
-    let source = Source { configuration: Some(&own), shared: Some(&shared), place: "test", resources: &[] };
+    let source =
+        Source { configuration: Some(&own), shared: Some(&shared), place: "test", resources: &[], groups: &[] };
     match (BROKER.build)(source, &Services::default()) {
         Ok(broker) => broker,
         Err(refusal) => panic!("{refusal}"),

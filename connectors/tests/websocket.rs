@@ -26,7 +26,7 @@ const LIMIT: usize = 4096;
 
 fn built(configuration: &serde_json::Value) -> Result<Rc<dyn Entrypoint>, String> {
     let node = Node::parse_json("test", &configuration.to_string()).unwrap();
-    let source = Source { configuration: Some(&node), shared: None, place: "test", resources: &[] };
+    let source = Source { configuration: Some(&node), shared: None, place: "test", resources: &[], groups: &[] };
     (ENTRYPOINT.build)(source, &Services::default()).map_err(|refusal| refusal.0)
 }
 

@@ -22,7 +22,13 @@ pub fn plans(api: &Api, registry: Registry, services: &Services) -> Result<Vec<P
         let Some(kind) = kind::find(registry.guards, security) else { continue };
         let place = format!("{}/{}", api.id, plan.id);
         let configuration = plan.security.as_ref().and_then(|security| security.configuration.as_ref());
-        let source = Source { configuration, shared: None, place: &place, resources: &api.resources };
+        let source = Source {
+            configuration,
+            shared: None,
+            place: &place,
+            resources: &api.resources,
+            groups: &api.endpoint_groups,
+        };
         let guard = (kind.build)(source, services).map_err(|refusal| format!("plan `{}`: {refusal}", plan.name))?;
         let info = Rc::new(PlanInfo { id: plan.id.clone(), name: plan.name.clone() });
         let chain = chain(api, Some(plan), registry, services)?;
@@ -100,7 +106,8 @@ pub fn chain(api: &Api, plan: Option<&api::Plan>, registry: Registry, services: 
             Scope::Plan => format!("{}/{id}/flows[{at}]", api.id),
             Scope::Api => format!("{}/{id}//flows[{at}]", api.id),
         };
-        let build = Build { registry, services, place: &place, resources: &api.resources };
+        let build =
+            Build { registry, services, place: &place, resources: &api.resources, groups: &api.endpoint_groups };
         let request = build.steps(&flow.request, Phase::Request)?;
         let response = build.steps(&flow.response, Phase::Response)?;
         let publish = build.steps(&flow.publish, Phase::Publish)?;
@@ -146,6 +153,7 @@ struct Build<'a> {
     services: &'a Services,
     place: &'a str,
     resources: &'a [api::Resource],
+    groups: &'a [api::EndpointGroup],
 }
 
 impl Build<'_> {
@@ -162,6 +170,7 @@ impl Build<'_> {
                 shared: None,
                 place: &place,
                 resources: self.resources,
+                groups: self.groups,
             };
             let policy = (kind.build)(source, self.services)
                 .map_err(|refusal| format!("policy `{}`: {refusal}", step.policy))?;

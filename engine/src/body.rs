@@ -63,12 +63,12 @@ enum State {
 }
 
 impl<'a> BodyReader<'a> {
-    /// A reader of a body framed as `framing`.
+    /// A reader of a body framed as `framing`, of at most `bytes_max`.
     pub fn new(
         connection: &'a Connection,
         buffers: &'a Buffers,
         input: &'a mut BytesMut,
-        framing: Framing,
+        (framing, bytes_max): (Framing, u64),
         site: &Site,
     ) -> Self {
         let state = match framing {
@@ -76,16 +76,7 @@ impl<'a> BodyReader<'a> {
             Framing::Chunked => State::Chunked { decoder: Decoder::new(&site.limits), trailers: Box::default() },
             _ => State::Done,
         };
-        Self {
-            connection,
-            buffers,
-            input,
-            state,
-            pace: site.body_pace,
-            fast: false,
-            bytes_max: site.body_bytes_max,
-            payload_bytes: 0,
-        }
+        Self { connection, buffers, input, state, pace: site.body_pace, fast: false, bytes_max, payload_bytes: 0 }
     }
 
     /// The next piece; `None` at the end.

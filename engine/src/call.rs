@@ -4,15 +4,16 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::StatusCode;
-use ringway_contract::{Cause, Chunk, Fault, Frame, Request, Retry};
+use ringway_contract::{Cause, Chunk, Fault, Frame, Request, Retry, Tapped};
 use ringway_net::{Peek, Stream};
 use ringway_wire::{Connection as ConnectionOption, Framing, Known, ResponseHead, Version};
 
 use crate::annotate;
+use crate::around;
 use crate::body::{self, BodyReader, Part};
 use crate::carriage::Desk;
 use crate::chain::Chain;
@@ -72,6 +73,10 @@ enum Attempt {
     Failed(Box<Request>, Fault),
     /// No response, and no way to try again.
     Lost(Stop),
+    /// A response that is dropped; the call is made once more after this long.
+    Again(Duration),
+    /// A response in whose place the exchange has another one; and whether the lane is free again.
+    Replaced(bool),
 }
 
 /// Calls an endpoint of the API's group.
@@ -102,12 +107,15 @@ pub async fn call(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched
         let mut held = held.map_err(|_| Fault::new(late))??;
 
         member.endpoint().prepare(stage.exchange)?;
+        let patience = Patience::begin(stage, now);
         let attempt = attempt(stage, desk, chain, matched, &mut held).await;
         let ended = stage.local.shard.now();
+        let attempt = patience.end(stage, attempt, ended);
         let took = ended.saturating_duration_since(now);
         member.counters.duration.observe(took);
         let verdict = match &attempt {
             Attempt::Served(served) => Some(is_backends(served.fault)),
+            Attempt::Again(_) | Attempt::Replaced(_) => Some(false),
             Attempt::Failed(_, fault) => Some(is_backends(Some(*fault))),
             Attempt::Lost(Stop::Fault(fault)) if is_backends(Some(*fault)) => Some(true),
             Attempt::Lost(_) => None,
@@ -128,6 +136,21 @@ pub async fn call(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched
                 }
                 return Ok(served);
             }
+            Attempt::Replaced(free) => {
+                if free {
+                    held.give_back();
+                }
+                return around::own(stage, desk, chain, matched).await;
+            }
+            Attempt::Again(delay) => {
+                drop(held);
+                around::wait(stage, delay).await;
+                (tried, attempts) = (Tried::default(), 0);
+            }
+            Attempt::Lost(Stop::Fault(fault)) if fault.cause.side() != ringway_contract::Side::Client => {
+                around::judge(stage, Some(fault))?;
+                return Err(fault.into());
+            }
             Attempt::Lost(stop) => return Err(stop),
             Attempt::Failed(request, fault) => {
                 member.counters.faults.bump();
@@ -144,7 +167,10 @@ pub async fn call(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched
                     _ => idempotent && retries(stage, attempts),
                 };
                 if !again || stage.left(ended).is_zero() {
-                    return Err(fault.into());
+                    let Some(delay) = around::judge(stage, Some(fault))? else { return Err(fault.into()) };
+                    around::wait(stage, delay).await;
+                    (tried, attempts) = (Tried::default(), 0);
+                    continue;
                 }
                 if fault.retry != Retry::Idempotent {
                     tried.mark(index);
@@ -152,6 +178,36 @@ pub async fn call(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched
                 }
                 stage.local.counters.retries.bump();
             }
+        }
+    }
+}
+
+/// How long one call may take, where a policy says so; the request is kept for the case that the lane does not give it back.
+struct Patience {
+    /// When the exchange's own time ends.
+    until: Option<Instant>,
+    spare: Option<Box<Request>>,
+}
+
+impl Patience {
+    fn begin(stage: &mut Stage<'_>, now: Instant) -> Self {
+        stage.calls += 1;
+        let until = stage.until;
+        let own = stage.exchange.arounds.iter().filter_map(|around| around.patience()).min();
+        let Some(ends) = own.and_then(|own| now.checked_add(own)) else { return Self { until, spare: None } };
+        stage.until = Some(until.map_or(ends, |until| until.min(ends)));
+        Self { until, spare: stage.exchange.request.clone() }
+    }
+
+    fn end(self, stage: &mut Stage<'_>, attempt: Attempt, now: Instant) -> Attempt {
+        stage.until = self.until;
+        match (attempt, self.spare) {
+            (Attempt::Lost(Stop::Fault(fault)), Some(request))
+                if fault.cause == Cause::RequestTimeout && !stage.left(now).is_zero() =>
+            {
+                Attempt::Failed(request, Fault::new(Cause::BackendTimeout).detail("longer than a policy lets it take"))
+            }
+            (attempt, _) => attempt,
         }
     }
 }
@@ -190,12 +246,13 @@ async fn attempt(
     let held = stage.exchange.contents.request.clone();
     // A body that is held was read already: what is in the input is the next request.
     let unread = if held.is_some() { Framing::None } else { framing };
-    let mut reader = BodyReader::new(connection, buffers, input, unread, stage.site);
+    let mut reader = BodyReader::new(connection, buffers, input, (unread, stage.body_bytes_max()), stage.site);
 
     let received = std::cell::Cell::new(false);
+    let mut tapped = stage.exchange.request_tapped.take();
     let joined = {
         let mut writer = Writer::new(connection, buffers, write, stage.site.write_pace);
-        let up = up(&coupled, held, &mut reader, &received);
+        let up = up(&coupled, held, &mut reader, (&received, &mut tapped));
         let down = down(stage, chain, matched, &coupled, total, &mut writer, &received);
         coupled.join(up, down).await
     };
@@ -231,7 +288,7 @@ async fn up(
     coupled: &Coupled<'_>,
     held: Option<Bytes>,
     reader: &mut BodyReader<'_>,
-    received: &std::cell::Cell<bool>,
+    (received, tapped): (&std::cell::Cell<bool>, &mut Tapped),
 ) -> Result<(), Fault> {
     received.set(held.is_some());
     coupled.opened(Gate::Body).await;
@@ -244,7 +301,10 @@ async fn up(
     }
     while let Some(part) = reader.next().await? {
         let taken = match part {
-            Part::Data(piece) => coupled.send(Frame::Data(Chunk::Pooled(piece))).await,
+            Part::Data(piece) => {
+                tapped.data(&piece);
+                coupled.send(Frame::Data(Chunk::Pooled(piece))).await
+            }
             Part::Trailers(trailers) => coupled.send(Frame::Trailers(trailers)).await,
         };
         if !taken {
@@ -252,6 +312,7 @@ async fn up(
         }
     }
     received.set(true);
+    tapped.end();
     coupled.send(Frame::End).await;
     Ok(())
 }
@@ -290,6 +351,20 @@ async fn down(
     };
     stage.exchange.request = Some(request);
     stage.exchange.response = Some(response);
+    match around::judge(stage, None) {
+        Ok(None) => {}
+        Ok(Some(delay)) => {
+            around::forget(stage);
+            return Attempt::Again(delay);
+        }
+        Err(stop) => {
+            stage.exchange.response = None;
+            return Attempt::Lost(stop);
+        }
+    }
+    if stage.exchange.contents.response.is_some() {
+        return Attempt::Replaced(matches!(coupled.recv().await, Some(Frame::End)));
+    }
 
     let held = match answered(stage, chain, matched, coupled).await {
         Ok(held) => held,
@@ -302,25 +377,18 @@ async fn down(
     let Some(plan) = Delivery::plan(stage, received.get()) else {
         return Attempt::Lost(Fault::new(Cause::Internal).into());
     };
-    if let Some(response) = stage.exchange.response.as_deref() {
-        let connection = match plan.closing {
-            Closing::Keep => ConnectionOption::Keep,
-            Closing::KeepAlive => ConnectionOption::KeepAlive,
-            Closing::Close => ConnectionOption::Close,
-            Closing::Upgrade => ConnectionOption::Upgrade(response.fields.known(Known::Upgrade).unwrap_or_default()),
-        };
-        response.encode(plan.framing, connection, writer.gathered());
-    }
-    let mut served = Served::new(plan.status, if plan.keep_alive { Next::KeepAlive } else { Next::Close });
+    plan.encode(stage, writer);
+    let mut served = Served::new(plan.status, plan.next());
     // Where the end of the connection is the end of the body, an end for any other reason has to look different.
     let is_end = plan.framing == Framing::UntilClose;
     if is_end {
         stage.connection.stream.end_by_reset(true);
     }
+    let mut tapped = stage.exchange.tapped.take();
     let relayed = match (plan.tunnel, held) {
         (true, _) => upgraded(coupled, writer).await.map(|opened| served.opened = Some(opened)),
         (false, Some(content)) => deliver(writer, content).await,
-        (false, None) => relay(coupled, writer, &plan).await,
+        (false, None) => relay(coupled, writer, &plan, &mut tapped).await,
     };
     if is_end && relayed.is_ok() {
         stage.connection.stream.end_by_reset(false);
@@ -347,7 +415,7 @@ async fn reply(
     if let Received::Frame(frame) = coupled.try_recv().await {
         return Ok(frame);
     }
-    total.arm(look_after);
+    total.arm(look_after.min(stage.left(stage.local.shard.now())));
     let early = total.guard(coupled.recv()).await;
     total.disarm();
     if let Ok(frame) = early {
@@ -395,8 +463,9 @@ enum Closing {
 }
 
 /// How a response is framed for this client.
-struct Delivery {
-    status: StatusCode,
+pub struct Delivery {
+    /// The status.
+    pub status: StatusCode,
     framing: Framing,
     closing: Closing,
     keep_alive: bool,
@@ -404,7 +473,25 @@ struct Delivery {
 }
 
 impl Delivery {
-    fn plan(stage: &Stage<'_>, received: bool) -> Option<Self> {
+    /// Writes the head of the exchange's response.
+    pub fn encode(&self, stage: &Stage<'_>, writer: &mut Writer<'_>) {
+        let Some(response) = stage.exchange.response.as_deref() else { return };
+        let connection = match self.closing {
+            Closing::Keep => ConnectionOption::Keep,
+            Closing::KeepAlive => ConnectionOption::KeepAlive,
+            Closing::Close => ConnectionOption::Close,
+            Closing::Upgrade => ConnectionOption::Upgrade(response.fields.known(Known::Upgrade).unwrap_or_default()),
+        };
+        response.encode(self.framing, connection, writer.gathered());
+    }
+
+    /// What becomes of the client's connection, if all goes well.
+    pub fn next(&self) -> Next {
+        if self.keep_alive { Next::KeepAlive } else { Next::Close }
+    }
+
+    /// For the response that the exchange has; `received`: whether the request's body was read.
+    pub fn plan(stage: &Stage<'_>, received: bool) -> Option<Self> {
         let request = &stage.exchange.request.as_deref()?.head;
         let response: &ResponseHead = stage.exchange.response.as_deref()?;
         let status = response.status;
@@ -465,7 +552,7 @@ async fn answered(
 }
 
 /// A body that was held.
-async fn deliver(writer: &mut Writer<'_>, content: Bytes) -> Result<(), Fault> {
+pub async fn deliver(writer: &mut Writer<'_>, content: Bytes) -> Result<(), Fault> {
     if !content.is_empty() {
         writer.data(Chunk::Shared(content), false).await?;
     }
@@ -473,7 +560,12 @@ async fn deliver(writer: &mut Writer<'_>, content: Bytes) -> Result<(), Fault> {
 }
 
 /// The body, frame by frame. What is gathered leaves as soon as the lane has nothing more at hand.
-async fn relay(coupled: &Coupled<'_>, writer: &mut Writer<'_>, plan: &Delivery) -> Result<(), Fault> {
+async fn relay(
+    coupled: &Coupled<'_>,
+    writer: &mut Writer<'_>,
+    plan: &Delivery,
+    tapped: &mut Tapped,
+) -> Result<(), Fault> {
     let chunked = plan.framing == Framing::Chunked;
     loop {
         let frame = match coupled.try_recv().await {
@@ -487,16 +579,20 @@ async fn relay(coupled: &Coupled<'_>, writer: &mut Writer<'_>, plan: &Delivery) 
         match frame {
             Some(Frame::Data(piece)) => {
                 let weight = piece.len();
+                tapped.data(piece.as_slice());
                 writer.data(piece, chunked).await?;
                 coupled.grant(weight);
             }
             Some(Frame::Trailers(trailers)) => {
                 if chunked {
                     writer.last_chunk(Some(&trailers));
-                    return end(coupled, writer).await;
+                    end(coupled, writer).await?;
+                    tapped.end();
+                    return Ok(());
                 }
             }
             Some(Frame::End) => {
+                tapped.end();
                 if chunked {
                     writer.last_chunk(None);
                 }

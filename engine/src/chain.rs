@@ -111,7 +111,8 @@ pub enum Settled {
 }
 
 impl Settled {
-    fn reply(self) -> Option<Box<Reply>> {
+    /// The answer that ends an exchange.
+    pub fn reply(self) -> Option<Box<Reply>> {
         match self {
             Self::Reply(reply) => Some(reply),
             Self::Next | Self::Drop => None,
@@ -378,7 +379,8 @@ impl Chain {
     }
 }
 
-async fn settle(mut step: Next<'_>) -> Settled {
+/// Waits for a step.
+pub async fn settle(mut step: Next<'_>) -> Settled {
     loop {
         step = match step {
             Next::Next => return Settled::Next,
@@ -460,7 +462,7 @@ mod tests {
         assert_eq!(select(Mode::BestMatch, "/z"), (vec![0, 1], String::new()));
         let strict = Chain::new(vec![flow(Scope::Api, "/only")], Mode::All, true);
         let refusal = strict.select(&mut exchange("/other"), &Facing::default(), &mut Vec::new()).unwrap_err();
-        assert_eq!((refusal.status, refusal.key), (StatusCode::NOT_FOUND, "GATEWAY_NO_FLOW"));
+        assert_eq!((refusal.status, &*refusal.key), (StatusCode::NOT_FOUND, "GATEWAY_NO_FLOW"));
 
         // A flow whose condition does not hold does not match, and is no best match either.
         let under = |text| Template::condition(text, &Vocabulary::request()).unwrap();

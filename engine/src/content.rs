@@ -32,7 +32,8 @@ pub async fn read(stage: &Stage<'_>, desk: &mut Desk, bytes_max: usize, too_larg
         writer.gathered().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         writer.flush().await?;
     }
-    let mut reader = BodyReader::new(stage.connection, buffers, input, head.framing, stage.site);
+    let mut reader =
+        BodyReader::new(stage.connection, buffers, input, (head.framing, stage.body_bytes_max()), stage.site);
     let mut body = BytesMut::new();
     while let Some(part) = reader.next().await? {
         // Trailers say nothing about a body that is held, and its length is known now.
@@ -103,10 +104,12 @@ pub async fn hold_response(stage: &mut Stage<'_>, coupled: &Coupled<'_>) -> Resu
         return Err(too_large());
     }
     let mut body = BytesMut::new();
+    let tapped = &mut stage.exchange.tapped;
     loop {
         match coupled.recv().await {
             Some(Frame::Data(piece)) => {
                 let weight = piece.len();
+                tapped.data(piece.as_slice());
                 if body.len() + weight > bytes_max {
                     return Err(too_large());
                 }
@@ -117,7 +120,10 @@ pub async fn hold_response(stage: &mut Stage<'_>, coupled: &Coupled<'_>) -> Resu
                 coupled.grant(weight);
             }
             Some(Frame::Trailers(_)) => {}
-            Some(Frame::End) => break,
+            Some(Frame::End) => {
+                tapped.end();
+                break;
+            }
             Some(Frame::Abort(fault)) => return Err(fault),
             Some(_) => return Err(Fault::new(Cause::Internal).detail("a frame after the reply")),
             None => return Err(Fault::new(Cause::BackendClosed).detail("the lane ended in the body")),
@@ -134,6 +140,18 @@ pub async fn hold_response(stage: &mut Stage<'_>, coupled: &Coupled<'_>) -> Resu
         }
     };
     stage.exchange.contents.response = Some(content);
+    Ok(())
+}
+
+/// Takes the content codings off a body that the exchange has already.
+pub fn plain_response(exchange: &mut Exchange, bytes_max: usize) -> Result<(), Fault> {
+    let (Some(response), Some(body)) = (exchange.response.as_deref_mut(), exchange.contents.response.take()) else {
+        return Ok(());
+    };
+    let content = decoded(&mut response.fields, body, bytes_max);
+    let content =
+        content.map_err(|_| Fault::new(Cause::BackendInvalid).detail("a content coding is not understood"))?;
+    exchange.contents.response = Some(content);
     Ok(())
 }
 

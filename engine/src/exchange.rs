@@ -9,9 +9,10 @@ use ringway_net::Peek;
 use ringway_wire::{Framing, Version};
 
 use crate::annotate;
+use crate::around;
 use crate::call::{self, Served};
 use crate::carriage::{Desk, Open};
-use crate::chain::{Chain, Facing};
+use crate::chain::{Chain, Facing, settle};
 use crate::connection::Connection;
 use crate::content;
 use crate::local::{Local, UnderWay};
@@ -75,9 +76,18 @@ pub struct Stage<'a> {
     pub is_head: bool,
     /// When the response's head must be there. `None`: whenever it comes.
     pub until: Option<Instant>,
+    /// Calls of an endpoint that were begun.
+    pub calls: u32,
+    /// How many of them those around the call were asked about.
+    pub judged: u32,
 }
 
 impl Stage<'_> {
+    /// Bytes that the request's body may have: as the gateway, and as a policy says.
+    pub fn body_bytes_max(&self) -> u64 {
+        self.exchange.request_bytes_max.map_or(self.site.body_bytes_max, |max| max.min(self.site.body_bytes_max))
+    }
+
     /// What is left of the exchange's time, however often it was tried and whatever interim responses came.
     pub fn left(&self, now: Instant) -> Duration {
         self.until.map_or(Duration::MAX, |until| until.saturating_duration_since(now))
@@ -126,6 +136,8 @@ pub async fn run(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection
         version,
         is_head,
         until,
+        calls: 0,
+        judged: 0,
     };
     let mut served = match stages(&mut stage, desk).await {
         Ok(served) => served,
@@ -219,6 +231,17 @@ async fn passed(
 ) -> Result<Served, Stop> {
     onward(stage, desk, &plan.chain, &door.facing(), matched).await?;
     annotate::request(stage);
+    if !stage.exchange.arounds.is_empty() {
+        let arounds = stage.exchange.arounds.clone();
+        for around in arounds.iter().rev() {
+            if let Some(reply) = settle(around.before(stage.exchange)).await.reply() {
+                return Err(reply.into());
+            }
+            if stage.exchange.response.is_some() {
+                return around::own(stage, desk, &plan.chain, matched).await;
+            }
+        }
+    }
     match door.entrypoint.coupling() {
         Coupling::Transparent => call::call(stage, desk, &plan.chain, matched).await,
         // Boxed: a session's future is larger than a call's, and most shards never see one.

@@ -4,6 +4,7 @@
 
 mod access_log;
 mod annotate;
+mod around;
 mod assemble;
 mod balance;
 mod body;

@@ -10,7 +10,7 @@ use http::StatusCode;
 use ringway_config::api::{Api, ApiType, EndpointGroup};
 use ringway_config::{Settings, Snapshot};
 use ringway_contract::kind::{self, Registry};
-use ringway_contract::{ApiInfo, PlanInfo, Services, Source};
+use ringway_contract::{ApiInfo, PlanInfo, Services, Source, Template as Text, Vocabulary};
 use ringway_net::{Pace, Signal, spawn, yield_now};
 use ringway_wire::{Limits, RequestHead};
 
@@ -71,6 +71,7 @@ impl Deployment {
         let mut services = Services {
             shards,
             sleep: |duration| Box::pin(ringway_net::sleep(duration)),
+            spawn: |future| spawn(future),
             response_limits: compile::limits(settings),
             response_rate_min: settings.limits.backend_rate_min,
             ..Services::default()
@@ -344,6 +345,7 @@ fn build_doors(api: &Api, registry: Registry, services: &Services) -> Result<Vec
             shared: None,
             place: &place,
             resources: &api.resources,
+            groups: &api.endpoint_groups,
         };
         let refused = |refusal| format!("entrypoint `{}`: {refusal}", kind.name);
         built.push(Door {
@@ -382,6 +384,7 @@ fn build_brokers(
             shared: merged.as_ref(),
             place: &place,
             resources: &api.resources,
+            groups: &api.endpoint_groups,
         };
         let broker = (kind.build)(source, services)
             .map_err(|refusal| format!("endpoint `{}` of group `{}`: {refusal}", endpoint.name, group.name))?;
@@ -421,6 +424,7 @@ fn build_pushing(
             shared: None,
             place: &place,
             resources: &api.resources,
+            groups: &api.endpoint_groups,
         };
         let refused = |refusal| format!("entrypoint `{}`: {refusal}", kind.name);
         let push = (kind.build)(source, services).map_err(refused)?;
@@ -508,6 +512,7 @@ fn build_group(
             shared: merged.as_ref(),
             place: &place,
             resources: &shared.api.resources,
+            groups: &shared.api.endpoint_groups,
         };
         let built = (kind.build)(source, services)
             .map_err(|refusal| format!("endpoint `{}` of group `{}`: {refusal}", endpoint.name, group.name))?;
@@ -544,8 +549,13 @@ fn templates(api: &Api) -> Result<Templates, String> {
                 }
                 None => None,
             };
-            let headers = template.headers.0.clone();
-            templates.add(key, media, Template { status, headers, body: template.body.clone() });
+            let compiled = |text: &str| {
+                let text = Text::compile(text, &Vocabulary::error());
+                text.map_err(|problem| format!("response template `{key}`: {problem}"))
+            };
+            let headers = template.headers.0.iter().map(|(name, value)| Ok((name.clone(), compiled(value)?)));
+            let headers = headers.collect::<Result<_, String>>()?;
+            templates.add(key, media, Template { status, headers, body: compiled(&template.body)? });
         }
     }
     Ok(templates)

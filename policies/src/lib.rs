@@ -8,11 +8,19 @@ mod ant;
 pub mod api_key;
 pub mod assign_attributes;
 pub mod assign_content;
-mod cache;
+pub mod cache;
 mod captures;
+pub mod circuit_breaker;
+mod clock;
+mod common;
+mod copy;
 mod credentials;
 pub mod dynamic_routing;
+mod gate;
+mod hashed;
+pub mod http_callout;
 pub mod http_redirect;
+pub mod interrupt;
 pub mod ip_filtering;
 mod jose;
 mod json;
@@ -22,6 +30,7 @@ pub mod json_validation;
 pub mod json_xml;
 pub mod jwt;
 pub mod key_less;
+pub mod latency;
 mod limits;
 mod media;
 mod message;
@@ -37,15 +46,19 @@ pub mod quota;
 pub mod rate_limit;
 pub mod rbac;
 pub mod regex_threat_protection;
+pub mod request_content_limit;
 pub mod request_validation;
 pub mod resource_filtering;
 pub mod rest_to_soap;
+pub mod retry;
 mod route;
 mod schema;
 pub mod spike_arrest;
 pub mod ssl_enforcement;
 pub mod status_code_policy;
 mod text;
+mod tokens;
+pub mod traffic_shadowing;
 pub mod transform_headers;
 pub mod transform_queryparams;
 pub mod url_rewriting;
@@ -61,14 +74,19 @@ pub static GUARDS: &[&Kind<dyn Guard>] = &[&api_key::KIND, &jwt::KIND, &key_less
 pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &assign_attributes::KIND,
     &assign_content::KIND,
+    &cache::KIND,
+    &circuit_breaker::KIND,
     &dynamic_routing::KIND,
+    &http_callout::KIND,
     &http_redirect::KIND,
+    &interrupt::KIND,
     &ip_filtering::KIND,
     &json_threat_protection::KIND,
     &json_to_json::KIND,
     &json_validation::KIND,
     &json_xml::KIND,
     &message_filtering::KIND,
+    &latency::KIND,
     &mock::KIND,
     &oas_validation::KIND,
     &override_request_method::KIND,
@@ -76,12 +94,15 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &rate_limit::KIND,
     &rbac::KIND,
     &regex_threat_protection::KIND,
+    &request_content_limit::KIND,
     &request_validation::KIND,
     &resource_filtering::KIND,
     &rest_to_soap::KIND,
+    &retry::KIND,
     &spike_arrest::KIND,
     &ssl_enforcement::KIND,
     &status_code_policy::KIND,
+    &traffic_shadowing::KIND,
     &transform_headers::KIND,
     &transform_queryparams::KIND,
     &url_rewriting::KIND,

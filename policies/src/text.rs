@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use http::StatusCode;
+use ringway_contract::context::Context;
 use ringway_contract::{EvalError, Exchange, Needs, Refusal, Reply, Template, Value, Vocabulary};
 
 /// A text, with or without expressions.
@@ -26,7 +27,11 @@ impl Text {
         Self::new(field, text, &Vocabulary::any())
     }
 
-    fn new(field: &str, text: &str, vocabulary: &Vocabulary) -> Result<Self, Refusal> {
+    /// Compiles a text where these names exist.
+    ///
+    /// # Errors
+    /// As [`Text::on_request`].
+    pub fn new(field: &str, text: &str, vocabulary: &Vocabulary) -> Result<Self, Refusal> {
         let template = Template::compile(text, vocabulary);
         template.map(Self).map_err(|problem| Refusal(format!("{field}: {problem}")))
     }
@@ -52,6 +57,24 @@ impl Text {
         let mut out = String::new();
         self.0.render(exchange, &mut out).map_err(|error| failed(exchange, &error))?;
         Ok(Cow::Owned(out))
+    }
+
+    /// The same with what `context` sees besides.
+    ///
+    /// # Errors
+    /// As [`Text::render`].
+    pub fn render_in(&self, context: &dyn Context, exchange: &Exchange) -> Result<String, Box<Reply>> {
+        let mut out = String::new();
+        self.0.render(context, &mut out).map_err(|error| failed(exchange, &error))?;
+        Ok(out)
+    }
+
+    /// The value of the text, of whatever type, with what `context` sees.
+    ///
+    /// # Errors
+    /// As [`Text::render`].
+    pub fn evaluate_in<'a>(&'a self, context: &'a dyn Context, exchange: &Exchange) -> Result<Value<'a>, Box<Reply>> {
+        self.0.evaluate(context).map_err(|error| failed(exchange, &error))
     }
 
     /// The same; `None` if it is one expression and its value is null.

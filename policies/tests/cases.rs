@@ -5,23 +5,31 @@
 //! configuration: {"name": "value"}
 //! attribute: plan = gold                      (any number of times: is there already)
 //! client: 192.0.2.1                           (the peer's address; without it, none)
+//! resource: name type {"name": "value"}       (any number of times: a resource of the API)
+//! endpoint: name http://next.test             (any number of times: an endpoint of the API, in a group of its own)
+//! fetch: http://service.test/ask              (any number of times: what is answered there, indented; a body may follow the URL)
 //! tls: true                                   (the client speaks TLS)
 //! request:                                    (what the client sends; indented by four spaces; the context path is /api)
 //!     GET /api/orders?id=1 HTTP/1.1
 //!     Host: example.test
 //!
 //!     a body
-//! response:                                   (what the backend sends, where the case is about the response)
+//! response:                                   (what the backend sends, where the case is about the response, or about the call)
 //!     HTTP/1.1 200 OK
+//! response: BackendUnreachable                (or how it fails. Several requests and responses are taken in turn, the last response again
+//!                                             and again, and the last exchange counts; `reached: 2`: so often the backend was called)
 //! forwarded:                                  (what the backend is sent; `returned:` what the client is)
 //!     GET /api/orders?id=1 HTTP/1.1
 //!     Host: example.test
 //! phase: response                             (only this phase runs; without it, every one that the policy takes part in)
 //! answered: 403 SOME_KEY                      (instead: the policy answers; fields and body may follow, indented)
+//! message: a text                             (what that answer tells; `parameter: name = value` what it tells templates)
 //! rejected: EncodedSlash                      (instead: the gateway refuses such a request before any policy runs)
-//! message:                                    (a message, where the case is about one: headers, an empty line, content; or content alone)
+//! delivery:                                   (a message on its way, where the case is about one: headers, an empty line, content; or
+//!                                             content alone)
 //! passed:                                     (the message afterwards; `dropped: yes` if it goes no further)
 //! times: 3                                    (the request comes so often; the last one counts)
+//! asked:                                      (the last call of a service, indented; `fetched: 2`: so many calls were made)
 //! sets: name = value                          (an attribute that is there afterwards)
 //! warned: a part of the message               (a warning about the configuration)
 //! refused: a part of the message              (instead of all that: the configuration is not accepted)
@@ -30,15 +38,20 @@
 
 mod support;
 
+use std::pin::Pin;
 use std::rc::Rc;
 
-use ringway_contract::kind::{Services, Source};
+use bytes::Bytes;
+use ringway_contract::around::CALLS_MAX;
+use ringway_contract::kind::{Services, Source, decode};
 use ringway_contract::{
-    ApiInfo, Client, Exchange, Kind, Message, Node, Parcel, Policy, Reply, Request, ResponseHead, Step,
+    After, ApiInfo, Cause, Client, EndpointGroup, Exchange, Fault, Kind, Message, Node, Parcel, Policy, Reply, Request,
+    ResponseHead, Step,
 };
 use ringway_policies::POLICIES;
 use support::{
-    CONTEXT_PATH, Case, cases_of, message, parse, problems, same, shown_reply, shown_request, shown_response, wait,
+    Answers, CONTEXT_PATH, Case, cases_of, message, parse, problems, resources, same, shown_reply, shown_request,
+    shown_response, shown_value, wait,
 };
 
 fn settle(mut step: Step<'_>) -> Option<Box<Reply>> {
@@ -50,6 +63,93 @@ fn settle(mut step: Step<'_>) -> Option<Box<Reply>> {
             Step::Drop => return None,
             Step::Wait(mut future) => wait(future.as_mut()),
         }
+    }
+}
+
+/// An exchange that begins as the case says.
+fn begun(case: &Case, request: Box<Request>) -> Exchange {
+    let mut request = request;
+    request.context_path_len = CONTEXT_PATH.len();
+    let address =
+        case.part("client").map(|(address, _)| std::net::SocketAddr::new(address.parse().expect("an address"), 40_000));
+    let mut exchange = Exchange::new(
+        request,
+        Rc::new(ApiInfo { id: "api".into(), name: "API".into(), version: "1".into(), ..ApiInfo::default() }),
+        Rc::default(),
+        Client { address, tls: case.part("tls").is_some(), certificate: None },
+    );
+    for (name, value) in case.all("attribute") {
+        exchange.attributes.set(name.to_owned(), value.to_owned());
+    }
+    exchange
+}
+
+/// A group of one endpoint, from its name and its URL.
+fn group(line: &str) -> EndpointGroup {
+    let (name, target) = line.split_once(' ').expect("name URL");
+    let text = format!(
+        r#"{{"name": "{name}-group", "type": "any", "endpoints":
+            [{{"name": "{name}", "type": "any", "configuration": {{"target": "{target}"}}}}]}}"#
+    );
+    decode(Some(&Node::parse_json("group", &text).expect("JSON"))).expect("a group")
+}
+
+/// The backend of a case: its answers in turn, the last one again and again. One without a block is the name of a fault.
+struct Backend<'a> {
+    answers: Vec<(&'a str, &'a str)>,
+    reached: usize,
+}
+
+impl Backend<'_> {
+    /// Calls it, with what the policy put around the call, as the engine does.
+    fn call(&mut self, exchange: &mut Exchange, sent: Option<&Bytes>) -> Result<Option<Box<Reply>>, String> {
+        let arounds = exchange.arounds.clone();
+        for around in arounds.iter().rev() {
+            if let Some(reply) = settle(around.before(exchange)) {
+                return Ok(Some(reply));
+            }
+            if exchange.response.is_some() {
+                return Ok(None);
+            }
+        }
+        exchange.request_tapped.data(sent.map(|body| &**body).unwrap_or_default());
+        exchange.request_tapped.end();
+        for _ in 0..CALLS_MAX {
+            let (fault, block) = self.answers[self.reached.min(self.answers.len() - 1)];
+            self.reached += 1;
+            let mut response = Box::<ResponseHead>::default();
+            let (mut bytes, body) = message(block);
+            let fault = Cause::ALL.iter().find(|cause| format!("{cause:?}") == fault).map(|cause| Fault::new(*cause));
+            if fault.is_none() {
+                let method = exchange.request.as_ref().map(|request| request.head.method.clone()).unwrap_or_default();
+                let parsed = response.parse(&mut bytes, &Services::default().response_limits, &method);
+                parsed.map_err(|error| format!("response: {error:?}"))?;
+                exchange.response = Some(response);
+            }
+            let mut again = false;
+            for around in arounds.iter() {
+                match around.after(exchange, fault) {
+                    After::Next => {}
+                    After::Again(_) => again = true,
+                    After::Reply(reply) => return Ok(Some(reply)),
+                }
+            }
+            if again {
+                exchange.response = None;
+                exchange.tapped.take();
+                continue;
+            }
+            if let Some(fault) = fault {
+                let reply = Reply::refusal(fault.cause.status(), fault.cause.key(), fault.cause.message());
+                return Ok(Some(Box::new(reply)));
+            }
+            let body = body.unwrap_or_default();
+            exchange.tapped.data(&body);
+            exchange.tapped.end();
+            exchange.contents.response.get_or_insert(body);
+            return Ok(None);
+        }
+        Err("it is called again and again".into())
     }
 }
 
@@ -117,75 +217,68 @@ fn run(kind: &Kind<dyn Policy>, case: &Case) -> Result<(), String> {
     let node =
         Node::parse_json("configuration", &format!("{configuration}{block}")).map_err(|error| error.to_string())?;
     let (errors, warnings) = problems(&kind.configuration, &node);
-    if let Some((part, _)) = case.part("refused") {
-        return if errors.contains(part) && !errors.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("refused with: `{errors}`"))
-        };
-    }
-    if !errors.is_empty() {
+    if !errors.is_empty() && case.part("refused").is_none() {
         return Err(errors);
     }
     if let Some((part, _)) = case.part("warned").filter(|(part, _)| !warnings.contains(part)) {
         return Err(format!("no warning of `{part}`: `{warnings}`"));
     }
     let place = format!("{}/{}", kind.name, case.title);
-    let source = Source { configuration: Some(&node), shared: None, place: &place, resources: &[] };
-    let policy = (kind.build)(source, &Services::default()).map_err(|refusal| refusal.to_string())?;
+    let (resources, answers) = (resources(case), Answers::of(case, str::to_owned));
+    let groups: Vec<EndpointGroup> = case.blocks("endpoint").map(|(line, _)| group(line)).collect();
+    let source =
+        Source { configuration: Some(&node), shared: None, place: &place, resources: &resources, groups: &groups };
+    let spawn = |mut future: Pin<Box<dyn Future<Output = ()>>>| wait(future.as_mut());
+    let services = Services { fetch: Some(answers.clone()), spawn, ..Services::default() };
+    let built = (kind.build)(source, &services).map_err(|refusal| refusal.to_string());
+    if let Some((part, _)) = case.part("refused") {
+        let told = format!("{errors}{}", built.err().unwrap_or_default());
+        return if told.contains(part) && !told.is_empty() { Ok(()) } else { Err(format!("refused with: `{told}`")) };
+    }
+    let policy = built?;
     let phases = policy.phases();
 
-    let mut request = Box::<Request>::default();
-    let (mut bytes, body) =
-        message(case.part("request").map_or("GET /api HTTP/1.1\nHost: example.test", |(_, block)| block));
-    let parsed = request.head.parse(&mut bytes, &Services::default().response_limits);
-    match (case.part("rejected"), parsed) {
-        (None, Ok(_)) => {}
-        (None, Err(rejection)) => return Err(format!("request: {rejection:?}")),
-        (Some(_), Ok(_)) => return Err("the request is not rejected".into()),
-        (Some((wanted, _)), Err(rejection)) => return same("rejected", wanted, &format!("{rejection:?}")),
+    if let Some((_, block)) = case.part("delivery") {
+        return of_message(policy.as_ref(), &mut begun(case, Box::default()), case, block);
     }
-    request.context_path_len = CONTEXT_PATH.len();
-    let address =
-        case.part("client").map(|(address, _)| std::net::SocketAddr::new(address.parse().expect("an address"), 40_000));
-    let mut exchange = Exchange::new(
-        request,
-        Rc::new(ApiInfo { id: "api".into(), name: "API".into(), version: "1".into(), ..ApiInfo::default() }),
-        Rc::default(),
-        Client { address, tls: case.part("tls").is_some(), certificate: None },
-    );
-    for (name, value) in case.all("attribute") {
-        exchange.attributes.set(name.to_owned(), value.to_owned());
-    }
-
-    if let Some((_, block)) = case.part("message") {
-        return of_message(policy.as_ref(), &mut exchange, case, block);
-    }
-    let mut reply = None;
-    let runs = |phase: &str| case.part("phase").is_none_or(|(only, _)| only == phase);
-    if phases.request && runs("request") {
-        exchange.contents.request = body.clone().filter(|_| phases.request_content);
-        let times = case.part("times").map_or(1, |(times, _)| times.parse().expect("a number"));
-        for _ in 0..times {
-            reply = settle(policy.request(&mut exchange));
-        }
-    }
-    let forwarded_body = exchange.contents.request.clone().or(body);
-    let mut returned_body = None;
-    if let Some((_, block)) = case.part("response") {
-        let mut response = Box::<ResponseHead>::default();
+    let given: Vec<&str> = case.blocks("request").map(|(_, block)| block).collect();
+    let given = if given.is_empty() { vec!["GET /api HTTP/1.1\nHost: example.test"] } else { given };
+    let mut backend = Backend { answers: case.blocks("response").collect(), reached: 0 };
+    let (mut exchange, mut reply, mut forwarded_body, mut returned_body) = Default::default();
+    for block in given {
+        let mut request = Box::<Request>::default();
         let (mut bytes, body) = message(block);
-        let method = exchange.request.as_ref().map(|request| request.head.method.clone()).unwrap_or_default();
-        response
-            .parse(&mut bytes, &Services::default().response_limits, &method)
-            .map_err(|error| format!("response: {error:?}"))?;
-        exchange.response = Some(response);
-        if phases.response && runs("response") && reply.is_none() {
-            exchange.contents.response = body.clone().filter(|_| phases.response_content);
-            reply = settle(policy.response(&mut exchange));
+        let parsed = request.head.parse(&mut bytes, &Services::default().response_limits);
+        match (case.part("rejected"), parsed) {
+            (None, Ok(_)) => {}
+            (None, Err(rejection)) => return Err(format!("request: {rejection:?}")),
+            (Some(_), Ok(_)) => return Err("the request is not rejected".into()),
+            (Some((wanted, _)), Err(rejection)) => return same("rejected", wanted, &format!("{rejection:?}")),
         }
-        returned_body = exchange.contents.response.clone().or(body);
+        let mut own = begun(case, request);
+        reply = None;
+        let runs = |phase: &str| case.part("phase").is_none_or(|(only, _)| only == phase);
+        if phases.request && runs("request") {
+            own.contents.request = body.clone().filter(|_| phases.request_content);
+            let times = case.part("times").map_or(1, |(times, _)| times.parse().expect("a number"));
+            for _ in 0..times {
+                reply = settle(policy.request(&mut own));
+            }
+        }
+        forwarded_body = own.contents.request.clone().or(body);
+        returned_body = None;
+        if reply.is_none() && !backend.answers.is_empty() {
+            reply = backend.call(&mut own, forwarded_body.as_ref())?;
+            returned_body = own.contents.response.clone();
+            if phases.response && runs("response") && reply.is_none() {
+                own.contents.response = returned_body.clone().filter(|_| phases.response_content);
+                reply = settle(policy.response(&mut own));
+                returned_body = own.contents.response.clone().or(returned_body);
+            }
+        }
+        exchange = Some(own);
     }
+    let exchange = exchange.expect("a request");
 
     match (case.part("answered"), &reply) {
         (Some((line, block)), Some(reply)) => {
@@ -198,6 +291,13 @@ fn run(kind: &Kind<dyn Policy>, case: &Case) -> Result<(), String> {
         (None, Some(reply)) => return Err(format!("it answered:\n{}", shown_reply(reply))),
         (None, None) => {}
     }
+    if let (Some((message, _)), Some(reply)) = (case.part("message"), &reply) {
+        same("message", message, &reply.message)?;
+    }
+    for (name, value) in case.all("parameter") {
+        let told = reply.iter().flat_map(|reply| &reply.parameters).find(|(known, _)| known == name);
+        same(name, value, told.map_or("nothing", |(_, value)| value))?;
+    }
     if let Some((_, block)) = case.part("forwarded") {
         let head = &exchange.request.as_ref().expect("a request").head;
         same("forwarded", block, &shown_request(head, forwarded_body.as_ref()))?;
@@ -206,8 +306,18 @@ fn run(kind: &Kind<dyn Policy>, case: &Case) -> Result<(), String> {
         let head = exchange.response.as_deref().expect("a `response:` in the case");
         same("returned", block, &shown_response(head, returned_body.as_ref()))?;
     }
+    if let Some((times, _)) = case.part("reached") {
+        same("reached", times, &backend.reached.to_string())?;
+    }
+    if let Some((_, block)) = case.part("asked") {
+        same("asked", block, &answers.last.borrow())?;
+    }
+    if let Some((count, _)) = case.part("fetched") {
+        same("fetched", count, &answers.calls.get().to_string())?;
+    }
     for (name, value) in case.all("sets") {
-        same(name, value, exchange.attributes.get(name).unwrap_or("nothing"))?;
+        let got = exchange.attributes.value(name).map_or("nothing".into(), |value| shown_value(&value));
+        same(name, value, &got)?;
     }
     Ok(())
 }

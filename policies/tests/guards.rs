@@ -24,41 +24,19 @@
 
 mod support;
 
-use std::cell::Cell;
 use std::path::Path;
 use std::rc::Rc;
 
-use bytes::Bytes;
-use ringway_contract::fetch::Fetching;
 use ringway_contract::kind::{Services, Source};
 use ringway_contract::subscriber::fingerprint;
 use ringway_contract::{
-    Admission, ApiInfo, Cause, Certificate, Client, Exchange, Fault, Fetch, FetchRequest, FetchResponse, Guard, Kind,
-    Node, Reply, Request, Resource, Subscriber, Subscribers,
+    Admission, ApiInfo, Certificate, Client, Exchange, Guard, Kind, Node, Reply, Request, Subscriber, Subscribers,
 };
 use ringway_policies::GUARDS;
-use support::{CONTEXT_PATH, Case, cases_of, message, parse, problems, same, shown_reply, shown_request, sign, wait};
-
-/// Answers as a case says, and counts.
-struct Answers {
-    known: Vec<(String, String)>,
-    calls: Cell<usize>,
-}
-
-impl Fetch for Answers {
-    fn fetch(&self, request: FetchRequest) -> Fetching {
-        self.calls.set(self.calls.get() + 1);
-        let asked = format!("{} {}", request.url, String::from_utf8_lossy(&request.body));
-        let found = self.known.iter().find(|(url, _)| url == asked.trim_end()).map(|(_, block)| block.clone());
-        let found = found.ok_or(Fault::new(Cause::BackendUnreachable));
-        Box::pin(async move {
-            let block = found?;
-            let (head, body) = block.trim_end().split_once("\n\n").unwrap_or((block.trim_end(), ""));
-            let status = head.split(' ').nth(1).unwrap_or("200").parse().expect("a status");
-            Ok(FetchResponse { status, headers: Vec::new(), body: Bytes::from(body.to_owned()) })
-        })
-    }
-}
+use support::{
+    Answers, CONTEXT_PATH, Case, cases_of, message, parse, problems, resources, same, shown_reply, shown_request, sign,
+    wait,
+};
 
 /// How an exchange ended with a guard.
 enum Ended {
@@ -125,29 +103,16 @@ fn subscribers(case: &Case) -> Subscribers {
     all
 }
 
-fn resources(case: &Case) -> Vec<Resource> {
-    let lines = case.parts.iter().filter(|(name, ..)| name == "resource");
-    let read = lines.map(|(_, line, block)| {
-        let (name, rest) = line.split_once(' ').expect("name type {}");
-        let (kind, configuration) = rest.split_once(' ').expect("name type {}");
-        let configuration = Node::parse_json("resource", &format!("{configuration}{block}")).expect("JSON");
-        Resource { name: name.into(), kind: kind.into(), enabled: true, configuration: Some(configuration) }
-    });
-    read.collect()
-}
-
 fn run(kind: &Kind<dyn Guard>, case: &Case) -> Result<(), String> {
     let (configuration, block) = case.part("configuration").unwrap_or(("{}", ""));
     let text = filled(&format!("{configuration}{block}"), json_text);
     let node = Node::parse_json("configuration", &text).map_err(|error| error.to_string())?;
     let resources = resources(case);
     let place = format!("{}/{}", kind.name, case.title);
-    let known = case.parts.iter().filter(|(name, ..)| name == "fetch");
-    let known = known.map(|(_, url, block)| (url.clone(), filled(block, |name| format!("<{name}>")))).collect();
-    let answers = Rc::new(Answers { known, calls: Cell::new(0) });
+    let answers = Answers::of(case, |block| filled(block, |name| format!("<{name}>")));
     let services = Services { fetch: Some(answers.clone()), ..Services::default() };
     let (mut errors, _) = problems(&kind.configuration, &node);
-    let source = Source { configuration: Some(&node), shared: None, place: &place, resources: &resources };
+    let source = Source { configuration: Some(&node), shared: None, place: &place, resources: &resources, groups: &[] };
     let guard = match (kind.build)(source, &services) {
         Ok(guard) if errors.is_empty() => Some(guard),
         Ok(_) => None,

@@ -7,10 +7,10 @@ use std::rc::Rc;
 use bytes::Bytes;
 use ringway_wire::{FieldError, Fields, RequestHead, ResponseHead};
 
-use crate::{Attributes, Parcel, Subscriber};
+use crate::{Arounds, Attributes, Parcel, Subscriber, Tapped};
 
 /// The request on its way to an endpoint.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Request {
     /// The parsed head; edits made here are what the backend sees.
     pub head: RequestHead,
@@ -104,6 +104,15 @@ pub struct Exchange {
     pub subscriber: Option<Rc<Subscriber>>,
     /// Bodies that are held.
     pub contents: Contents,
+    /// Bytes that the request's body may have at most, if a policy says so; the gateway's own limits hold besides. What is longer is
+    /// refused with 413: by its declared length before a policy of it, else as soon as its bytes are more.
+    pub request_bytes_max: Option<u64>,
+    /// What policies of the request put around the call of the endpoint.
+    pub arounds: Arounds,
+    /// Who sees the body that the endpoint sends.
+    pub tapped: Tapped,
+    /// Who sees the body that the client sends, on its way to the endpoint. One that is held is not sent by the client any more.
+    pub request_tapped: Tapped,
     /// Fields of the response that were decided on the way to the endpoint; see [`Exchange::tell`].
     pub told: Option<Box<Fields>>,
     /// The client.
@@ -133,6 +142,10 @@ impl Exchange {
             plan,
             subscriber: None,
             contents: Contents::default(),
+            request_bytes_max: None,
+            arounds: Arounds::default(),
+            tapped: Tapped::default(),
+            request_tapped: Tapped::default(),
             told: None,
             client,
             message: None,

@@ -124,13 +124,19 @@ impl Feed {
 
     /// The next delivery. `None`: the subscription has ended.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
+        self.poll_ready(cx).map(|_| self.take())
+    }
+
+    /// Whether there is something to [take](Feed::take): a future that waits by this has no room for a message. `false`: the subscription has
+    /// ended.
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         self.flush();
         loop {
-            if let Some(delivery) = self.take() {
-                return Poll::Ready(Some(delivery));
-            }
-            if self.ended || self.is_closed() {
-                return Poll::Ready(self.take());
+            // Closed first: what was sent before that is there now.
+            let over = self.ended || self.is_closed();
+            let present = !self.inbox.borrow().is_empty();
+            if present || over {
+                return Poll::Ready(present);
             }
             self.ended = self.driver.as_mut().poll(cx).is_ready();
             if !self.ended && self.inbox.borrow().is_empty() && !self.is_closed() {

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringway_config::api::Resource;
+use ringway_config::api::{EndpointGroup, Resource};
 use ringway_config::{Examine, Files, Messaging, Node, Problem, ResourceUse};
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
@@ -27,10 +27,12 @@ pub struct Services {
     pub fetch: Option<Rc<dyn Fetch>>,
     /// Ends after this long.
     pub sleep: fn(Duration) -> Pin<Box<dyn Future<Output = ()>>>,
+    /// Runs what nobody waits for. Whoever gives it bounds how much of it there is.
+    pub spawn: fn(Pin<Box<dyn Future<Output = ()>>>),
 }
 
 impl Default for Services {
-    /// Those of no shard: nothing is fetched, and nothing is waited for.
+    /// Those of no shard: nothing is fetched, nothing is waited for, and what is spawned is dropped.
     fn default() -> Self {
         Self {
             responses: Pool::default(),
@@ -39,6 +41,7 @@ impl Default for Services {
             shards: 0,
             fetch: None,
             sleep: |_| Box::pin(std::future::ready(())),
+            spawn: drop,
         }
     }
 }
@@ -55,6 +58,8 @@ pub struct Source<'a> {
     pub place: &'a str,
     /// The API's resources.
     pub resources: &'a [Resource],
+    /// The API's endpoint groups.
+    pub groups: &'a [EndpointGroup],
 }
 
 impl Source<'_> {

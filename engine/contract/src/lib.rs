@@ -4,6 +4,7 @@
 //! [`Kind`], built once per shard, and then serves many exchanges. Nothing here knows a runtime or the engine, so an extension
 //! can be read, tested and benched by itself.
 
+pub mod around;
 pub mod attributes;
 pub mod broker;
 pub mod control;
@@ -27,6 +28,7 @@ pub mod session;
 pub mod subscriber;
 pub mod worker;
 
+pub use around::{After, Around, Arounds, Tap, Tapped};
 pub use attributes::Attributes;
 pub use broker::{Broker, Publishing, Subscribe};
 pub use endpoint::{Endpoint, HealthRequest, Probe};
@@ -48,9 +50,13 @@ pub use session::{Answer, Ending, Opening, Out, Outline, Render, Session, Tick, 
 pub use subscriber::{Subscriber, Subscribers};
 pub use worker::{Jobs, Worker};
 // What kinds say of a configuration.
-pub use ringway_config::api::{Qos, Resource};
+pub use ringway_config::api::{EndpointGroup, Qos, Resource};
 pub use ringway_config::{Messaging, Node, Problem, ResourceUse};
 // Texts with expressions, in what an operator configures.
 pub use ringway_expression::{EvalError, Needs, Root, Template, Value, Vocabulary};
+/// What expressions see.
+pub mod context {
+    pub use ringway_expression::{Body, Context, Field, Map};
+}
 // What policies read and edit; they depend on this crate alone.
-pub use ringway_wire::{FieldError, Fields, Known, RequestHead, ResponseHead};
+pub use ringway_wire::{FieldError, Fields, Framing, Known, RequestHead, ResponseHead};

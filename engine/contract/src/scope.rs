@@ -140,6 +140,7 @@ impl Context for Exchange {
             Body::Request => self.contents.request.as_deref(),
             Body::Response => self.contents.response.as_deref(),
             Body::Message => self.message.as_deref().map(|parcel| &*parcel.message.content),
+            Body::Callout => None,
         }
     }
 

@@ -180,6 +180,7 @@ impl Builder {
             Body::Request => self.needs.request_content = true,
             Body::Response => self.needs.response_content = true,
             Body::Message => self.needs.message_content = true,
+            Body::Callout => {}
         }
     }
 

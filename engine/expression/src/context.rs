@@ -111,6 +111,14 @@ pub enum Field {
     NodeShardingTags,
     /// `#subscription.id`
     SubscriptionId,
+    /// `#calloutResponse.status`; a number.
+    CalloutStatus,
+    /// `#error.key`
+    ErrorKey,
+    /// `#error.message`
+    ErrorMessage,
+    /// `#error.statusCode`; a number.
+    ErrorStatus,
 }
 
 /// A map of the context.
@@ -145,6 +153,10 @@ pub enum Map {
     Endpoints,
     /// `#subscription.metadata`
     SubscriptionMetadata,
+    /// `#calloutResponse.headers`
+    CalloutHeaders,
+    /// `#parameters`
+    Parameters,
 }
 
 impl Map {
@@ -156,6 +168,7 @@ impl Map {
                 | Self::RequestParams
                 | Self::ResponseHeaders
                 | Self::MessageHeaders
+                | Self::CalloutHeaders
                 | Self::TlsClient
                 | Self::TlsServer
         )
@@ -165,7 +178,12 @@ impl Map {
     pub fn ignores_case(self) -> bool {
         matches!(
             self,
-            Self::RequestHeaders | Self::ResponseHeaders | Self::MessageHeaders | Self::TlsClient | Self::TlsServer
+            Self::RequestHeaders
+                | Self::ResponseHeaders
+                | Self::MessageHeaders
+                | Self::CalloutHeaders
+                | Self::TlsClient
+                | Self::TlsServer
         )
     }
 
@@ -184,4 +202,6 @@ pub enum Body {
     Response,
     /// `#message.content`
     Message,
+    /// `#calloutResponse.content`: is always there where it has a name.
+    Callout,
 }

@@ -17,7 +17,7 @@ pub(crate) struct Run<'a> {
     bytes: Cell<usize>,
     json_room: Cell<u32>,
     /// The documents that were read, one for each [`Body`].
-    json: [OnceCell<Value<'a>>; 3],
+    json: [OnceCell<Value<'a>>; 4],
 }
 
 type Result<T, E = EvalError> = std::result::Result<T, E>;
@@ -32,7 +32,7 @@ impl<'a> Run<'a> {
             steps: Cell::new(STEPS_MAX),
             bytes: Cell::new(BYTES_MAX),
             json_room: Cell::new(JSON_VALUES_MAX),
-            json: [const { OnceCell::new() }; 3],
+            json: [const { OnceCell::new() }; 4],
         }
     }
 
@@ -397,11 +397,12 @@ impl<'a> Run<'a> {
 
     /// A content as JSON, read once; null if it is none.
     fn json(&self, at: u32, body: Body) -> Result<Value<'a>> {
-        let [request, response, message] = &self.json;
+        let [request, response, message, callout] = &self.json;
         let cell = match body {
             Body::Request => request,
             Body::Response => response,
             Body::Message => message,
+            Body::Callout => callout,
         };
         if let Some(value) = cell.get() {
             return Ok(value.clone());

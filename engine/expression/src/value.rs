@@ -60,7 +60,7 @@ impl<'a> Value<'a> {
     }
 
     /// A copy that borrows nothing. What is shared in it is copied each time: not for results of an evaluation.
-    pub(crate) fn into_static(self) -> Value<'static> {
+    pub fn into_static(self) -> Value<'static> {
         match self {
             Self::Null => Value::Null,
             Self::Bool(value) => Value::Bool(value),

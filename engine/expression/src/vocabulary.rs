@@ -27,6 +27,14 @@ pub enum Root {
     Subscription,
     /// `#secrets`
     Secrets,
+    /// `#calloutResponse`: what a service that is called beside the traffic answered.
+    CalloutResponse,
+    /// `#upstreamResponse`: another name of `#response`, of what decides about the endpoint's answer.
+    UpstreamResponse,
+    /// `#error`: the refusal or failure that is told of.
+    Error,
+    /// `#parameters`: what belongs to it.
+    Parameters,
 }
 
 /// The roots that exist where an expression stands. A definition is refused when it names another one.
@@ -65,6 +73,11 @@ impl Vocabulary {
     /// What exists somewhere on the way of an exchange or a message; what does not exist here and now is null.
     pub const fn any() -> Self {
         Self::response().with(Root::Message)
+    }
+
+    /// What exists where a refusal or a failure is told of, at any time of an exchange.
+    pub const fn error() -> Self {
+        Self::response().with(Root::Error).with(Root::Parameters)
     }
 
     /// One root more.
@@ -118,12 +131,14 @@ pub(crate) enum Object {
     Node,
     Subscription,
     Ssl,
+    CalloutResponse,
+    Error,
 }
 
 use Member::{Json, Names, Parts, Text, Xml};
 
 /// The roots.
-pub(crate) const ROOTS: [(&str, Root, Member); 11] = [
+pub(crate) const ROOTS: [(&str, Root, Member); 15] = [
     ("#request", Root::Request, Member::Object(Object::Request)),
     ("#response", Root::Response, Member::Object(Object::Response)),
     ("#message", Root::Message, Member::Object(Object::Message)),
@@ -135,10 +150,14 @@ pub(crate) const ROOTS: [(&str, Root, Member); 11] = [
     ("#node", Root::Node, Member::Object(Object::Node)),
     ("#subscription", Root::Subscription, Member::Object(Object::Subscription)),
     ("#secrets", Root::Secrets, Member::Secrets),
+    ("#calloutResponse", Root::CalloutResponse, Member::Object(Object::CalloutResponse)),
+    ("#upstreamResponse", Root::UpstreamResponse, Member::Object(Object::Response)),
+    ("#error", Root::Error, Member::Object(Object::Error)),
+    ("#parameters", Root::Parameters, Member::Map(Map::Parameters)),
 ];
 
 /// The properties of objects.
-const MEMBERS: [(Object, &str, Member); 55] = [
+const MEMBERS: [(Object, &str, Member); 63] = [
     (Object::Request, "id", Member::Field(Field::RequestId)),
     (Object::Request, "transactionId", Member::Field(Field::RequestTransactionId)),
     (Object::Request, "uri", Member::Field(Field::RequestUri)),
@@ -194,6 +213,14 @@ const MEMBERS: [(Object, &str, Member); 55] = [
     (Object::Node, "shardingTags", Member::Field(Field::NodeShardingTags)),
     (Object::Subscription, "id", Member::Field(Field::SubscriptionId)),
     (Object::Subscription, "metadata", Member::Map(Map::SubscriptionMetadata)),
+    (Object::CalloutResponse, "status", Member::Field(Field::CalloutStatus)),
+    (Object::CalloutResponse, "headers", Member::Map(Map::CalloutHeaders)),
+    (Object::CalloutResponse, "content", Text(Body::Callout)),
+    (Object::CalloutResponse, "jsonContent", Json(Body::Callout)),
+    (Object::CalloutResponse, "xmlContent", Xml),
+    (Object::Error, "key", Member::Field(Field::ErrorKey)),
+    (Object::Error, "message", Member::Field(Field::ErrorMessage)),
+    (Object::Error, "statusCode", Member::Field(Field::ErrorStatus)),
 ];
 
 impl Object {
@@ -208,6 +235,8 @@ impl Object {
             Self::Node => "#node",
             Self::Subscription => "#subscription",
             Self::Ssl => "#request.ssl",
+            Self::CalloutResponse => "#calloutResponse",
+            Self::Error => "#error",
         }
     }
 

@@ -199,8 +199,8 @@ struct Pending {
 enum Event {
     /// The gateway or the API goes.
     GoAway,
-    /// Messages of a subscription of its own.
-    Delivery(Option<Delivery>),
+    /// Whether a subscription of its own has something, or has ended.
+    Delivery(bool),
     /// Bytes of a shared one.
     Found(Found),
     /// The broker's verdict on the oldest message under way.
@@ -232,18 +232,16 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
         local.shard.buffers.put(std::mem::take(&mut input));
     }
     loop {
-        for message in out.publish.drain(..) {
-            let weight = message.weight();
-            let pending = match streaming.publish.is_idle() {
-                true => {
-                    let verdict = streaming.member.broker.publish(message, streaming.qos, &record.exchange.attributes);
-                    Pending { verdict, weight, sent: true }
-                }
-                // Boxed: most sessions have no policies on messages, and all of them would carry their future.
-                false => Box::pin(publish(streaming, record, message)).await,
-            };
-            publishing.push_back(pending);
-            publishing_bytes += weight;
+        if streaming.publish.is_idle() {
+            for message in out.publish.drain(..) {
+                let weight = message.weight();
+                let verdict = streaming.member.broker.publish(message, streaming.qos, &record.exchange.attributes);
+                publishing.push_back(Pending { verdict, weight, sent: true });
+                publishing_bytes += weight;
+            }
+        } else if !out.publish.is_empty() {
+            // Boxed: most sessions have no policies on messages, and all of them would carry their future.
+            publishing_bytes += Box::pin(publish_all(streaming, record, &mut out.publish, &mut publishing)).await;
         }
         if !out.bytes.is_empty() {
             let bytes = std::mem::take(&mut out.bytes).freeze();
@@ -274,7 +272,7 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
                 return Poll::Ready(Event::Readable);
             }
             match &mut streaming.source {
-                Some(Source::Own(feed)) if !out.finished => feed.poll_next(cx).map(Event::Delivery),
+                Some(Source::Own(feed)) if !out.finished => feed.poll_ready(cx).map(Event::Delivery),
                 Some(Source::Shared(reader)) if !out.finished => reader.poll_next(cx).map(Event::Found),
                 _ => Poll::Pending,
             }
@@ -327,14 +325,14 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
             }
             Ok(Event::Found(Found::Lagged)) => Some(Ending::Lagged),
             Ok(Event::Found(Found::Ended(fault))) => Some(fault.map_or(Ending::Complete, Ending::Fault)),
-            Ok(Event::Delivery(Some(delivery))) => {
+            Ok(Event::Delivery(true)) => {
                 // Boxed: see `send`.
-                match Box::pin(relay(local, client, streaming, record, delivery, &mut out)).await {
+                match Box::pin(relay(local, client, streaming, record, &mut out)).await {
                     Ok(ending) => ending,
                     Err(fault) => return Some(fault),
                 }
             }
-            Ok(Event::Delivery(None)) => Some(Ending::Complete),
+            Ok(Event::Delivery(false)) => Some(Ending::Complete),
             Ok(Event::GoAway) => Some(Ending::GoAway),
         };
         if let Some(ending) = ending {
@@ -356,18 +354,30 @@ fn make_room(buffers: &Buffers, input: &mut BytesMut) {
     }
 }
 
-/// Takes a client's message through the policies and hands it to the broker. One that is dropped was published, as far as its client knows.
-async fn publish(streaming: &Streaming, record: &mut Record, message: Message) -> Pending {
-    let weight = message.weight();
-    let (verdict, sent): (Publishing, bool) =
-        match streaming.publish.pass(&mut record.exchange, Parcel::from(message)).await {
-            Fate::On(parcel) => {
-                (streaming.member.broker.publish(parcel.message, streaming.qos, &record.exchange.attributes), true)
-            }
-            Fate::Dropped => (Box::pin(ready(Ok(()))), false),
-            Fate::Refused(..) => (Box::pin(ready(Err(Fault::new(Cause::MessageRefused)))), false),
-        };
-    Pending { verdict, weight, sent }
+/// Takes the client's messages through the policies and hands them to the broker; how much they weigh. One that is dropped was published, as
+/// far as its client knows.
+async fn publish_all(
+    streaming: &Streaming,
+    record: &mut Record,
+    messages: &mut Vec<Message>,
+    publishing: &mut VecDeque<Pending>,
+) -> usize {
+    let mut bytes = 0;
+    for message in messages.drain(..) {
+        let weight = message.weight();
+        let (verdict, sent): (Publishing, bool) =
+            match streaming.publish.pass(&mut record.exchange, Parcel::from(message)).await {
+                Fate::On(parcel) => {
+                    let attributes = &record.exchange.attributes;
+                    (streaming.member.broker.publish(parcel.message, streaming.qos, attributes), true)
+                }
+                Fate::Dropped => (Box::pin(ready(Ok(()))), false),
+                Fate::Refused(..) => (Box::pin(ready(Err(Fault::new(Cause::MessageRefused)))), false),
+            };
+        publishing.push_back(Pending { verdict, weight, sent });
+        bytes += weight;
+    }
+    bytes
 }
 
 /// Renders what a subscription of its own brings, sends it, and tells the broker's side so.
@@ -376,16 +386,15 @@ async fn relay(
     client: &Connection,
     streaming: &mut Streaming,
     record: &mut Record,
-    first: Delivery,
     out: &mut Out,
 ) -> Result<Option<Ending>, Fault> {
     let mut positions: Vec<Position> = Vec::new();
     let (mut weight, mut delivered) = (0, 0);
-    let mut next = Some(first);
     let mut ending = None;
     {
         let Streaming { session, renderer, source, subscribe, .. } = streaming;
         let Some(Source::Own(feed)) = source else { return Ok(Some(Ending::Complete)) };
+        let mut next = feed.take();
         while let Some(delivery) = next.take() {
             match delivery {
                 Delivery::Message(message) => {

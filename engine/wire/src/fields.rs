@@ -23,7 +23,7 @@ const LINES_MAX: usize = 1024;
 ///
 /// Removing marks a line, adding writes to `extra`, encoding copies maximal runs of lines that nobody touched. Nothing is
 /// allocated once the containers are warm.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Fields {
     raw: BytesMut,
     extra: BytesMut,

@@ -49,7 +49,7 @@ pub enum TargetForm {
 ///  text  │/a/b?c=d│                                           path and query as they are routed and forwarded
 ///  host  │example.com│                                        as it is routed
 /// ```
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct RequestHead {
     /// The method; case matters (RFC 9110 section 9.1).
     pub method: Method,

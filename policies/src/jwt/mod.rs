@@ -14,9 +14,9 @@ use ringway_contract::{Admission, Exchange, Fetch, Guard, Kind, Refusal, Reply, 
 
 use self::config::{Config, Resolver};
 use self::keys::{Keys, Resolved};
-use crate::cache::Cache;
 use crate::credentials;
 use crate::jose::{self, Algorithm, KeySet, Signed, Token};
+use crate::tokens::Cache;
 
 /// `jwt`.
 pub static KIND: Kind<dyn Guard> = Kind {

@@ -13,8 +13,9 @@ use serde::Deserialize;
 mod calendar;
 mod store;
 
+use crate::hashed::Key;
 pub use calendar::DAY_MS;
-use store::{Full, Key, Local, Store, Use, Verdict};
+use store::{Full, Local, Store, Use, Verdict};
 
 /// What happens to a request that cannot be counted, because a million other keys are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]

@@ -6,9 +6,11 @@
 //! budget is lost while anybody asks. A window ends with all its leases.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
+use std::hash::BuildHasherDefault;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use crate::hashed::{Hashed, Key};
 
 /// Keys that are counted at once, in the process.
 pub const KEYS_MAX: usize = 1 << 20;
@@ -26,36 +28,6 @@ const STRIPES: usize = 64;
 const LEASES_MAX: usize = 64;
 /// A clock that was set back by more than this begins a new window, instead of holding the old one for longer than its period.
 const CLOCK_SLACK_MS: u64 = 1000;
-
-/// A hashed key. Its hash is keyed by the process, so nobody can make two keys meet.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Key(u128);
-
-impl Key {
-    /// The key of these parts.
-    pub fn of(parts: &impl Hash) -> Self {
-        static SEEDS: LazyLock<(RandomState, RandomState)> = LazyLock::new(Default::default);
-        Self(u128::from(SEEDS.0.hash_one(parts)) << 64 | u128::from(SEEDS.1.hash_one(parts)))
-    }
-}
-
-/// A key is hashed already.
-#[derive(Default)]
-pub struct Hashed(u64);
-
-impl Hasher for Hashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u128(&mut self, key: u128) {
-        self.0 = key as u64;
-    }
-}
 
 type Windows = HashMap<Key, Arc<Window>, BuildHasherDefault<Hashed>>;
 
@@ -290,7 +262,7 @@ impl Store {
     }
 
     fn find(&self, slot: usize, of: Use) -> Result<(Arc<Window>, bool), Full> {
-        let stripe = (of.key.0 >> 64) as usize % self.stripes.len().max(1);
+        let stripe = of.key.high() as usize % self.stripes.len().max(1);
         let mut stripe = self.stripes.get(stripe).map(lock).ok_or(Full)?;
         let known = stripe.windows.get(&of.key).filter(|window| window.covers(of.now_ms)).cloned();
         let window = match known {

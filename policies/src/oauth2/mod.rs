@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::server::{Answer, Server};
-use crate::cache::Cache;
+use crate::tokens::Cache;
 use crate::{credentials, jose};
 
 /// `oauth2`.

@@ -7,9 +7,11 @@
     reason = "tests; each runner uses its part"
 )]
 
+use std::cell::{Cell, RefCell};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use base64::Engine;
@@ -17,8 +19,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::{Bytes, BytesMut};
 use ring::rand::SystemRandom;
 use ring::{hmac, signature};
+use ringway_contract::fetch::Fetching;
 use ringway_contract::kind::Part;
-use ringway_contract::{Node, Problem, Reply, RequestHead, ResponseHead, Value};
+use ringway_contract::{
+    Cause, Fault, Fetch, FetchRequest, FetchResponse, Node, Problem, Reply, RequestHead, Resource, ResponseHead, Value,
+};
 
 pub const CONTEXT_PATH: &str = "/api";
 
@@ -33,6 +38,11 @@ pub struct Case {
 impl Case {
     pub fn part(&self, name: &str) -> Option<(&str, &str)> {
         self.parts.iter().find(|(known, ..)| known == name).map(|(_, value, block)| (&**value, &**block))
+    }
+
+    /// Every part of this name: the rest of its line, and its block.
+    pub fn blocks<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.parts.iter().filter(move |(known, ..)| known == name).map(|(_, value, block)| (&**value, &**block))
     }
 
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
@@ -210,4 +220,55 @@ pub fn sign(key: &str, file: impl Fn(&str) -> String, parts: &str) -> String {
         out
     };
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// Services beside the traffic: they answer as the `fetch:` parts of a case say, by URL and body, and are counted.
+pub struct Answers {
+    known: Vec<(String, String)>,
+    pub calls: Cell<usize>,
+    /// The last call, as a case writes it.
+    pub last: RefCell<String>,
+}
+
+impl Answers {
+    pub fn of(case: &Case, filled: impl Fn(&str) -> String) -> Rc<Self> {
+        let known = case.parts.iter().filter(|(name, ..)| name == "fetch");
+        let known = known.map(|(_, url, block)| (url.clone(), filled(block))).collect();
+        Rc::new(Self { known, calls: Cell::new(0), last: RefCell::default() })
+    }
+}
+
+impl Fetch for Answers {
+    fn fetch(&self, request: FetchRequest) -> Fetching {
+        self.calls.set(self.calls.get() + 1);
+        let asked = format!("{} {}", request.url, String::from_utf8_lossy(&request.body));
+        let fields = request.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        *self.last.borrow_mut() = shown(&format!("{} {}", request.method, request.url), fields, Some(&request.body));
+        let found = self.known.iter().find(|(url, _)| url == asked.trim_end()).map(|(_, block)| block.clone());
+        let found = found.ok_or(Fault::new(Cause::BackendUnreachable));
+        Box::pin(async move {
+            let block = found?;
+            let (head, body) = block.trim_end().split_once("\n\n").unwrap_or((block.trim_end(), ""));
+            let mut lines = head.lines();
+            let status = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap_or("200");
+            let fields = lines.map(|line| line.split_once(": ").expect("a field"));
+            Ok(FetchResponse {
+                status: status.parse().expect("a status"),
+                headers: fields.map(|(name, value)| (name.to_owned(), Bytes::from(value.to_owned()))).collect(),
+                body: Bytes::from(body.to_owned()),
+            })
+        })
+    }
+}
+
+/// The resources of the API, from the parts `resource: name type {}`.
+pub fn resources(case: &Case) -> Vec<Resource> {
+    let lines = case.parts.iter().filter(|(name, ..)| name == "resource");
+    let read = lines.map(|(_, line, block)| {
+        let (name, rest) = line.split_once(' ').expect("name type {}");
+        let (kind, configuration) = rest.split_once(' ').expect("name type {}");
+        let configuration = Node::parse_json("resource", &format!("{configuration}{block}")).expect("JSON");
+        Resource { name: name.into(), kind: kind.into(), enabled: true, configuration: Some(configuration) }
+    });
+    read.collect()
 }

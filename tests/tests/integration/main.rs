@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code outside of test functions")]
 
 mod admin;
+mod around;
 mod balance;
 mod balance_shards;
 mod codings;

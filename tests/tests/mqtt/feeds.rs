@@ -26,7 +26,7 @@ pub fn broker(mosquitto: &Mosquitto, shared: Value) -> Rc<dyn Broker> {
     let node = |value: &Value| Node::parse_json("test", &value.to_string()).unwrap();
     let (own, shared) = (node(&own), node(&shared));
     match (BROKER.build)(
-        Source { configuration: Some(&own), shared: Some(&shared), place: "test", resources: &[] },
+        Source { configuration: Some(&own), shared: Some(&shared), place: "test", resources: &[], groups: &[] },
         &Services::default(),
     ) {
         Ok(broker) => broker,
