@@ -51,6 +51,7 @@ pub use worker::{Jobs, Worker};
 pub use ringway_config::api::{Qos, Resource};
 pub use ringway_config::{Messaging, Node, Problem, ResourceUse};
 // Texts with expressions, in what an operator configures.
-pub use ringway_expression::{EvalError, Needs, Template, Value, Vocabulary};
+pub use ringway_expression::vocabulary::Root;
+pub use ringway_expression::{EvalError, Needs, Template, Value, Vocabulary, context};
 // What policies read and edit; they depend on this crate alone.
 pub use ringway_wire::{FieldError, Fields, Known, RequestHead, ResponseHead};

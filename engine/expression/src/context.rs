@@ -85,7 +85,7 @@ pub enum Field {
     TlsClientHost,
     /// `#request.ssl.clientPort`; a number.
     TlsClientPort,
-    /// `#response.status`; a number.
+    /// `#response.status`, `#authResponse.status`; a number.
     ResponseStatus,
     /// `#message.id`
     MessageId,
@@ -111,6 +111,12 @@ pub enum Field {
     NodeShardingTags,
     /// `#subscription.id`
     SubscriptionId,
+    /// `#username`
+    Username,
+    /// `#password`
+    Password,
+    /// `#keyId`
+    KeyId,
 }
 
 /// A map of the context.
@@ -129,7 +135,7 @@ pub enum Map {
     TlsClient,
     /// `#request.ssl.server`: the subject of the gateway's certificate.
     TlsServer,
-    /// `#response.headers`
+    /// `#response.headers`, `#authResponse.headers`
     ResponseHeaders,
     /// `#message.headers`
     MessageHeaders,
@@ -180,7 +186,7 @@ impl Map {
 pub enum Body {
     /// `#request.content`
     Request,
-    /// `#response.content`
+    /// `#response.content`, `#authResponse.content`
     Response,
     /// `#message.content`
     Message,
