@@ -6,8 +6,10 @@ use ringway_contract::{Guard, Kind, Policy};
 
 mod ant;
 pub mod api_key;
+mod asked;
 pub mod assign_attributes;
 pub mod assign_content;
+pub mod basic_authentication;
 mod cache;
 mod captures;
 mod credentials;
@@ -40,6 +42,7 @@ pub mod resource_filtering;
 pub mod rest_to_soap;
 mod route;
 mod schema;
+mod seal;
 pub mod spike_arrest;
 pub mod ssl_enforcement;
 pub mod status_code_policy;
@@ -59,6 +62,7 @@ pub static GUARDS: &[&Kind<dyn Guard>] = &[&api_key::KIND, &jwt::KIND, &key_less
 pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &assign_attributes::KIND,
     &assign_content::KIND,
+    &basic_authentication::KIND,
     &dynamic_routing::KIND,
     &http_redirect::KIND,
     &ip_filtering::KIND,

@@ -2,7 +2,10 @@
 //!
 //! ```text
 //! # what it shows
-//! configuration: {"name": "value"}
+//! configuration: {"name": "value"}            (`<rsa.pub>`: the text of that file of `tests/keys`, where the case has `filled:`)
+//! filled:                                     (in this case `<file>` is that file of `tests/keys`, and `<now+60>` that second)
+//! resource: name type {"name": "value"}       (any number of times: a resource of the API)
+//! fetch: http://users.test/ body              (any number of times: what is answered there, indented)
 //! attribute: plan = gold                      (any number of times: is there already)
 //! client: 192.0.2.1                           (the peer's address; without it, none)
 //! tls: true                                   (the client speaks TLS)
@@ -20,7 +23,10 @@
 //! answered: 403 SOME_KEY                      (instead: the policy answers; fields and body may follow, indented)
 //! rejected: EncodedSlash                      (instead: the gateway refuses such a request before any policy runs)
 //! times: 3                                    (the request comes so often; the last one counts)
-//! sets: name = value                          (an attribute that is there afterwards)
+//! sets: name = value                          (an attribute that is there afterwards; `nothing`: it is not)
+//! token: name key {} {}                       (the attribute is that token, with header and claims as they are written; as in `guards.rs`)
+//! fetched: 1                                  (so many calls were made)
+//! called:                                     (the last of them, indented)
 //! warned: a part of the message               (a warning about the configuration)
 //! refused: a part of the message              (instead of all that: the configuration is not accepted)
 //! ```
@@ -33,8 +39,10 @@ use std::rc::Rc;
 use ringway_contract::kind::{Services, Source};
 use ringway_contract::{ApiInfo, Client, Exchange, Kind, Node, Policy, Reply, Request, ResponseHead, Step};
 use ringway_policies::POLICIES;
+use support::around::{self, Answers, filled, json_text, key_file, resource_problems, resources};
 use support::{
-    CONTEXT_PATH, Case, cases_of, message, parse, problems, same, shown_reply, shown_request, shown_response, wait,
+    CONTEXT_PATH, Case, cases_of, message, parse, problems, same, shown_reply, shown_request, shown_response,
+    shown_value, sign, wait,
 };
 
 fn settle(mut step: Step<'_>) -> Option<Box<Reply>> {
@@ -48,10 +56,17 @@ fn settle(mut step: Step<'_>) -> Option<Box<Reply>> {
 }
 
 fn run(kind: &Kind<dyn Policy>, case: &Case) -> Result<(), String> {
+    let fill = |text: &str, file: fn(&str) -> String| {
+        if case.part("filled").is_some() { filled(text, file) } else { text.to_owned() }
+    };
     let (configuration, block) = case.part("configuration").unwrap_or(("{}", ""));
-    let node =
-        Node::parse_json("configuration", &format!("{configuration}{block}")).map_err(|error| error.to_string())?;
-    let (errors, warnings) = problems(&kind.configuration, &node);
+    let configuration = fill(&format!("{configuration}{block}"), json_text);
+    let node = Node::parse_json("configuration", &configuration).map_err(|error| error.to_string())?;
+    let resources = resources(case);
+    let (mut errors, mut warnings) = problems(&kind.configuration, &node);
+    let of_resources = resource_problems(&kind.configuration, &node, &resources);
+    errors += &of_resources.0;
+    warnings += &of_resources.1;
     if let Some((part, _)) = case.part("refused") {
         return if errors.contains(part) && !errors.is_empty() {
             Ok(())
@@ -66,13 +81,18 @@ fn run(kind: &Kind<dyn Policy>, case: &Case) -> Result<(), String> {
         return Err(format!("no warning of `{part}`: `{warnings}`"));
     }
     let place = format!("{}/{}", kind.name, case.title);
-    let source = Source { configuration: Some(&node), shared: None, place: &place, resources: &[] };
-    let policy = (kind.build)(source, &Services::default()).map_err(|refusal| refusal.to_string())?;
+    let source = Source { configuration: Some(&node), shared: None, place: &place, resources: &resources };
+    let answers = Answers::of(case);
+    let services = Services { fetch: Some(answers.clone()), ..Services::default() };
+    let policy = (kind.build)(source, &services).map_err(|refusal| refusal.to_string())?;
     let phases = policy.phases();
 
     let mut request = Box::<Request>::default();
-    let (mut bytes, body) =
-        message(case.part("request").map_or("GET /api HTTP/1.1\nHost: example.test", |(_, block)| block));
+    let (mut bytes, body) = message(
+        &case
+            .part("request")
+            .map_or("GET /api HTTP/1.1\nHost: example.test".into(), |(_, block)| fill(block, key_file)),
+    );
     let parsed = request.head.parse(&mut bytes, &Services::default().response_limits);
     match (case.part("rejected"), parsed) {
         (None, Ok(_)) => {}
@@ -138,8 +158,28 @@ fn run(kind: &Kind<dyn Policy>, case: &Case) -> Result<(), String> {
         let head = exchange.response.as_deref().expect("a `response:` in the case");
         same("returned", block, &shown_response(head, returned_body.as_ref()))?;
     }
+    if let Some((line, _)) = case.part("token") {
+        let (name, line) = line.split_once(' ').expect("name key {} {}");
+        let signed = |skew: i64| {
+            let line = around::filled_at(line, skew, |name| format!("<{name}>"));
+            let (key, parts) = line.split_once(' ').expect("key {} {}");
+            sign(key, key_file, parts)
+        };
+        let got = exchange.attributes.get(name).unwrap_or("nothing");
+        // It was made in this second or in the one before.
+        if got != signed(-1) {
+            same(name, &signed(0), got)?;
+        }
+    }
+    if let Some((count, _)) = case.part("fetched") {
+        same("fetched", count, &answers.calls.get().to_string())?;
+    }
+    if let Some((_, block)) = case.part("called") {
+        same("called", block, &answers.last.borrow())?;
+    }
     for (name, value) in case.all("sets") {
-        same(name, value, exchange.attributes.get(name).unwrap_or("nothing"))?;
+        let got = exchange.attributes.value(name).map_or("nothing".into(), |value| shown_value(&value));
+        same(name, value, &got)?;
     }
     Ok(())
 }

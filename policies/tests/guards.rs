@@ -24,41 +24,16 @@
 
 mod support;
 
-use std::cell::Cell;
-use std::path::Path;
 use std::rc::Rc;
 
-use bytes::Bytes;
-use ringway_contract::fetch::Fetching;
 use ringway_contract::kind::{Services, Source};
 use ringway_contract::subscriber::fingerprint;
 use ringway_contract::{
-    Admission, ApiInfo, Cause, Certificate, Client, Exchange, Fault, Fetch, FetchRequest, FetchResponse, Guard, Kind,
-    Node, Reply, Request, Resource, Subscriber, Subscribers,
+    Admission, ApiInfo, Certificate, Client, Exchange, Guard, Kind, Node, Reply, Request, Subscriber, Subscribers,
 };
 use ringway_policies::GUARDS;
+use support::around::{Answers, der, filled, json_text, key_file, resource_problems, resources};
 use support::{CONTEXT_PATH, Case, cases_of, message, parse, problems, same, shown_reply, shown_request, sign, wait};
-
-/// Answers as a case says, and counts.
-struct Answers {
-    known: Vec<(String, String)>,
-    calls: Cell<usize>,
-}
-
-impl Fetch for Answers {
-    fn fetch(&self, request: FetchRequest) -> Fetching {
-        self.calls.set(self.calls.get() + 1);
-        let asked = format!("{} {}", request.url, String::from_utf8_lossy(&request.body));
-        let found = self.known.iter().find(|(url, _)| url == asked.trim_end()).map(|(_, block)| block.clone());
-        let found = found.ok_or(Fault::new(Cause::BackendUnreachable));
-        Box::pin(async move {
-            let block = found?;
-            let (head, body) = block.trim_end().split_once("\n\n").unwrap_or((block.trim_end(), ""));
-            let status = head.split(' ').nth(1).unwrap_or("200").parse().expect("a status");
-            Ok(FetchResponse { status, headers: Vec::new(), body: Bytes::from(body.to_owned()) })
-        })
-    }
-}
 
 /// How an exchange ended with a guard.
 enum Ended {
@@ -78,37 +53,6 @@ fn settle(mut admission: Admission<'_>) -> Ended {
     }
 }
 
-fn key_file(name: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keys").join(name))
-        .unwrap_or_else(|error| panic!("{name}: {error}"))
-}
-
-fn der(name: &str) -> Vec<u8> {
-    x509_parser::pem::parse_x509_pem(key_file(name).as_bytes()).expect("a PEM file").1.contents
-}
-
-/// The text with its `<file>` and `<now+seconds>` replaced.
-fn filled(text: &str, file: impl Fn(&str) -> String) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('<') {
-        let (name, behind) = after.split_once('>').expect("`<name>`");
-        out += before;
-        let now = ringway_contract::subscriber::now_ms() as i64 / 1000;
-        match name.strip_prefix("now") {
-            Some("") => out += &now.to_string(),
-            Some(seconds) => out += &(now + seconds.parse::<i64>().expect("seconds")).to_string(),
-            None => out += &file(name),
-        }
-        rest = behind;
-    }
-    out + rest
-}
-
-fn json_text(name: &str) -> String {
-    key_file(name).replace('\n', "\\n")
-}
-
 fn subscribers(case: &Case) -> Subscribers {
     let mut all = Subscribers::default();
     for (by, credential) in case.all("subscriber") {
@@ -125,28 +69,16 @@ fn subscribers(case: &Case) -> Subscribers {
     all
 }
 
-fn resources(case: &Case) -> Vec<Resource> {
-    let lines = case.parts.iter().filter(|(name, ..)| name == "resource");
-    let read = lines.map(|(_, line, block)| {
-        let (name, rest) = line.split_once(' ').expect("name type {}");
-        let (kind, configuration) = rest.split_once(' ').expect("name type {}");
-        let configuration = Node::parse_json("resource", &format!("{configuration}{block}")).expect("JSON");
-        Resource { name: name.into(), kind: kind.into(), enabled: true, configuration: Some(configuration) }
-    });
-    read.collect()
-}
-
 fn run(kind: &Kind<dyn Guard>, case: &Case) -> Result<(), String> {
     let (configuration, block) = case.part("configuration").unwrap_or(("{}", ""));
     let text = filled(&format!("{configuration}{block}"), json_text);
     let node = Node::parse_json("configuration", &text).map_err(|error| error.to_string())?;
     let resources = resources(case);
     let place = format!("{}/{}", kind.name, case.title);
-    let known = case.parts.iter().filter(|(name, ..)| name == "fetch");
-    let known = known.map(|(_, url, block)| (url.clone(), filled(block, |name| format!("<{name}>")))).collect();
-    let answers = Rc::new(Answers { known, calls: Cell::new(0) });
+    let answers = Answers::of(case);
     let services = Services { fetch: Some(answers.clone()), ..Services::default() };
     let (mut errors, _) = problems(&kind.configuration, &node);
+    errors += &resource_problems(&kind.configuration, &node, &resources).0;
     let source = Source { configuration: Some(&node), shared: None, place: &place, resources: &resources };
     let guard = match (kind.build)(source, &services) {
         Ok(guard) if errors.is_empty() => Some(guard),
