@@ -14,6 +14,7 @@ mod cache;
 mod captures;
 mod credentials;
 pub mod dynamic_routing;
+pub mod generate_jwt;
 pub mod http_redirect;
 pub mod ip_filtering;
 mod jose;
@@ -64,6 +65,7 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &assign_content::KIND,
     &basic_authentication::KIND,
     &dynamic_routing::KIND,
+    &generate_jwt::KIND,
     &http_redirect::KIND,
     &ip_filtering::KIND,
     &json_threat_protection::KIND,

@@ -7,6 +7,7 @@ mod json;
 mod key;
 mod key_set;
 mod remote;
+mod signer;
 mod token;
 
 use ring::hmac;
@@ -14,10 +15,11 @@ use ring::signature::{self, VerificationAlgorithm};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use json::{at_path, first_text, member, parse, text, texts};
+pub use json::{at_path, first_text, member, parse, text, texts, to_json};
 pub use key::Key;
 pub use key_set::{KeySet, Signed};
 pub use remote::{Flight, Remote};
+pub use signer::{Signer, chain};
 pub use token::{TOKEN_BYTES_MAX, Token, digest};
 
 /// How a token is signed. ES512 is not among them: *ring* has no P-521.
