@@ -14,8 +14,10 @@ mod cache;
 mod captures;
 mod credentials;
 pub mod dynamic_routing;
+pub mod generate_http_signature;
 pub mod generate_jwt;
 pub mod http_redirect;
+pub mod http_signature;
 pub mod ip_filtering;
 mod jose;
 mod json;
@@ -65,8 +67,10 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &assign_content::KIND,
     &basic_authentication::KIND,
     &dynamic_routing::KIND,
+    &generate_http_signature::KIND,
     &generate_jwt::KIND,
     &http_redirect::KIND,
+    &http_signature::KIND,
     &ip_filtering::KIND,
     &json_threat_protection::KIND,
     &json_to_json::KIND,
