@@ -5,6 +5,7 @@
 //! configuration: {"name": "value"}            (`<rsa.pub>`: the text of that file of `tests/keys`, within a JSON text)
 //! resource: name type {"name": "value"}       (any number of times: a resource of the API)
 //! subscriber: key = secret                    (any number of times: who is subscribed; by `key`, `client` or `certificate`, a file)
+//! client: 192.0.2.1                           (the peer's address; without it, none)
 //! certificate: rsa.crt                        (what the client showed in its TLS handshake)
 //! token: rsa.key {"alg": "RS256"} {"sub": "ada"}   (in the request `<token>` is this one, signed; `<now+60>` is that second)
 //! fetch: http://keys.test/set                 (any number of times: what is answered there, indented)
@@ -13,6 +14,7 @@
 //!     Authorization: Bearer <token>
 //! times: 3                                    (so often the request is made; all must end alike)
 //! fetched: 1                                  (so many calls were made)
+//!                                             (`<encoded rsa.crt>`: that file, percent-encoded; `<der rsa.crt>`: its DER in base64)
 //! admitted: secret                            (the credential of the subscriber; `nobody`)
 //! passed:                                     (instead: another plan is asked)
 //! answered: 401 SOME_KEY                      (instead: it is refused)
@@ -26,6 +28,8 @@ mod support;
 
 use std::rc::Rc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use ringway_contract::kind::{Services, Source};
 use ringway_contract::subscriber::fingerprint;
 use ringway_contract::{
@@ -112,7 +116,12 @@ fn run(kind: &Kind<dyn Guard>, case: &Case) -> Result<(), String> {
 
 fn once(guard: &dyn Guard, case: &Case, token: Option<&str>, subscribers: &Subscribers) -> Result<(), String> {
     let mut request = Box::<Request>::default();
-    let fill = |name: &str| token.filter(|_| name == "token").map_or_else(|| key_file(name), str::to_owned);
+    let fill = |name: &str| match (name, name.split_once(' ')) {
+        ("token", _) => token.unwrap_or_default().to_owned(),
+        (_, Some(("encoded", name))) => key_file(name).replace('\n', "%0A").replace(' ', "%20").replace('+', "%2B"),
+        (_, Some(("der", name))) => STANDARD.encode(der(name)),
+        _ => key_file(name),
+    };
     let given = case.part("request").map_or("GET /api HTTP/1.1\nHost: example.test", |(_, block)| block);
     let (mut bytes, body) = message(&filled(given, fill));
     let limits = Services::default().response_limits;
@@ -120,7 +129,9 @@ fn once(guard: &dyn Guard, case: &Case, token: Option<&str>, subscribers: &Subsc
     request.context_path_len = CONTEXT_PATH.len();
     let certificate = case.part("certificate").map(|(name, _)| Rc::new(Certificate { der: der(name).into() }));
     let api = ApiInfo { id: "api".into(), name: "API".into(), version: "1".into(), ..ApiInfo::default() };
-    let client = Client { address: None, tls: certificate.is_some(), certificate };
+    let address =
+        case.part("client").map(|(address, _)| std::net::SocketAddr::new(address.parse().expect("an address"), 40_000));
+    let client = Client { address, tls: certificate.is_some(), certificate };
     let mut exchange = Exchange::new(request, Rc::new(api), Rc::default(), client);
 
     let ended = settle(guard.admit(&mut exchange, subscribers));
