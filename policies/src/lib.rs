@@ -25,6 +25,7 @@ pub mod json_threat_protection;
 pub mod json_to_json;
 pub mod json_validation;
 pub mod json_xml;
+pub mod jws;
 pub mod jwt;
 pub mod key_less;
 mod limits;
@@ -76,6 +77,7 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &json_to_json::KIND,
     &json_validation::KIND,
     &json_xml::KIND,
+    &jws::KIND,
     &mock::KIND,
     &oas_validation::KIND,
     &override_request_method::KIND,
