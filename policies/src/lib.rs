@@ -16,6 +16,7 @@ mod credentials;
 pub mod dynamic_routing;
 pub mod generate_http_signature;
 pub mod generate_jwt;
+pub mod geoip_filtering;
 pub mod http_redirect;
 pub mod http_signature;
 pub mod ip_filtering;
@@ -70,6 +71,7 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &dynamic_routing::KIND,
     &generate_http_signature::KIND,
     &generate_jwt::KIND,
+    &geoip_filtering::KIND,
     &http_redirect::KIND,
     &http_signature::KIND,
     &ip_filtering::KIND,

@@ -3,7 +3,8 @@
 //! ```text
 //! # what it shows
 //! configuration: {"name": "value"}            (`<rsa.pub>`: the text of that file of `tests/keys`, where the case has `filled:`)
-//! filled:                                     (in this case `<file>` is that file of `tests/keys`, and `<now+60>` that second)
+//! filled:                                     (in this case `<file>` is that file of `tests/keys`, `<path file>` the path of that file of
+//!                                             `tests/data`, and `<now+60>` that second)
 //! resource: name type {"name": "value"}       (any number of times: a resource of the API)
 //! fetch: http://users.test/ body              (any number of times: what is answered there, indented)
 //! attribute: plan = gold                      (any number of times: is there already)

@@ -58,8 +58,11 @@ pub fn key_file(name: &str) -> String {
         .unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// The same, within a JSON text.
+/// The same, within a JSON text; of `path name`, the path of that file of `tests/data`.
 pub fn json_text(name: &str) -> String {
+    if let Some(name) = name.strip_prefix("path ") {
+        return Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name).display().to_string();
+    }
     key_file(name).replace('\n', "\\n")
 }
 
