@@ -14,6 +14,8 @@ mod cache;
 mod captures;
 mod credentials;
 pub mod dynamic_routing;
+#[cfg(any(fuzzing, test))]
+pub mod fuzz;
 pub mod generate_http_signature;
 pub mod generate_jwt;
 pub mod geoip_filtering;

@@ -80,7 +80,7 @@ enum Family {
 
 impl Algorithm {
     /// All of them.
-    #[cfg(fuzzing)]
+    #[cfg(any(fuzzing, test))]
     pub const ALL: [Self; 13] = [
         Self::Rs256,
         Self::Rs384,
