@@ -2,8 +2,12 @@
 
 use std::borrow::Cow;
 
-use ringway_contract::scope::parameters;
-use ringway_contract::{Exchange, Known, Request, RequestHead};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ringway_contract::scope::{decoded, parameters};
+use ringway_contract::{Exchange, Fields, Known, Refusal, Request, RequestHead};
+
+use crate::ip_filtering::ranges::{Ranges, range};
 
 /// The query parameter that may carry a bearer token (RFC 6750 section 2.3).
 const ACCESS_TOKEN: &str = "access_token";
@@ -48,4 +52,54 @@ pub fn remove_bearer(head: &mut RequestHead) {
 /// The request's head. An exchange that a guard sees has its request.
 pub fn head(exchange: &Exchange) -> Option<&RequestHead> {
     exchange.request.as_deref().map(|request: &Request| &request.head)
+}
+
+/// The DER of a certificate in a field: PEM or its base64 alone, percent-encoded or with blanks for its line ends, or between colons
+/// (RFC 9440 section 2.1).
+pub fn certificate_in(value: &str) -> Option<Vec<u8>> {
+    let text = decoded(value, false);
+    let body = text.trim();
+    let body = match body.strip_prefix("-----BEGIN CERTIFICATE-----") {
+        Some(rest) => rest.strip_suffix("-----END CERTIFICATE-----")?,
+        None => body.strip_prefix(':').and_then(|rest| rest.strip_suffix(':')).unwrap_or(body),
+    };
+    let digits: String = body.chars().filter(|character| !character.is_whitespace()).collect();
+    STANDARD.decode(digits).ok()
+}
+
+/// Proxies that tell of their clients' certificates in a field.
+pub struct Told {
+    name: String,
+    proxies: Ranges,
+}
+
+impl Told {
+    /// The field of this name, of peers with these addresses or of these networks.
+    ///
+    /// # Errors
+    /// The name is none of a field, or one of `proxies` is no network; or there are none, and everyone could be anyone.
+    pub fn new(name: &str, proxies: &[String]) -> Result<Self, Refusal> {
+        let probed = Fields::default().append(name, b"certificate");
+        probed.map_err(|error| Refusal(format!("the field `{name}`: {error}")))?;
+        if proxies.is_empty() {
+            let message = "`trustedProxies` is empty: name the addresses or networks of the proxies whose word on a certificate counts";
+            return Err(Refusal(message.into()));
+        }
+        let of = |text: &String| {
+            range(text, false)
+                .ok_or_else(|| Refusal(format!("`trustedProxies`: `{text}` is no address and no network")))
+        };
+        let proxies = Ranges::new(proxies.iter().map(of).collect::<Result<_, _>>()?);
+        Ok(Self { name: name.to_owned(), proxies })
+    }
+
+    /// The DER that a proxy tells of; empty where it is no certificate. `None`: it tells of none, or the peer is no such proxy.
+    pub fn of(&self, exchange: &Exchange) -> Option<Vec<u8>> {
+        let peer = exchange.client.address?.ip();
+        let mut values = head(exchange)?.fields.get_all(&self.name).filter(|value| !value.is_empty());
+        let value = values.next().filter(|_| self.proxies.contains(peer))?;
+        // Two are none: one of them is of the client's making.
+        let text = std::str::from_utf8(value).ok().filter(|_| values.next().is_none());
+        Some(text.and_then(certificate_in).unwrap_or_default())
+    }
 }

@@ -6,8 +6,10 @@ use ringway_contract::{Guard, Kind, Policy};
 
 mod ant;
 pub mod api_key;
+mod asked;
 pub mod assign_attributes;
 pub mod assign_content;
+pub mod basic_authentication;
 pub mod cache;
 mod captures;
 pub mod circuit_breaker;
@@ -16,10 +18,16 @@ mod common;
 mod copy;
 mod credentials;
 pub mod dynamic_routing;
+#[cfg(any(fuzzing, test))]
+pub mod fuzz;
 mod gate;
+pub mod generate_http_signature;
+pub mod generate_jwt;
+pub mod geoip_filtering;
 mod hashed;
 pub mod http_callout;
 pub mod http_redirect;
+pub mod http_signature;
 pub mod interrupt;
 pub mod ip_filtering;
 mod jose;
@@ -28,6 +36,7 @@ pub mod json_threat_protection;
 pub mod json_to_json;
 pub mod json_validation;
 pub mod json_xml;
+pub mod jws;
 pub mod jwt;
 pub mod key_less;
 pub mod latency;
@@ -53,6 +62,7 @@ pub mod rest_to_soap;
 pub mod retry;
 mod route;
 mod schema;
+mod seal;
 pub mod spike_arrest;
 pub mod ssl_enforcement;
 pub mod status_code_policy;
@@ -74,19 +84,25 @@ pub static GUARDS: &[&Kind<dyn Guard>] = &[&api_key::KIND, &jwt::KIND, &key_less
 pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &assign_attributes::KIND,
     &assign_content::KIND,
+    &basic_authentication::KIND,
     &cache::KIND,
     &circuit_breaker::KIND,
     &dynamic_routing::KIND,
+    &generate_http_signature::KIND,
+    &generate_jwt::KIND,
+    &geoip_filtering::KIND,
     &http_callout::KIND,
     &http_redirect::KIND,
+    &http_signature::KIND,
     &interrupt::KIND,
     &ip_filtering::KIND,
     &json_threat_protection::KIND,
     &json_to_json::KIND,
     &json_validation::KIND,
     &json_xml::KIND,
-    &message_filtering::KIND,
+    &jws::KIND,
     &latency::KIND,
+    &message_filtering::KIND,
     &mock::KIND,
     &oas_validation::KIND,
     &override_request_method::KIND,

@@ -77,12 +77,20 @@ impl Text {
         self.0.evaluate(context).map_err(|error| failed(exchange, &error))
     }
 
-    /// The same; `None` if it is one expression and its value is null.
+    /// The value for this exchange: that of the expression if the text is one, otherwise a text.
+    ///
+    /// # Errors
+    /// As [`Text::render`].
+    pub fn evaluate<'a>(&'a self, exchange: &'a Exchange) -> Result<Value<'a>, Box<Reply>> {
+        self.0.evaluate(exchange).map_err(|error| failed(exchange, &error))
+    }
+
+    /// The same as [`Text::render`]; `None` if it is one expression and its value is null.
     ///
     /// # Errors
     /// As [`Text::render`].
     pub fn value<'a>(&'a self, exchange: &'a Exchange) -> Result<Option<Cow<'a, str>>, Box<Reply>> {
-        match self.0.evaluate(exchange).map_err(|error| failed(exchange, &error))? {
+        match self.evaluate(exchange)? {
             Value::Null => Ok(None),
             Value::Text(text) => Ok(Some(text)),
             _ => self.render(exchange).map(Some),

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! # what it shows
-//! configuration: {"name": "value"}
+//! configuration: {"name": "value"}            (`<rsa.pub>`: the text of that file of `tests/keys`, where the case has `filled:`)
+//! filled:                                     (in this case `<file>` is that file of `tests/keys`, `<path file>` the path of that file of
+//!                                             `tests/data`, and `<now+60>` that second)
 //! attribute: plan = gold                      (any number of times: is there already)
 //! client: 192.0.2.1                           (the peer's address; without it, none)
 //! resource: name type {"name": "value"}       (any number of times: a resource of the API)
@@ -30,7 +32,8 @@
 //! passed:                                     (the message afterwards; `dropped: yes` if it goes no further)
 //! times: 3                                    (the request comes so often; the last one counts)
 //! asked:                                      (the last call of a service, indented; `fetched: 2`: so many calls were made)
-//! sets: name = value                          (an attribute that is there afterwards)
+//! sets: name = value                          (an attribute that is there afterwards; `nothing`: it is not)
+//! token: name key {} {}                       (the attribute is that token, with header and claims as they are written; as in `guards.rs`)
 //! warned: a part of the message               (a warning about the configuration)
 //! refused: a part of the message              (instead of all that: the configuration is not accepted)
 //! ```
@@ -49,9 +52,10 @@ use ringway_contract::{
     ResponseHead, Step,
 };
 use ringway_policies::POLICIES;
+use support::around::{self, filled, json_text, key_file, resource_problems};
 use support::{
     Answers, CONTEXT_PATH, Case, cases_of, message, parse, problems, resources, same, shown_reply, shown_request,
-    shown_response, shown_value, wait,
+    shown_response, shown_value, sign, wait,
 };
 
 fn settle(mut step: Step<'_>) -> Option<Box<Reply>> {
@@ -213,10 +217,17 @@ fn of_message(policy: &dyn Policy, exchange: &mut Exchange, case: &Case, block: 
 }
 
 fn run(kind: &Kind<dyn Policy>, case: &Case) -> Result<(), String> {
+    let fill = |text: &str, file: fn(&str) -> String| {
+        if case.part("filled").is_some() { filled(text, file) } else { text.to_owned() }
+    };
     let (configuration, block) = case.part("configuration").unwrap_or(("{}", ""));
-    let node =
-        Node::parse_json("configuration", &format!("{configuration}{block}")).map_err(|error| error.to_string())?;
-    let (errors, warnings) = problems(&kind.configuration, &node);
+    let configuration = fill(&format!("{configuration}{block}"), json_text);
+    let node = Node::parse_json("configuration", &configuration).map_err(|error| error.to_string())?;
+    let resources = resources(case);
+    let (mut errors, mut warnings) = problems(&kind.configuration, &node);
+    let of_resources = resource_problems(&kind.configuration, &node, &resources);
+    errors += &of_resources.0;
+    warnings += &of_resources.1;
     if !errors.is_empty() && case.part("refused").is_none() {
         return Err(errors);
     }
@@ -224,7 +235,7 @@ fn run(kind: &Kind<dyn Policy>, case: &Case) -> Result<(), String> {
         return Err(format!("no warning of `{part}`: `{warnings}`"));
     }
     let place = format!("{}/{}", kind.name, case.title);
-    let (resources, answers) = (resources(case), Answers::of(case, str::to_owned));
+    let answers = Answers::of(case, str::to_owned);
     let groups: Vec<EndpointGroup> = case.blocks("endpoint").map(|(line, _)| group(line)).collect();
     let source =
         Source { configuration: Some(&node), shared: None, place: &place, resources: &resources, groups: &groups };
@@ -247,7 +258,7 @@ fn run(kind: &Kind<dyn Policy>, case: &Case) -> Result<(), String> {
     let (mut exchange, mut reply, mut forwarded_body, mut returned_body) = Default::default();
     for block in given {
         let mut request = Box::<Request>::default();
-        let (mut bytes, body) = message(block);
+        let (mut bytes, body) = message(&fill(block, key_file));
         let parsed = request.head.parse(&mut bytes, &Services::default().response_limits);
         match (case.part("rejected"), parsed) {
             (None, Ok(_)) => {}
@@ -311,6 +322,19 @@ fn run(kind: &Kind<dyn Policy>, case: &Case) -> Result<(), String> {
     }
     if let Some((_, block)) = case.part("asked") {
         same("asked", block, &answers.last.borrow())?;
+    }
+    if let Some((line, _)) = case.part("token") {
+        let (name, line) = line.split_once(' ').expect("name key {} {}");
+        let signed = |skew: i64| {
+            let line = around::filled_at(line, skew, |name| format!("<{name}>"));
+            let (key, parts) = line.split_once(' ').expect("key {} {}");
+            sign(key, key_file, parts)
+        };
+        let got = exchange.attributes.get(name).unwrap_or("nothing");
+        // It was made in this second or in the one before.
+        if got != signed(-1) {
+            same(name, &signed(0), got)?;
+        }
     }
     if let Some((count, _)) = case.part("fetched") {
         same("fetched", count, &answers.calls.get().to_string())?;

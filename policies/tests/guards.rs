@@ -5,6 +5,7 @@
 //! configuration: {"name": "value"}            (`<rsa.pub>`: the text of that file of `tests/keys`, within a JSON text)
 //! resource: name type {"name": "value"}       (any number of times: a resource of the API)
 //! subscriber: key = secret                    (any number of times: who is subscribed; by `key`, `client` or `certificate`, a file)
+//! client: 192.0.2.1                           (the peer's address; without it, none)
 //! certificate: rsa.crt                        (what the client showed in its TLS handshake)
 //! token: rsa.key {"alg": "RS256"} {"sub": "ada"}   (in the request `<token>` is this one, signed; `<now+60>` is that second)
 //! fetch: http://keys.test/set                 (any number of times: what is answered there, indented)
@@ -13,6 +14,7 @@
 //!     Authorization: Bearer <token>
 //! times: 3                                    (so often the request is made; all must end alike)
 //! fetched: 1                                  (so many calls were made)
+//!                                             (`<encoded rsa.crt>`: that file, percent-encoded; `<der rsa.crt>`: its DER in base64)
 //! admitted: secret                            (the credential of the subscriber; `nobody`)
 //! passed:                                     (instead: another plan is asked)
 //! answered: 401 SOME_KEY                      (instead: it is refused)
@@ -24,15 +26,17 @@
 
 mod support;
 
-use std::path::Path;
 use std::rc::Rc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use ringway_contract::kind::{Services, Source};
 use ringway_contract::subscriber::fingerprint;
 use ringway_contract::{
     Admission, ApiInfo, Certificate, Client, Exchange, Guard, Kind, Node, Reply, Request, Subscriber, Subscribers,
 };
 use ringway_policies::GUARDS;
+use support::around::{der, filled, json_text, key_file, resource_problems};
 use support::{
     Answers, CONTEXT_PATH, Case, cases_of, message, parse, problems, resources, same, shown_reply, shown_request, sign,
     wait,
@@ -54,37 +58,6 @@ fn settle(mut admission: Admission<'_>) -> Ended {
             Admission::Wait(mut future) => wait(future.as_mut()),
         }
     }
-}
-
-fn key_file(name: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keys").join(name))
-        .unwrap_or_else(|error| panic!("{name}: {error}"))
-}
-
-fn der(name: &str) -> Vec<u8> {
-    x509_parser::pem::parse_x509_pem(key_file(name).as_bytes()).expect("a PEM file").1.contents
-}
-
-/// The text with its `<file>` and `<now+seconds>` replaced.
-fn filled(text: &str, file: impl Fn(&str) -> String) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('<') {
-        let (name, behind) = after.split_once('>').expect("`<name>`");
-        out += before;
-        let now = ringway_contract::subscriber::now_ms() as i64 / 1000;
-        match name.strip_prefix("now") {
-            Some("") => out += &now.to_string(),
-            Some(seconds) => out += &(now + seconds.parse::<i64>().expect("seconds")).to_string(),
-            None => out += &file(name),
-        }
-        rest = behind;
-    }
-    out + rest
-}
-
-fn json_text(name: &str) -> String {
-    key_file(name).replace('\n', "\\n")
 }
 
 fn subscribers(case: &Case) -> Subscribers {
@@ -112,6 +85,7 @@ fn run(kind: &Kind<dyn Guard>, case: &Case) -> Result<(), String> {
     let answers = Answers::of(case, |block| filled(block, |name| format!("<{name}>")));
     let services = Services { fetch: Some(answers.clone()), ..Services::default() };
     let (mut errors, _) = problems(&kind.configuration, &node);
+    errors += &resource_problems(&kind.configuration, &node, &resources).0;
     let source = Source { configuration: Some(&node), shared: None, place: &place, resources: &resources, groups: &[] };
     let guard = match (kind.build)(source, &services) {
         Ok(guard) if errors.is_empty() => Some(guard),
@@ -145,7 +119,12 @@ fn run(kind: &Kind<dyn Guard>, case: &Case) -> Result<(), String> {
 
 fn once(guard: &dyn Guard, case: &Case, token: Option<&str>, subscribers: &Subscribers) -> Result<(), String> {
     let mut request = Box::<Request>::default();
-    let fill = |name: &str| token.filter(|_| name == "token").map_or_else(|| key_file(name), str::to_owned);
+    let fill = |name: &str| match (name, name.split_once(' ')) {
+        ("token", _) => token.unwrap_or_default().to_owned(),
+        (_, Some(("encoded", name))) => key_file(name).replace('\n', "%0A").replace(' ', "%20").replace('+', "%2B"),
+        (_, Some(("der", name))) => STANDARD.encode(der(name)),
+        _ => key_file(name),
+    };
     let given = case.part("request").map_or("GET /api HTTP/1.1\nHost: example.test", |(_, block)| block);
     let (mut bytes, body) = message(&filled(given, fill));
     let limits = Services::default().response_limits;
@@ -153,7 +132,9 @@ fn once(guard: &dyn Guard, case: &Case, token: Option<&str>, subscribers: &Subsc
     request.context_path_len = CONTEXT_PATH.len();
     let certificate = case.part("certificate").map(|(name, _)| Rc::new(Certificate { der: der(name).into() }));
     let api = ApiInfo { id: "api".into(), name: "API".into(), version: "1".into(), ..ApiInfo::default() };
-    let client = Client { address: None, tls: certificate.is_some(), certificate };
+    let address =
+        case.part("client").map(|(address, _)| std::net::SocketAddr::new(address.parse().expect("an address"), 40_000));
+    let client = Client { address, tls: certificate.is_some(), certificate };
     let mut exchange = Exchange::new(request, Rc::new(api), Rc::default(), client);
 
     let ended = settle(guard.admit(&mut exchange, subscribers));

@@ -53,10 +53,6 @@ pub use worker::{Jobs, Worker};
 pub use ringway_config::api::{EndpointGroup, Qos, Resource};
 pub use ringway_config::{Messaging, Node, Problem, ResourceUse};
 // Texts with expressions, in what an operator configures.
-pub use ringway_expression::{EvalError, Needs, Root, Template, Value, Vocabulary};
-/// What expressions see.
-pub mod context {
-    pub use ringway_expression::{Body, Context, Field, Map};
-}
+pub use ringway_expression::{EvalError, Needs, Root, Template, Value, Vocabulary, context};
 // What policies read and edit; they depend on this crate alone.
 pub use ringway_wire::{FieldError, Fields, Framing, Known, RequestHead, ResponseHead};

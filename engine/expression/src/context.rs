@@ -85,7 +85,7 @@ pub enum Field {
     TlsClientHost,
     /// `#request.ssl.clientPort`; a number.
     TlsClientPort,
-    /// `#response.status`; a number.
+    /// `#response.status`, `#authResponse.status`; a number.
     ResponseStatus,
     /// `#message.id`
     MessageId,
@@ -119,6 +119,12 @@ pub enum Field {
     ErrorMessage,
     /// `#error.statusCode`; a number.
     ErrorStatus,
+    /// `#username`
+    Username,
+    /// `#password`
+    Password,
+    /// `#keyId`
+    KeyId,
 }
 
 /// A map of the context.
@@ -137,7 +143,7 @@ pub enum Map {
     TlsClient,
     /// `#request.ssl.server`: the subject of the gateway's certificate.
     TlsServer,
-    /// `#response.headers`
+    /// `#response.headers`, `#authResponse.headers`
     ResponseHeaders,
     /// `#message.headers`
     MessageHeaders,
@@ -198,7 +204,7 @@ impl Map {
 pub enum Body {
     /// `#request.content`
     Request,
-    /// `#response.content`
+    /// `#response.content`, `#authResponse.content`
     Response,
     /// `#message.content`
     Message,

@@ -35,12 +35,20 @@ pub enum Root {
     Error,
     /// `#parameters`: what belongs to it.
     Parameters,
+    /// `#authResponse`: what a service said of someone's credentials.
+    AuthResponse,
+    /// `#username`: of credentials that are looked at.
+    Username,
+    /// `#password`: of credentials that are looked at.
+    Password,
+    /// `#keyId`: the name that a signature gives its key.
+    KeyId,
 }
 
 /// The roots that exist where an expression stands. A definition is refused when it names another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vocabulary {
-    roots: u16,
+    roots: u32,
 }
 
 impl Vocabulary {
@@ -83,18 +91,18 @@ impl Vocabulary {
     /// One root more.
     #[must_use]
     pub const fn with(self, root: Root) -> Self {
-        Self { roots: self.roots | 1 << root as u16 }
+        Self { roots: self.roots | 1 << root as u32 }
     }
 
     /// One root less.
     #[must_use]
     pub const fn without(self, root: Root) -> Self {
-        Self { roots: self.roots & !(1 << root as u16) }
+        Self { roots: self.roots & !(1 << root as u32) }
     }
 
     /// Whether a root exists.
     pub const fn has(self, root: Root) -> bool {
-        self.roots & 1 << root as u16 != 0
+        self.roots & 1 << root as u32 != 0
     }
 
     /// The names of the roots that exist, with their `#`.
@@ -133,12 +141,13 @@ pub(crate) enum Object {
     Ssl,
     CalloutResponse,
     Error,
+    AuthResponse,
 }
 
 use Member::{Json, Names, Parts, Text, Xml};
 
 /// The roots.
-pub(crate) const ROOTS: [(&str, Root, Member); 15] = [
+pub(crate) const ROOTS: [(&str, Root, Member); 19] = [
     ("#request", Root::Request, Member::Object(Object::Request)),
     ("#response", Root::Response, Member::Object(Object::Response)),
     ("#message", Root::Message, Member::Object(Object::Message)),
@@ -154,10 +163,14 @@ pub(crate) const ROOTS: [(&str, Root, Member); 15] = [
     ("#upstreamResponse", Root::UpstreamResponse, Member::Object(Object::Response)),
     ("#error", Root::Error, Member::Object(Object::Error)),
     ("#parameters", Root::Parameters, Member::Map(Map::Parameters)),
+    ("#authResponse", Root::AuthResponse, Member::Object(Object::AuthResponse)),
+    ("#username", Root::Username, Member::Field(Field::Username)),
+    ("#password", Root::Password, Member::Field(Field::Password)),
+    ("#keyId", Root::KeyId, Member::Field(Field::KeyId)),
 ];
 
 /// The properties of objects.
-const MEMBERS: [(Object, &str, Member); 63] = [
+const MEMBERS: [(Object, &str, Member); 67] = [
     (Object::Request, "id", Member::Field(Field::RequestId)),
     (Object::Request, "transactionId", Member::Field(Field::RequestTransactionId)),
     (Object::Request, "uri", Member::Field(Field::RequestUri)),
@@ -211,6 +224,11 @@ const MEMBERS: [(Object, &str, Member); 63] = [
     (Object::Node, "tenant", Member::Field(Field::NodeTenant)),
     (Object::Node, "zone", Member::Field(Field::NodeZone)),
     (Object::Node, "shardingTags", Member::Field(Field::NodeShardingTags)),
+    // The context that has such a response answers with it where others answer with the backend's.
+    (Object::AuthResponse, "status", Member::Field(Field::ResponseStatus)),
+    (Object::AuthResponse, "headers", Member::Map(Map::ResponseHeaders)),
+    (Object::AuthResponse, "content", Text(Body::Response)),
+    (Object::AuthResponse, "jsonContent", Json(Body::Response)),
     (Object::Subscription, "id", Member::Field(Field::SubscriptionId)),
     (Object::Subscription, "metadata", Member::Map(Map::SubscriptionMetadata)),
     (Object::CalloutResponse, "status", Member::Field(Field::CalloutStatus)),
@@ -237,6 +255,7 @@ impl Object {
             Self::Ssl => "#request.ssl",
             Self::CalloutResponse => "#calloutResponse",
             Self::Error => "#error",
+            Self::AuthResponse => "#authResponse",
         }
     }
 

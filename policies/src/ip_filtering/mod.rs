@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::text::Text;
 
-mod ranges;
+pub(crate) mod ranges;
 
 use ranges::{Ranges, address, range};
 

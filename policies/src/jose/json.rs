@@ -48,6 +48,19 @@ pub fn texts<'a>(value: Option<&'a Value<'static>>) -> impl Iterator<Item = &'a 
     items.iter().filter_map(|item| if let Value::Text(text) = item { Some(&**text) } else { None })
 }
 
+/// A value as JSON. A number that JSON does not have is null; of a name that repeats the last counts.
+pub fn to_json(value: &Value<'_>) -> serde_json::Value {
+    match value {
+        Value::Null => serde_json::Value::Null,
+        Value::Bool(value) => (*value).into(),
+        Value::Int(value) => (*value).into(),
+        Value::Float(value) => (*value).into(),
+        Value::Text(text) => (&**text).into(),
+        Value::List(items) => items.iter().map(to_json).collect(),
+        Value::Map(members) => members.iter().map(|(name, value)| (name.to_string(), to_json(value))).collect(),
+    }
+}
+
 struct Strict(Value<'static>);
 
 impl<'de> Deserialize<'de> for Strict {

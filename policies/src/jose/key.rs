@@ -136,6 +136,16 @@ impl Key {
         }
     }
 
+    /// Whether it is the public key of this certificate.
+    pub fn is_of(&self, certificate: &X509Certificate<'_>) -> bool {
+        let other = Self::of_info(self.algorithm, certificate.public_key());
+        match (&self.material, other.map(|key| key.material)) {
+            (Material::Rsa { n, e }, Ok(Material::Rsa { n: other_n, e: other_e })) => *n == other_n && *e == other_e,
+            (Material::Point(point), Ok(Material::Point(other))) => *point == other,
+            _ => false,
+        }
+    }
+
     /// Whether `signature` is this key's of `message`.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match &self.material {

@@ -7,6 +7,7 @@ mod json;
 mod key;
 mod key_set;
 mod remote;
+mod signer;
 mod token;
 
 use ring::hmac;
@@ -14,13 +15,14 @@ use ring::signature::{self, VerificationAlgorithm};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use json::{at_path, first_text, member, parse, text, texts};
+pub use json::{at_path, first_text, member, parse, text, texts, to_json};
 pub use key::Key;
 pub use key_set::{KeySet, Signed};
 pub use remote::{Flight, Remote};
+pub use signer::{Signer, chain};
 pub use token::{TOKEN_BYTES_MAX, Token, digest};
 
-/// How a token is signed. ES512 is not among them: *ring* has no P-521.
+/// How a token is signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 pub enum Algorithm {
     /// RSA PKCS#1 v1.5 with SHA-256.
@@ -48,6 +50,9 @@ pub enum Algorithm {
     /// ECDSA on P-384 with SHA-384.
     #[serde(rename = "EC_ES384")]
     Es384,
+    /// ECDSA on P-521 with SHA-512. Refused: *ring* has no P-521.
+    #[serde(rename = "EC_ES512")]
+    Es512,
     /// HMAC with SHA-256; the secret has at least 32 bytes.
     #[serde(rename = "HMAC_HS256")]
     Hs256,
@@ -68,11 +73,30 @@ enum Family {
     Rsa,
     P256,
     P384,
+    P521,
     Ed25519,
     Secret,
 }
 
 impl Algorithm {
+    /// All of them.
+    #[cfg(any(fuzzing, test))]
+    pub const ALL: [Self; 13] = [
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::Es256,
+        Self::Es384,
+        Self::Es512,
+        Self::Hs256,
+        Self::Hs384,
+        Self::Hs512,
+        Self::EdDsa,
+    ];
+
     /// Its name in tokens (RFC 7518 section 3.1, RFC 8037 section 3.1).
     pub const fn name(self) -> &'static str {
         match self {
@@ -84,10 +108,21 @@ impl Algorithm {
             Self::Ps512 => "PS512",
             Self::Es256 => "ES256",
             Self::Es384 => "ES384",
+            Self::Es512 => "ES512",
             Self::Hs256 => "HS256",
             Self::Hs384 => "HS384",
             Self::Hs512 => "HS512",
             Self::EdDsa => "EdDSA",
+        }
+    }
+
+    /// Why nothing can be verified by it; `None`: it can.
+    pub const fn missing(self) -> Option<&'static str> {
+        match self {
+            Self::Es512 => Some(
+                "ES512 is not verified here, because the cryptography of this gateway has no P-521: sign with ES384, ES256 or EdDSA",
+            ),
+            _ => None,
         }
     }
 
@@ -96,6 +131,7 @@ impl Algorithm {
             Self::Rs256 | Self::Rs384 | Self::Rs512 | Self::Ps256 | Self::Ps384 | Self::Ps512 => Family::Rsa,
             Self::Es256 => Family::P256,
             Self::Es384 => Family::P384,
+            Self::Es512 => Family::P521,
             Self::EdDsa => Family::Ed25519,
             Self::Hs256 | Self::Hs384 | Self::Hs512 => Family::Secret,
         }

@@ -24,7 +24,12 @@ impl<'a> Token<'a> {
     /// Reads a token that is signed by `algorithm`. `None`: it is too large, not well formed, signed otherwise or not at all, or asks for
     /// what is not understood (`crit`, RFC 7515 section 4.1.11).
     pub fn read(token: &'a str, algorithm: Algorithm) -> Option<Self> {
-        if token.len() > TOKEN_BYTES_MAX {
+        Self::read_within(token, algorithm, TOKEN_BYTES_MAX)
+    }
+
+    /// The same of a token that may have so many bytes.
+    pub fn read_within(token: &'a str, algorithm: Algorithm, bytes_max: usize) -> Option<Self> {
+        if token.len() > bytes_max {
             return None;
         }
         let (signed, signature) = token.rsplit_once('.')?;
@@ -42,7 +47,12 @@ impl<'a> Token<'a> {
 
     /// Its claims. To be asked only once the signature was verified.
     pub fn claims(&self) -> Option<Value<'static>> {
-        json::parse(&URL_SAFE_NO_PAD.decode(self.payload).ok()?)
+        json::parse(&self.payload()?)
+    }
+
+    /// What its payload is. To be asked only once the signature was verified.
+    pub fn payload(&self) -> Option<Vec<u8>> {
+        URL_SAFE_NO_PAD.decode(self.payload).ok()
     }
 }
 

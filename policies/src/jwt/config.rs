@@ -1,5 +1,7 @@
 //! What a plan says of its tokens.
 
+use std::collections::BTreeMap;
+
 use ringway_contract::kind::{decode, refused};
 use ringway_contract::{Node, Problem};
 use schemars::JsonSchema;
@@ -18,6 +20,8 @@ pub struct Config {
     pub public_key_resolver: Resolver,
     /// The key, or the URL of the key set. May have expressions.
     pub resolver_parameter: String,
+    /// `GATEWAY_KEYS`: for each issuer (`iss`) its keys by their names (`kid`); `default` is the key of tokens that name none.
+    pub gateway_keys: BTreeMap<String, BTreeMap<String, String>>,
     /// `JWKS_URL`: milliseconds that the connection may take. Counted together with `requestTimeout`.
     pub connect_timeout: u64,
     /// `JWKS_URL`: milliseconds that the call may take.
@@ -62,6 +66,7 @@ impl Default for Config {
             signature: Algorithm::default(),
             public_key_resolver: Resolver::default(),
             resolver_parameter: String::new(),
+            gateway_keys: BTreeMap::new(),
             connect_timeout: 2000,
             request_timeout: 2000,
             follow_redirects: false,
@@ -91,7 +96,7 @@ pub enum Resolver {
     /// `resolverParameter` is the key.
     #[default]
     GivenKey,
-    /// The keys of the process. Not there yet: a plan that asks for it is refused.
+    /// The keys of `gatewayKeys`. The reference product has them in the settings of its gateway.
     GatewayKeys,
     /// `resolverParameter` is the URL of a key set (RFC 7517).
     JwksUrl,
@@ -113,15 +118,22 @@ pub struct Confirmation {
 pub struct Thumbprint {
     /// Whether it is checked.
     pub enabled: bool,
-    /// Whether a proxy in front of the gateway tells of the certificate, in a field that clients cannot set. Not there yet: refused.
+    /// Whether a proxy in front of the gateway tells of the certificate.
     pub extract_certificate_from_header: bool,
-    /// That field.
+    /// The field in which it does: PEM or base64 of DER, percent-encoded or not.
     pub header_name: String,
+    /// Addresses and networks of such proxies. Of other peers the field means nothing.
+    pub trusted_proxies: Vec<String>,
 }
 
 impl Default for Thumbprint {
     fn default() -> Self {
-        Self { enabled: false, extract_certificate_from_header: false, header_name: "ssl-client-cert".into() }
+        Self {
+            enabled: false,
+            extract_certificate_from_header: false,
+            header_name: "ssl-client-cert".into(),
+            trusted_proxies: Vec::new(),
+        }
     }
 }
 

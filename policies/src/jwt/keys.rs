@@ -53,12 +53,12 @@ struct Maker {
 
 impl Keys {
     pub(super) fn new(config: &Config, fetch: Option<Rc<dyn Fetch>>) -> Result<Self, Refusal> {
-        if config.public_key_resolver == Resolver::GatewayKeys {
-            let message = "`publicKeyResolver: GATEWAY_KEYS` comes with a later release: give the key (`GIVEN_KEY`) or the URL of a key \
-                           set (`JWKS_URL`)";
+        if let Some(message) = config.signature.missing() {
             return Err(Refusal(message.into()));
         }
-        let parameter = Template::compile(&config.resolver_parameter, &Vocabulary::request())
+        let gateway_keys = config.public_key_resolver == Resolver::GatewayKeys;
+        let text = if gateway_keys { "" } else { &*config.resolver_parameter };
+        let parameter = Template::compile(text, &Vocabulary::request())
             .map_err(|problem| Refusal(format!("`resolverParameter`: {problem}")))?;
         let timeout = config.connect_timeout.saturating_add(config.request_timeout);
         let maker = Maker {
@@ -68,7 +68,9 @@ impl Keys {
             fetch,
         };
         let mut known = Vec::new();
-        if let Some(text) = parameter.as_text() {
+        if gateway_keys {
+            known.push((String::new(), Resolved::Given(Rc::new(of_issuers(config)?))));
+        } else if let Some(text) = parameter.as_text() {
             let made = maker.make(text).map_err(|reason| Refusal(format!("`resolverParameter`: {reason}")))?;
             known.extend(made.map(|made| (text.to_owned(), made)));
         }
@@ -93,6 +95,25 @@ impl Keys {
         known.push((text, made.clone()));
         Some(made)
     }
+}
+
+/// The keys that the configuration names for issuers.
+fn of_issuers(config: &Config) -> Result<KeySet, Refusal> {
+    let all =
+        config.gateway_keys.iter().flat_map(|(issuer, keys)| keys.iter().map(move |(kid, key)| (issuer, kid, key)));
+    let read = all.map(|(issuer, kid, key)| {
+        let key = Key::given(config.signature, key);
+        let key = key.map_err(|reason| Refusal(format!("`gatewayKeys`, `{issuer}`, `{kid}`: {reason}")))?;
+        Ok((issuer.clone(), kid.clone(), key))
+    });
+    let keys = read.collect::<Result<Vec<_>, Refusal>>()?;
+    if keys.is_empty() {
+        let message = "`publicKeyResolver: GATEWAY_KEYS` needs `gatewayKeys: { <issuer>: { <kid or default>: <key> } }`: what stands below \
+                       `policy.jwt.issuer` in the settings of the reference product's gateway; or give the key (`GIVEN_KEY`) or the URL of a \
+                       key set (`JWKS_URL`)";
+        return Err(Refusal(message.into()));
+    }
+    Ok(KeySet::of_issuers(keys))
 }
 
 impl Maker {

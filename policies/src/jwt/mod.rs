@@ -14,7 +14,7 @@ use ringway_contract::{Admission, Exchange, Fetch, Guard, Kind, Refusal, Reply, 
 
 use self::config::{Config, Resolver};
 use self::keys::{Keys, Resolved};
-use crate::credentials;
+use crate::credentials::{self, Told};
 use crate::jose::{self, Algorithm, KeySet, Signed, Token};
 use crate::tokens::Cache;
 
@@ -35,6 +35,8 @@ pub static KIND: Kind<dyn Guard> = Kind {
 struct Jwt {
     config: Config,
     keys: Keys,
+    /// Proxies whose word on a certificate counts.
+    told: Option<Told>,
     cache: Cache<Verified>,
 }
 
@@ -98,16 +100,13 @@ impl Jwt {
             ));
         }
         let bound = &config.confirmation_method_validation.certificate_bound_thumbprint;
-        if bound.enabled && bound.extract_certificate_from_header {
-            let message =
-                "`extractCertificateFromHeader` comes with a later release: only certificates of TLS are looked at";
-            return Err(Refusal(message.into()));
-        }
+        let told = bound.enabled && bound.extract_certificate_from_header;
+        let told = told.then(|| Told::new(&bound.header_name, &bound.trusted_proxies)).transpose()?;
         if config.check_required_scopes && config.required_scopes.is_empty() {
             return Err(Refusal("`checkRequiredScopes` needs `requiredScopes`".into()));
         }
         let keys = Keys::new(&config, fetch)?;
-        Ok(Self { config, keys, cache: Cache::default() })
+        Ok(Self { config, keys, told, cache: Cache::default() })
     }
 
     /// What the token says, if it is good now.
@@ -201,13 +200,13 @@ impl Jwt {
     /// Whether the client has the certificate that the token is bound to (RFC 8705 section 3).
     fn bound(&self, exchange: &Exchange, verified: &Verified) -> bool {
         let wanted = &self.config.confirmation_method_validation;
-        match (&verified.thumbprint, &exchange.client.certificate) {
+        let told = self.told.as_ref().and_then(|told| told.of(exchange));
+        let shown = exchange.client.certificate.as_deref().map(|certificate| &*certificate.der);
+        match (&verified.thumbprint, told.as_deref().or(shown)) {
             _ if !wanted.certificate_bound_thumbprint.enabled => true,
             (None, _) => wanted.ignore_missing && jose::member(&verified.claims, "cnf").is_none(),
             (Some(_), None) => false,
-            (Some(thumbprint), Some(certificate)) => {
-                URL_SAFE_NO_PAD.encode(jose::digest(&certificate.der)) == *thumbprint
-            }
+            (Some(thumbprint), Some(der)) => URL_SAFE_NO_PAD.encode(jose::digest(der)) == *thumbprint,
         }
     }
 

@@ -3,15 +3,13 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use ringway_contract::kind::{Part, decode, refused};
 use ringway_contract::{Exchange, Kind, Phases, Policy, Refusal, Reply, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::query;
+use crate::credentials;
 
 mod name;
 
@@ -116,20 +114,8 @@ impl SslEnforcement {
         };
         let mut values = exchange.request.as_deref()?.head.fields.get_all(header);
         let value = values.next().filter(|_| values.next().is_none())?;
-        from_field(std::str::from_utf8(value).ok()?).map(Cow::Owned)
+        credentials::certificate_in(std::str::from_utf8(value).ok()?).map(Cow::Owned)
     }
-}
-
-/// The DER of a certificate in a field: PEM or its base64 alone, percent-encoded or with blanks for its line ends.
-fn from_field(value: &str) -> Option<Vec<u8>> {
-    let text = query::decoded(value, false);
-    let body = text.trim();
-    let body = match body.strip_prefix("-----BEGIN CERTIFICATE-----") {
-        Some(rest) => rest.strip_suffix("-----END CERTIFICATE-----")?,
-        None => body,
-    };
-    let digits: String = body.chars().filter(|character| !character.is_whitespace()).collect();
-    STANDARD.decode(digits).ok()
 }
 
 impl Policy for SslEnforcement {
@@ -144,7 +130,11 @@ impl Policy for SslEnforcement {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
+    use crate::credentials::certificate_in;
 
     #[test]
     fn a_certificate_in_a_field_is_read_as_proxies_write_it() {
@@ -158,7 +148,7 @@ mod tests {
         let pem = pem.trim();
         let encoded = pem.replace('\n', "%0A").replace('\r', "%0D").replace(' ', "%20").replace('+', "%2B");
         for value in [encoded, pem.replace("\r\n", " ").replace('\n', " "), STANDARD.encode(certificate.der())] {
-            let subject = name::subject(&from_field(&value).unwrap()).unwrap();
+            let subject = name::subject(&certificate_in(&value).unwrap()).unwrap();
             assert!(Pattern::new("name", "O=Example,CN=cl*").unwrap().fits(&subject));
             assert!(!Pattern::new("name", "O=Example,CN=other").unwrap().fits(&subject));
         }
@@ -166,7 +156,7 @@ mod tests {
         longer.push(0);
         assert!(name::subject(&longer).is_none());
         for value in ["", "-----BEGIN CERTIFICATE-----", "!!!", "AAAA"] {
-            assert!(from_field(value).and_then(|der| name::subject(&der)).is_none(), "{value}");
+            assert!(certificate_in(value).and_then(|der| name::subject(&der)).is_none(), "{value}");
         }
     }
 }

@@ -7,6 +7,8 @@
     reason = "tests; each runner uses its part"
 )]
 
+pub mod around;
+
 use std::cell::{Cell, RefCell};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -136,7 +138,11 @@ pub fn problems(part: &Part, node: &Node) -> (String, String) {
     let problems = (part.check)(node);
     let examined = part.examine.filter(|_| problems.is_empty());
     let problems = problems.into_iter().chain(examined.into_iter().flat_map(|examine| examine(Some(node), None)));
-    let (errors, warnings): (Vec<_>, Vec<_>) = problems.partition(|problem| problem.is_error());
+    told(problems)
+}
+
+fn told(problems: impl IntoIterator<Item = Problem>) -> (String, String) {
+    let (errors, warnings): (Vec<_>, Vec<_>) = problems.into_iter().partition(Problem::is_error);
     let told = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     (told(errors), told(warnings))
 }
