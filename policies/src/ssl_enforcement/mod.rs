@@ -89,10 +89,10 @@ impl SslEnforcement {
         })
     }
 
-    fn check(&self, exchange: &Exchange) -> Result<(), Reply> {
+    fn check(&self, exchange: &Exchange) -> Result<(), Box<Reply>> {
         if self.tls && !exchange.client.tls {
             let message = "This resource is open to TLS only.";
-            return Err(Reply::refusal(StatusCode::FORBIDDEN, "SSL_ENFORCEMENT_SSL_REQUIRED", message));
+            return Err(refusal(StatusCode::FORBIDDEN, "SSL_ENFORCEMENT_SSL_REQUIRED", message));
         }
         if !self.certificate {
             return Ok(());
@@ -100,11 +100,11 @@ impl SslEnforcement {
         let Some(subject) = self.der(exchange).and_then(|der| name::subject(&der)) else {
             let message = "This resource needs a certificate of the client.";
             let key = "SSL_ENFORCEMENT_AUTHENTICATION_REQUIRED";
-            return Err(Reply::refusal(StatusCode::UNAUTHORIZED, key, message));
+            return Err(refusal(StatusCode::UNAUTHORIZED, key, message));
         };
         if !self.names.is_empty() && !self.names.iter().any(|name| name.fits(&subject)) {
             let message = "This resource is not open to this client.";
-            return Err(Reply::refusal(StatusCode::FORBIDDEN, "SSL_ENFORCEMENT_CLIENT_FORBIDDEN", message));
+            return Err(refusal(StatusCode::FORBIDDEN, "SSL_ENFORCEMENT_CLIENT_FORBIDDEN", message));
         }
         Ok(())
     }
@@ -118,6 +118,10 @@ impl SslEnforcement {
         let value = values.next().filter(|_| values.next().is_none())?;
         from_field(std::str::from_utf8(value).ok()?).map(Cow::Owned)
     }
+}
+
+fn refusal(status: StatusCode, key: &'static str, message: &'static str) -> Box<Reply> {
+    Box::new(Reply::refusal(status, key, message))
 }
 
 /// The DER of a certificate in a field: PEM or its base64 alone, percent-encoded or with blanks for its line ends.
@@ -138,7 +142,7 @@ impl Policy for SslEnforcement {
     }
 
     fn request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
-        self.check(exchange).map_or_else(|reply| Step::Reply(Box::new(reply)), |()| Step::Next)
+        self.check(exchange).map_or_else(Step::Reply, |()| Step::Next)
     }
 }
 
