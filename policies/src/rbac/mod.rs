@@ -42,8 +42,8 @@ impl Default for Config {
 struct Rbac(Config);
 
 impl Rbac {
-    fn check(&self, exchange: &Exchange) -> Result<(), Reply> {
-        let refusal = |status, key, message: &'static str| Reply::refusal(status, key, message);
+    fn check(&self, exchange: &Exchange) -> Result<(), Box<Reply>> {
+        let refusal = |status, key: &'static str, message: &'static str| Box::new(Reply::refusal(status, key, message));
         let Some(roles) = exchange.attributes.get(ATTRIBUTE) else {
             return Err(refusal(StatusCode::FORBIDDEN, "RBAC_NO_USER_ROLE", "The user has no roles."));
         };
@@ -84,6 +84,6 @@ impl Policy for Rbac {
     }
 
     fn request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
-        self.check(exchange).map_or_else(|reply| Step::Reply(Box::new(reply)), |()| Step::Next)
+        self.check(exchange).map_or_else(Step::Reply, |()| Step::Next)
     }
 }

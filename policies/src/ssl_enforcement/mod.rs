@@ -87,10 +87,10 @@ impl SslEnforcement {
         })
     }
 
-    fn check(&self, exchange: &Exchange) -> Result<(), Reply> {
+    fn check(&self, exchange: &Exchange) -> Result<(), Box<Reply>> {
         if self.tls && !exchange.client.tls {
             let message = "This resource is open to TLS only.";
-            return Err(Reply::refusal(StatusCode::FORBIDDEN, "SSL_ENFORCEMENT_SSL_REQUIRED", message));
+            return Err(refusal(StatusCode::FORBIDDEN, "SSL_ENFORCEMENT_SSL_REQUIRED", message));
         }
         if !self.certificate {
             return Ok(());
@@ -98,11 +98,11 @@ impl SslEnforcement {
         let Some(subject) = self.der(exchange).and_then(|der| name::subject(&der)) else {
             let message = "This resource needs a certificate of the client.";
             let key = "SSL_ENFORCEMENT_AUTHENTICATION_REQUIRED";
-            return Err(Reply::refusal(StatusCode::UNAUTHORIZED, key, message));
+            return Err(refusal(StatusCode::UNAUTHORIZED, key, message));
         };
         if !self.names.is_empty() && !self.names.iter().any(|name| name.fits(&subject)) {
             let message = "This resource is not open to this client.";
-            return Err(Reply::refusal(StatusCode::FORBIDDEN, "SSL_ENFORCEMENT_CLIENT_FORBIDDEN", message));
+            return Err(refusal(StatusCode::FORBIDDEN, "SSL_ENFORCEMENT_CLIENT_FORBIDDEN", message));
         }
         Ok(())
     }
@@ -118,13 +118,17 @@ impl SslEnforcement {
     }
 }
 
+fn refusal(status: StatusCode, key: &'static str, message: &'static str) -> Box<Reply> {
+    Box::new(Reply::refusal(status, key, message))
+}
+
 impl Policy for SslEnforcement {
     fn phases(&self) -> Phases {
         Phases::REQUEST
     }
 
     fn request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
-        self.check(exchange).map_or_else(|reply| Step::Reply(Box::new(reply)), |()| Step::Next)
+        self.check(exchange).map_or_else(Step::Reply, |()| Step::Next)
     }
 }
 
