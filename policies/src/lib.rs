@@ -43,6 +43,7 @@ mod schema;
 pub mod spike_arrest;
 pub mod ssl_enforcement;
 pub mod status_code_policy;
+mod tape;
 mod text;
 pub mod transform_headers;
 pub mod transform_queryparams;
