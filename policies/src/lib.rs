@@ -52,6 +52,7 @@ mod verb;
 mod xml;
 pub mod xml_json;
 pub mod xml_threat_protection;
+pub mod xml_validation;
 
 /// Who may call a plan.
 pub static GUARDS: &[&Kind<dyn Guard>] = &[&api_key::KIND, &jwt::KIND, &key_less::KIND, &mtls::KIND, &oauth2::KIND];
@@ -85,4 +86,5 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &url_rewriting::KIND,
     &xml_json::KIND,
     &xml_threat_protection::KIND,
+    &xml_validation::KIND,
 ];
