@@ -10,6 +10,7 @@ pub mod assign_attributes;
 pub mod assign_content;
 mod cache;
 mod captures;
+pub mod cloud_events;
 mod credentials;
 pub mod dynamic_routing;
 pub mod http_redirect;
@@ -61,6 +62,7 @@ pub static GUARDS: &[&Kind<dyn Guard>] = &[&api_key::KIND, &jwt::KIND, &key_less
 pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &assign_attributes::KIND,
     &assign_content::KIND,
+    &cloud_events::KIND,
     &dynamic_routing::KIND,
     &http_redirect::KIND,
     &ip_filtering::KIND,
