@@ -8,11 +8,14 @@ mod ant;
 pub mod api_key;
 pub mod assign_attributes;
 pub mod assign_content;
+mod avro;
+pub mod avro_json;
 mod cache;
 mod captures;
 pub mod cloud_events;
 mod credentials;
 pub mod dynamic_routing;
+mod framing;
 pub mod http_redirect;
 pub mod ip_filtering;
 mod jose;
@@ -62,6 +65,7 @@ pub static GUARDS: &[&Kind<dyn Guard>] = &[&api_key::KIND, &jwt::KIND, &key_less
 pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &assign_attributes::KIND,
     &assign_content::KIND,
+    &avro_json::KIND,
     &cloud_events::KIND,
     &dynamic_routing::KIND,
     &http_redirect::KIND,
