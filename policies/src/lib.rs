@@ -16,6 +16,9 @@ pub mod cloud_events;
 mod credentials;
 pub mod dynamic_routing;
 mod framing;
+mod graphql;
+pub mod graphql_limits;
+pub mod graphql_rate_limit;
 pub mod http_redirect;
 pub mod ip_filtering;
 mod jose;
@@ -68,6 +71,8 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &avro_json::KIND,
     &cloud_events::KIND,
     &dynamic_routing::KIND,
+    &graphql_limits::KIND,
+    &graphql_rate_limit::KIND,
     &http_redirect::KIND,
     &ip_filtering::KIND,
     &json_threat_protection::KIND,
