@@ -60,6 +60,7 @@ mod xml;
 pub mod xml_json;
 pub mod xml_threat_protection;
 pub mod xml_validation;
+pub mod xslt;
 
 /// Who may call a plan.
 pub static GUARDS: &[&Kind<dyn Guard>] = &[&api_key::KIND, &jwt::KIND, &key_less::KIND, &mtls::KIND, &oauth2::KIND];
@@ -98,4 +99,5 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &xml_json::KIND,
     &xml_threat_protection::KIND,
     &xml_validation::KIND,
+    &xslt::KIND,
 ];
