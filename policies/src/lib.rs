@@ -16,6 +16,8 @@ pub mod cloud_events;
 mod credentials;
 pub mod dynamic_routing;
 mod framing;
+#[cfg(any(fuzzing, test))]
+pub mod fuzz;
 mod graphql;
 pub mod graphql_limits;
 pub mod graphql_rate_limit;
