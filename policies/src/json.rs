@@ -1,11 +1,14 @@
 //! JSON (RFC 8259): a strict scanner without a tree, and a tree that keeps the order of names and the digits of numbers.
 //!
-//! Both are iterative where the text decides how deep it goes: no text can exhaust the stack.
+//! Bodies become trees by [`crate::tape`], and by the strict reader here where that cannot. The reader is iterative where the text decides how deep
+//! it goes: no text can exhaust the stack.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 use indexmap::IndexMap;
+
+use crate::tape;
 
 /// Levels that a tree may have; a deeper text is refused.
 pub const DEPTH_MAX: usize = 256;
@@ -298,6 +301,11 @@ impl Value {
     /// # Errors
     /// It is not JSON, or it is deeper than [`DEPTH_MAX`].
     pub fn parse(text: &[u8]) -> Result<Self, Malformed> {
+        tape::read(text, DEPTH_MAX).map_or_else(|| Self::parse_strictly(text), Ok)
+    }
+
+    /// The same without simd-json.
+    fn parse_strictly(text: &[u8]) -> Result<Self, Malformed> {
         let mut scanner = Scanner::new(text)?;
         // What is open, with the name under which it goes into what is around it.
         let mut open: Vec<(Value, Option<String>)> = Vec::new();
@@ -393,6 +401,32 @@ impl fmt::Display for Value {
     }
 }
 
+/// Levels that an instance of a schema may have.
+const INSTANCE_DEPTH_MAX: usize = 127;
+
+/// A body to be held against a schema. Numbers are `i64`, `u64` or `f64`.
+///
+/// # Errors
+/// It is not JSON, has more than 127 levels, or a number that no `f64` holds.
+pub fn instance(text: &[u8]) -> Result<serde_json::Value, serde_json::Error> {
+    tape::read(text, INSTANCE_DEPTH_MAX).map_or_else(|| serde_json::from_slice(text), Ok)
+}
+
+/// Holds the two readers against each other.
+#[cfg(any(fuzzing, test))]
+pub fn agree(text: &[u8]) {
+    // So long that simd-json reads it.
+    let long = [text, &[b' '; 1024]].concat();
+    let strict = Value::parse_strictly(&long);
+    if let Some(fast) = tape::read::<Value>(&long, DEPTH_MAX) {
+        assert_eq!(Ok(&fast), strict.as_ref(), "{}", String::from_utf8_lossy(text));
+    }
+    let exact: Result<serde_json::Value, _> = serde_json::from_slice(&long);
+    if let Some(fast) = tape::read::<serde_json::Value>(&long, INSTANCE_DEPTH_MAX) {
+        assert_eq!(Some(fast), exact.ok(), "{}", String::from_utf8_lossy(text));
+    }
+}
+
 /// Appends `text` in quotes, with the escapes that it needs.
 pub fn write_string(text: &str, out: &mut String) {
     out.push('"');
@@ -429,6 +463,29 @@ mod tests {
         assert_eq!(value.as_deref(), Ok(text));
         assert_eq!(Value::parse(br#"  "\ud83d\ude00\/" "#), Ok(Value::String("\u{1f600}/".into())));
         assert_eq!(Value::parse(br#"{"a":1,"a":2}"#).map(|value| value.to_string()).as_deref(), Ok(r#"{"a":2}"#));
+    }
+
+    #[test]
+    fn a_long_text_is_read_like_a_short_one() {
+        let text = format!(
+            r#"{{"pad":"{}","n":["-1\\",-0,0,1.50,1E2,18446744073709551615,18446744073709551616,-9223372036854775808,
+            -9223372036854775809,123456789012345678.9,0.1e-7],"d":1,"d":{{"\u00e9\n":null}},"e":[[],{{}},true,false,""]}}"#,
+            r#"\"1,\\"#.repeat(200)
+        );
+        let fast = tape::read::<Value>(text.as_bytes(), DEPTH_MAX).expect("it is JSON");
+        assert_eq!(Ok(&fast), Value::parse_strictly(text.as_bytes()).as_ref());
+        let instance = tape::read::<serde_json::Value>(text.as_bytes(), DEPTH_MAX);
+        assert_eq!(instance, serde_json::from_str(&text).ok());
+
+        let large = text.replace("0.1e-7", "1e400");
+        assert_eq!(tape::read::<Value>(large.as_bytes(), DEPTH_MAX), None, "no `f64` holds it");
+        assert!(Value::parse(large.as_bytes()).is_ok());
+        assert!(instance.is_some() && super::instance(large.as_bytes()).is_err());
+        for levels in [DEPTH_MAX, DEPTH_MAX + 1] {
+            let deep = format!("{}{}{}", "[".repeat(levels), " ".repeat(600), "]".repeat(levels));
+            assert_eq!(tape::read::<Value>(deep.as_bytes(), DEPTH_MAX).is_some(), levels == DEPTH_MAX);
+            assert_eq!(Value::parse(deep.as_bytes()).is_ok(), levels == DEPTH_MAX);
+        }
     }
 
     #[test]
@@ -483,6 +540,8 @@ mod tests {
         ];
         for text in malformed {
             assert!(Value::parse(text).is_err(), "{}", String::from_utf8_lossy(text));
+            let long = [&b" ".repeat(600), *text].concat();
+            assert!(Value::parse(&long).is_err() && instance(&long).is_err(), "{}", String::from_utf8_lossy(text));
         }
     }
 

@@ -9,21 +9,28 @@ pub mod api_key;
 mod asked;
 pub mod assign_attributes;
 pub mod assign_content;
+mod avro;
+pub mod avro_json;
 pub mod basic_authentication;
 pub mod cache;
 mod captures;
 pub mod circuit_breaker;
 mod clock;
+pub mod cloud_events;
 mod common;
 mod copy;
 mod credentials;
 pub mod dynamic_routing;
+mod framing;
 #[cfg(any(fuzzing, test))]
 pub mod fuzz;
 mod gate;
 pub mod generate_http_signature;
 pub mod generate_jwt;
 pub mod geoip_filtering;
+mod graphql;
+pub mod graphql_limits;
+pub mod graphql_rate_limit;
 mod hashed;
 pub mod http_callout;
 pub mod http_redirect;
@@ -66,6 +73,7 @@ mod seal;
 pub mod spike_arrest;
 pub mod ssl_enforcement;
 pub mod status_code_policy;
+mod tape;
 mod text;
 mod tokens;
 pub mod traffic_shadowing;
@@ -76,6 +84,8 @@ mod verb;
 mod xml;
 pub mod xml_json;
 pub mod xml_threat_protection;
+pub mod xml_validation;
+pub mod xslt;
 
 /// Who may call a plan.
 pub static GUARDS: &[&Kind<dyn Guard>] = &[&api_key::KIND, &jwt::KIND, &key_less::KIND, &mtls::KIND, &oauth2::KIND];
@@ -84,13 +94,17 @@ pub static GUARDS: &[&Kind<dyn Guard>] = &[&api_key::KIND, &jwt::KIND, &key_less
 pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &assign_attributes::KIND,
     &assign_content::KIND,
+    &avro_json::KIND,
     &basic_authentication::KIND,
     &cache::KIND,
     &circuit_breaker::KIND,
+    &cloud_events::KIND,
     &dynamic_routing::KIND,
     &generate_http_signature::KIND,
     &generate_jwt::KIND,
     &geoip_filtering::KIND,
+    &graphql_limits::KIND,
+    &graphql_rate_limit::KIND,
     &http_callout::KIND,
     &http_redirect::KIND,
     &http_signature::KIND,
@@ -124,4 +138,6 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &url_rewriting::KIND,
     &xml_json::KIND,
     &xml_threat_protection::KIND,
+    &xml_validation::KIND,
+    &xslt::KIND,
 ];

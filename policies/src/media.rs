@@ -28,6 +28,12 @@ pub fn is_xml(fields: &Fields) -> bool {
     any(fields, "text/xml", b"+xml") || any(fields, "application/xml", b"-xml")
 }
 
+/// Whether no `Content-Type` says a charset that UTF-8 is not.
+pub fn is_utf8(fields: &Fields) -> bool {
+    let charset = fields.get("content-type").and_then(charset);
+    charset.is_none_or(|name| ["utf-8", "utf8", "us-ascii"].iter().any(|known| name.eq_ignore_ascii_case(known)))
+}
+
 fn any(fields: &Fields, name: &str, suffix: &[u8]) -> bool {
     fields.get_all("content-type").any(|value| {
         let essence = essence(value);

@@ -9,7 +9,7 @@ use ringway_contract::{Exchange, Kind, Node, Phases, Policy, Problem, Refusal, R
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::schema;
+use crate::{json, schema};
 
 /// `json-validation`.
 pub static KIND: Kind<dyn Policy> = Kind {
@@ -135,7 +135,7 @@ impl JsonValidation {
 
     /// What is wrong with a body: whether it is JSON at all, and a report if one is wanted.
     fn find(&self, body: &[u8]) -> Result<(), (bool, String)> {
-        let instance = serde_json::from_slice(body).map_err(|error| (false, error.to_string()))?;
+        let instance = json::instance(body).map_err(|error| (false, error.to_string()))?;
         if self.validator.is_valid(&instance) {
             return Ok(());
         }

@@ -194,7 +194,7 @@ impl Limiter {
         })
     }
 
-    fn count(&self, exchange: &Exchange, now_ms: u64) -> Result<(Verdict, Told), Failure> {
+    fn count(&self, exchange: &Exchange, now_ms: u64, weight: u64) -> Result<(Verdict, Told), Failure> {
         let settings = &self.settings;
         let period_limit = match &self.dynamic_limit {
             Some(limit) if settings.limit == 0 => number(limit, exchange)?,
@@ -213,7 +213,8 @@ impl Limiter {
             _ => (period_limit, None),
         };
         let ends_ms = slice_ms.map_or(period, Period::Fixed).ends_ms(now_ms);
-        let verdict = Store::shared().count(&mut self.local.borrow_mut(), Use { key, limit, now_ms, ends_ms });
+        let used = Use { key, limit, now_ms, ends_ms, weight: weight.max(1) };
+        let verdict = Store::shared().count(&mut self.local.borrow_mut(), used);
         let verdict = verdict.map_err(|Full| Failure::Full)?;
         let period_s = period.ends_ms(now_ms).saturating_sub(now_ms) / 1000;
         let Verdict { remaining, ends_ms, .. } = verdict;
@@ -307,7 +308,7 @@ impl Policy for Limiter {
     /// Each message counts. One on its way to a client that is beyond the limit is not delivered.
     fn message<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         let now_ms = now_ms();
-        match self.count(exchange, now_ms) {
+        match self.count(exchange, now_ms, 1) {
             Ok((verdict, _)) if verdict.within => Step::Next,
             Ok((_, told)) => Step::Reply(Box::new(self.refuse(&told, now_ms))),
             Err(failure) => self.uncounted(&failure).map_or(Step::Next, |reply| Step::Reply(Box::new(reply))),
@@ -315,8 +316,15 @@ impl Policy for Limiter {
     }
 
     fn request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        self.charge(exchange, 1)
+    }
+}
+
+impl Limiter {
+    /// Counts a request as so many uses.
+    pub fn charge<'a>(&'a self, exchange: &'a mut Exchange, weight: u64) -> Step<'a> {
         let now_ms = now_ms();
-        let (verdict, told) = match self.count(exchange, now_ms) {
+        let (verdict, told) = match self.count(exchange, now_ms, weight) {
             Ok(counted) => counted,
             Err(failure) => {
                 return self.uncounted(&failure).map_or(Step::Next, |reply| Step::Reply(Box::new(reply)));

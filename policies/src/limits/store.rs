@@ -70,6 +70,11 @@ fn take(from: &AtomicU64, at_most: u64) -> u64 {
     taken.map_or(0, |left| left.min(at_most))
 }
 
+/// All of it or nothing.
+fn take_all(from: &AtomicU64, amount: u64) -> bool {
+    from.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(amount)).is_ok()
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -79,17 +84,17 @@ impl Window {
         now_ms.saturating_add(CLOCK_SLACK_MS) >= self.starts_ms && now_ms < self.ends_ms
     }
 
-    /// One use, if there is one left.
-    fn take(&self, slot: usize, leases: usize) -> bool {
+    /// A use of this weight, if so much is left.
+    fn take(&self, slot: usize, leases: usize, weight: u64) -> bool {
         if self.empty.load(Ordering::Acquire) {
             return false;
         }
         if let Some(leases) = self.leases.get() {
-            return self.take_leased(slot, leases);
+            return self.take_leased(slot, leases, weight);
         }
-        if take(&self.budget, 1) == 0 {
+        if !take_all(&self.budget, weight) {
             // Another shard may just have leased the rest.
-            return self.leases.get().is_some_and(|leases| self.take_leased(slot, leases));
+            return self.leases.get().is_some_and(|leases| self.take_leased(slot, leases, weight));
         }
         if self.limit >= LEASED_LIMIT_MIN && self.capacity - self.budget.load(Ordering::Relaxed) >= LEASED_USES_MIN {
             self.lease(leases);
@@ -106,30 +111,31 @@ impl Window {
         }
     }
 
-    fn take_leased(&self, slot: usize, leases: &[Lease]) -> bool {
+    fn take_leased(&self, slot: usize, leases: &[Lease], weight: u64) -> bool {
         let Some(Lease(own)) = leases.get(slot % leases.len().max(1)) else { return false };
-        take(own, 1) == 1 || self.refill(own, leases)
+        take_all(own, weight) || self.refill(own, leases, weight)
     }
 
-    /// Takes one use and more for the next ones: from the common budget, else half of what another shard has.
+    /// Takes a use and more for the next ones: from the common budget, else half of what other shards have.
     #[cold]
-    fn refill(&self, own: &AtomicU64, leases: &[Lease]) -> bool {
+    fn refill(&self, own: &AtomicU64, leases: &[Lease], weight: u64) -> bool {
         let _moving = lock(&self.moving);
         let batch = (self.capacity / (16 * leases.len() as u64)).clamp(1, BATCH_MAX);
         // `own` is among the leases: it may have been filled meanwhile.
-        let mut got = take(&self.budget, batch);
+        let mut got = take(&self.budget, batch.max(weight));
         for Lease(other) in leases {
-            if got > 0 {
+            if got >= weight {
                 break;
             }
-            got = take(other, other.load(Ordering::Relaxed).div_ceil(2).max(1));
+            got += take(other, other.load(Ordering::Relaxed).div_ceil(2).max(weight - got));
         }
         if got == 0 {
             self.empty.store(true, Ordering::Release);
-            return false;
         }
-        own.fetch_add(got - 1, Ordering::AcqRel);
-        true
+        // Too little for this use is left for lighter ones.
+        let within = got >= weight;
+        own.fetch_add(if within { got - weight } else { got }, Ordering::AcqRel);
+        within
     }
 
     /// What is left at about this moment.
@@ -158,6 +164,8 @@ pub struct Use {
     pub now_ms: u64,
     /// When a window that begins now ends.
     pub ends_ms: u64,
+    /// As how many uses it counts: all of them are within the limit, or none is. At least 1.
+    pub weight: u64,
 }
 
 /// The word on one use.
@@ -247,16 +255,16 @@ impl Store {
     /// The key is new, and there is no room for it.
     pub fn count(&self, local: &mut Local, of: Use) -> Result<Verdict, Full> {
         if let Some(window) = local.windows.get(&of.key).filter(|it| it.covers(of.now_ms) && it.limit == of.limit) {
-            let within = window.take(local.slot, self.leases);
+            let within = window.take(local.slot, self.leases, of.weight);
             if within || !window.closed.load(Ordering::SeqCst) {
-                return Ok(verdict(window, within));
+                return Ok(verdict(window, within, of.weight));
             }
         }
         let (window, within) = self.find(local.slot, of)?;
         if local.windows.len() >= REMEMBERED_MAX {
             local.windows.clear();
         }
-        let verdict = verdict(&window, within);
+        let verdict = verdict(&window, within, of.weight);
         local.windows.insert(of.key, window);
         Ok(verdict)
     }
@@ -279,7 +287,7 @@ impl Store {
         };
         stripe.windows.insert(of.key, window.clone());
         // Taken under the lock: nobody replaces it meanwhile.
-        let within = window.take(slot, self.leases);
+        let within = window.take(slot, self.leases, of.weight);
         Ok((window, within))
     }
 
@@ -307,8 +315,10 @@ impl Store {
     }
 }
 
-fn verdict(window: &Window, within: bool) -> Verdict {
-    Verdict { within, remaining: if within { window.remaining() } else { 0 }, ends_ms: window.ends_ms }
+fn verdict(window: &Window, within: bool, weight: u64) -> Verdict {
+    // Where one use is too much, nothing is left.
+    let remaining = if within || weight > 1 { window.remaining() } else { 0 };
+    Verdict { within, remaining, ends_ms: window.ends_ms }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::*;
 const SHARDS: usize = 8;
 
 fn of(key: u64, limit: u64, now_ms: u64, period_ms: u64) -> Use {
-    Use { key: Key::of(&key), limit, now_ms, ends_ms: now_ms + period_ms }
+    Use { key: Key::of(&key), limit, now_ms, ends_ms: now_ms + period_ms, weight: 1 }
 }
 
 fn local(slot: usize) -> Local {
@@ -53,6 +53,34 @@ fn eight_shards_that_hammer_one_limit_let_exactly_that_many_through() {
             assert_eq!(hammer(|_, _| limit, limit / 4 + 50), limit, "limit {limit}");
         }
     }
+}
+
+#[test]
+fn heavy_uses_are_within_the_limit_as_a_whole_or_not_at_all() {
+    for limit in [0, 10, 1000, 5000, 100_000] {
+        let store = Store::new(KEYS_MAX, SHARDS);
+        let let_through = std::thread::scope(|scope| {
+            let shards = (0..SHARDS).map(|slot| {
+                let store = &store;
+                scope.spawn(move || {
+                    let mut local = local(slot);
+                    let uses =
+                        (0..limit / 4 + 50).map(|attempt| Use { weight: 1 + attempt % 7, ..of(1, limit, 5, 1000) });
+                    uses.filter(|it| store.count(&mut local, *it).unwrap().within).map(|it| it.weight).sum::<u64>()
+                })
+            });
+            shards.collect::<Vec<_>>().into_iter().map(|shard| shard.join().unwrap()).sum::<u64>()
+        });
+        // What is left over was too little for the heavy ones, and every light one found it.
+        assert_eq!(let_through, limit, "limit {limit}");
+        let mut local = local(0);
+        assert!(!store.count(&mut local, of(1, limit, 5, 1000)).unwrap().within);
+    }
+    let store = Store::new(KEYS_MAX, SHARDS);
+    let mut local = local(0);
+    let heavy = |weight| Use { weight, ..of(2, 10, 5, 1000) };
+    let words = [7, 7, 3, 1].map(|weight| store.count(&mut local, heavy(weight)).unwrap());
+    assert_eq!(words.map(|it| (it.within, it.remaining)), [(true, 3), (false, 3), (true, 0), (false, 0)]);
 }
 
 #[test]

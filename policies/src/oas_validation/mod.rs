@@ -12,7 +12,7 @@ use ringway_contract::{Exchange, Fields, Kind, Node, Phases, Policy, Problem, Re
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{media, query, schema};
+use crate::{json, media, query, schema};
 use document::{Body, Document, In, Operation, Parameter};
 
 /// `oas-validation`.
@@ -292,7 +292,7 @@ fn check_body(described: &Body, fields: &Fields, body: &[u8], of_type: bool, of_
     };
     let Some((shape, validator)) = content.schema.as_ref().filter(|_| of_body) else { return Ok(()) };
     let value = if essence == b"application/json" || essence.ends_with(b"+json") {
-        serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))?
+        json::instance(body).map_err(|error| format!("the body is not JSON: {error}"))?
     } else if essence == b"application/x-www-form-urlencoded" {
         shape.read_form(&pairs(&String::from_utf8_lossy(body)))
     } else {

@@ -128,10 +128,7 @@ fn transform(body: &[u8]) -> Result<Value, Malformed> {
 
 fn run<'a>(content: &mut Option<Bytes>, fields: &mut Fields, status: StatusCode) -> Step<'a> {
     let Some(body) = content.as_ref().filter(|body| !body.is_empty()) else { return Step::Next };
-    let charset = fields.get("content-type").and_then(media::charset);
-    let is_utf8 =
-        charset.is_none_or(|name| ["utf-8", "utf8", "us-ascii"].iter().any(|known| name.eq_ignore_ascii_case(known)));
-    match transform(body).ok().filter(|_| is_utf8) {
+    match transform(body).ok().filter(|_| media::is_utf8(fields)) {
         Some(value) => {
             *content = Some(value.to_string().into());
             // A constant is a value that every head takes.

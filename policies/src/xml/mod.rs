@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+pub mod tree;
+
 /// A text that is not well-formed, or has a document type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed {
