@@ -358,7 +358,7 @@ mod tests {
         assert_eq!(select(Mode::BestMatch, "/z"), (vec![0, 1], String::new()));
         let strict = Chain::new(vec![flow(Scope::Api, "/only")], Mode::All, true);
         let refusal = strict.select(&mut exchange("/other"), &mut Vec::new()).unwrap_err();
-        assert_eq!((refusal.status, refusal.key), (StatusCode::NOT_FOUND, "GATEWAY_NO_FLOW"));
+        assert_eq!((refusal.status, &*refusal.key), (StatusCode::NOT_FOUND, "GATEWAY_NO_FLOW"));
 
         // A flow whose condition does not hold does not match, and is no best match either.
         let under = |text| Template::condition(text, &Vocabulary::request()).unwrap();

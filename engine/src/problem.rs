@@ -60,7 +60,7 @@ fn document(reply: &Reply) -> BytesMut {
     out.put_slice(b",\"detail\":\"");
     escape(&reply.message, &mut out);
     out.put_slice(b"\",\"key\":\"");
-    escape(reply.key, &mut out);
+    escape(&reply.key, &mut out);
     out.put_slice(b"\"}");
     out
 }

@@ -46,7 +46,7 @@ pub async fn stop(stage: &mut Stage<'_>, desk: &mut Desk, stop: Stop) -> Served 
     let keep_alive = stage.keep_alive && !unread && fault.is_none_or(|fault| fault.cause.side() != Side::Client);
     let mut writer = writer(stage.local, stage.site, stage.connection, &desk.write);
     let head = request.map(|request| &request.head);
-    let body = stage.api.templates.find(reply.key, head).map(|(media, template)| template.reply(media, &reply));
+    let body = stage.api.templates.find(&reply.key, head).map(|(media, template)| template.reply(media, &reply));
     let reply = body.as_ref().unwrap_or(&reply);
     served.status = reply.status;
     let annotate = |fields: &mut Fields| {

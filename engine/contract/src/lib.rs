@@ -53,4 +53,4 @@ pub use ringway_config::{Messaging, Node, Problem, ResourceUse};
 // Texts with expressions, in what an operator configures.
 pub use ringway_expression::{EvalError, Needs, Template, Value, Vocabulary};
 // What policies read and edit; they depend on this crate alone.
-pub use ringway_wire::{FieldError, Fields, Known, RequestHead, ResponseHead};
+pub use ringway_wire::{FieldError, Fields, Known, RequestHead, ResponseHead, Version};

@@ -10,8 +10,9 @@ use http::StatusCode;
 pub struct Reply {
     /// The status.
     pub status: StatusCode,
-    /// Stable key, upper snake case, by which response templates find it; empty for an answer that is not a refusal.
-    pub key: &'static str,
+    /// Stable key, upper snake case, by which response templates find it; empty for an answer that is not a refusal. Scripts of a
+    /// definition name keys of their own.
+    pub key: Cow<'static, str>,
     /// One sentence for the client. Becomes the `detail` of a problem document (RFC 9457) when there is no body.
     pub message: Cow<'static, str>,
     /// Fields of the response, besides framing.
@@ -22,13 +23,17 @@ pub struct Reply {
 
 impl Reply {
     /// A refusal.
-    pub fn refusal(status: StatusCode, key: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, key, message: message.into(), headers: Vec::new(), body: None }
+    pub fn refusal(
+        status: StatusCode,
+        key: impl Into<Cow<'static, str>>,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { status, key: key.into(), message: message.into(), headers: Vec::new(), body: None }
     }
 
     /// An answer with a body.
     pub fn answer(status: StatusCode, body: Bytes) -> Self {
-        Self { status, key: "", message: Cow::Borrowed(""), headers: Vec::new(), body: Some(body) }
+        Self { status, key: Cow::Borrowed(""), message: Cow::Borrowed(""), headers: Vec::new(), body: Some(body) }
     }
 
     /// The same with one more field.
