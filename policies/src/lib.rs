@@ -14,7 +14,9 @@ mod credentials;
 pub mod dynamic_routing;
 pub mod http_redirect;
 pub mod ip_filtering;
+pub mod javascript;
 mod jose;
+pub mod js;
 mod json;
 pub mod json_threat_protection;
 pub mod json_to_json;
@@ -22,6 +24,7 @@ pub mod json_validation;
 pub mod json_xml;
 pub mod jwt;
 pub mod key_less;
+mod lend;
 mod limits;
 mod media;
 pub mod mock;
@@ -40,6 +43,7 @@ pub mod resource_filtering;
 pub mod rest_to_soap;
 mod route;
 mod schema;
+mod script;
 pub mod spike_arrest;
 pub mod ssl_enforcement;
 pub mod status_code_policy;
@@ -62,6 +66,8 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &dynamic_routing::KIND,
     &http_redirect::KIND,
     &ip_filtering::KIND,
+    &javascript::KIND,
+    &js::KIND,
     &json_threat_protection::KIND,
     &json_to_json::KIND,
     &json_validation::KIND,
