@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 use ringway_contract::{Exchange, Refusal, Reply};
 use rquickjs::context::intrinsic;
-use rquickjs::{Array, Context, Ctx, Function, Object, Persistent, Runtime, Value};
+use rquickjs::{Context, Ctx, Function, Object, Persistent, Runtime, Value};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::host::{Seat, Side};
@@ -117,7 +117,7 @@ impl Engine {
         self.clock.ends.set(cpu_time().saturating_add(self.time));
         self.seat.take(exchange, script, side);
         let outcome = self.context.with(|ctx| {
-            let called = run.restore(&ctx).and_then(|run| run.call::<_, Array<'_>>(()));
+            let called = run.restore(&ctx).and_then(|run| run.call::<_, Value<'_>>(()));
             let outcome = match called.and_then(|told| outcome(&told)) {
                 Ok(outcome) => Ok(outcome),
                 Err(_) if self.clock.over.get() => Err(format!("it took longer than {} ms", self.time.as_millis())),
@@ -134,11 +134,8 @@ impl Engine {
         }
         self.seat.give(exchange);
         self.clock.ends.set(Duration::MAX);
-        // One that ran out of something may hold half of what it was about to do.
-        let is_sound = is_clean
-            && jobs < JOBS_MAX
-            && !self.clock.over.get()
-            && !outcome.as_ref().is_err_and(|reason| is_memory(reason));
+        // What ran out of time was unwound, and left nothing. What ran out of memory may hold half of what it was about to do.
+        let is_sound = is_clean && jobs < JOBS_MAX && !outcome.as_ref().is_err_and(|reason| is_memory(reason));
         (outcome, is_sound)
     }
 }
@@ -180,22 +177,22 @@ fn shown(value: &Value<'_>) -> String {
     }
 }
 
-/// Reads what the prelude's `run` answers with.
-fn outcome(told: &Array<'_>) -> rquickjs::Result<Outcome> {
-    let content = told.get::<Option<String>>(5)?;
-    if !told.get::<bool>(0)? {
+/// Reads what the prelude's `run` answers with: the content, if there is one, or the parts of a failure.
+fn outcome(told: &Value<'_>) -> rquickjs::Result<Outcome> {
+    let Some(told) = told.as_array() else {
+        let content = told.as_string().map(|text| text.to_string()).transpose()?;
         return Ok(Outcome { failure: None, content });
-    }
-    let code = told.get::<f64>(1)?;
+    };
+    let code = told.get::<f64>(0)?;
     let status = StatusCode::from_u16(code as u16).ok().filter(|status| status.as_u16() >= 200);
     let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let error = told.get::<Option<String>>(2)?;
-    let key = told.get::<Option<String>>(3)?.unwrap_or_default();
+    let error = told.get::<Option<String>>(1)?;
+    let key = told.get::<Option<String>>(2)?.unwrap_or_default();
     let message = error.clone().unwrap_or_else(|| status.canonical_reason().unwrap_or("Error").to_owned());
     let mut reply = Reply::refusal(status, key, message);
-    if let (Some(media), Some(error)) = (told.get::<Option<String>>(4)?, error) {
+    if let (Some(media), Some(error)) = (told.get::<Option<String>>(3)?, error) {
         reply = reply.header("Content-Type", media);
         reply.body = Some(error.into());
     }
-    Ok(Outcome { failure: Some(Box::new(reply)), content })
+    Ok(Outcome { failure: Some(Box::new(reply)), content: None })
 }

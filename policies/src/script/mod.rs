@@ -98,7 +98,7 @@ pub struct Scripts {
     style: Style,
     bounds: Bounds,
     scripts: Box<[Script]>,
-    /// `None` after a script went beyond its bounds: what it left is thrown away, and the next run begins anew.
+    /// `None` after a script went beyond its memory: what it left is thrown away, and the next run begins anew.
     engine: RefCell<Option<Engine>>,
 }
 

@@ -202,15 +202,21 @@
             getAttribute: attribute, setAttribute, removeAttribute }
         : ofContext;
 
-    const verdict = () => {
-        const result = { state: SUCCESS, code: 500, error: null, key: null, contentType: null };
-        const hidden = (name, value) => Object.defineProperty(result, name, { value });
-        for (const name of ['state', 'code', 'error', 'key', 'contentType']) {
-            hidden('set' + name[0].toUpperCase() + name.slice(1), (value) => { result[name] = value; });
+    class Result {
+        constructor() {
+            this.state = SUCCESS;
+            this.code = 500;
+            this.error = null;
+            this.key = null;
+            this.contentType = null;
         }
-        hidden('fail', (code, error, key, contentType) => Object.assign(result, { state: FAILURE, code, error, key, contentType }));
-        return result;
-    };
+        setState(value) { this.state = value; }
+        setCode(value) { this.code = value; }
+        setError(value) { this.error = value; }
+        setKey(value) { this.key = value; }
+        setContentType(value) { this.contentType = value; }
+        fail(code, error, key, contentType) { Object.assign(this, { state: FAILURE, code, error, key, contentType }); }
+    }
 
     const says = (level) => (...parts) => host.log(level, parts.map((part) => (typeof part === 'object' ? JSON.stringify(part) : String(part))).join(' '));
     const console = { log: says('info'), info: says('info'), warn: says('warn'), error: says('warn'), debug: says('info') };
@@ -229,6 +235,7 @@
     }
     harden();
 
+    const told = (part) => (part === null || part === undefined ? undefined : String(part));
     const NAMES = ['request', 'response', 'context', 'result', 'State'];
     return function compile(source, wantsValue) {
         // `eval` is what gives the value of the last statement; a body without it is compiled once.
@@ -243,12 +250,11 @@
         }
         const answers = properties && /\.\s*status\s*\(/.test(source) ? responseCalled : response;
         return function run() {
-            const result = verdict();
+            const result = new Result();
             const value = body(request, answers, context, result, State);
-            const failed = result.state === FAILURE;
-            const told = (part) => (part === null || part === undefined ? undefined : String(part));
             const content = wantsValue ? told(value) : undefined;
-            return [failed, Number(result.code) || 500, told(result.error), told(result.key), told(result.contentType), content];
+            if (result.state !== FAILURE) return content;
+            return [Number(result.code) || 500, told(result.error), told(result.key), told(result.contentType)];
         };
     };
 
@@ -268,7 +274,7 @@
         };
         walk(globalThis);
         for (const made of [function* () {}, async function () {}, async function* () {}, [][Symbol.iterator](), new Map().entries(),
-            new Set().entries(), ''[Symbol.iterator](), ''.matchAll(/a/g), request, response, responseCalled, context, State]) walk(made);
+            new Set().entries(), ''[Symbol.iterator](), ''.matchAll(/a/g), request, response, responseCalled, context, State, Result]) walk(made);
         // An object that inherits a frozen property could not have one of its own by assignment (`this.name = …` of an error): those that
         // scripts assign are made such that it can.
         const errors = [Error, EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError].map((kind) => kind.prototype);
