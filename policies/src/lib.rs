@@ -52,6 +52,7 @@ pub mod transform_headers;
 pub mod transform_queryparams;
 pub mod url_rewriting;
 mod verb;
+pub mod wasm;
 mod xml;
 pub mod xml_json;
 pub mod xml_threat_protection;
@@ -88,6 +89,7 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &transform_headers::KIND,
     &transform_queryparams::KIND,
     &url_rewriting::KIND,
+    &wasm::KIND,
     &xml_json::KIND,
     &xml_threat_protection::KIND,
 ];

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! # what it shows
-//! configuration: {"name": "value"}
+//! configuration: {"name": "value"}            (`<name.wat>`: that file of `tests/modules`, compiled, in Base64)
 //! attribute: plan = gold                      (any number of times: is there already)
 //! client: 192.0.2.1                           (the peer's address; without it, none)
 //! tls: true                                   (the client speaks TLS)
@@ -28,8 +28,11 @@
 
 mod support;
 
+use std::path::Path;
 use std::rc::Rc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ringway_contract::kind::{Services, Source};
 use ringway_contract::{ApiInfo, Client, Exchange, Kind, Node, Policy, Reply, Request, ResponseHead, Step};
 use ringway_policies::POLICIES;
@@ -47,10 +50,19 @@ fn settle(mut step: Step<'_>) -> Option<Box<Reply>> {
     }
 }
 
+/// The text with each `<name.wat>` replaced by the module that is written there.
+fn with_modules(text: &str) -> String {
+    let Some((before, rest)) = text.split_once(".wat>") else { return text.to_owned() };
+    let (before, name) = before.rsplit_once('<').expect("`<name.wat>`");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/modules").join(name).with_extension("wat");
+    let module = wat::parse_file(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    format!("{before}{}{}", STANDARD.encode(module), with_modules(rest))
+}
+
 fn run(kind: &Kind<dyn Policy>, case: &Case) -> Result<(), String> {
     let (configuration, block) = case.part("configuration").unwrap_or(("{}", ""));
-    let node =
-        Node::parse_json("configuration", &format!("{configuration}{block}")).map_err(|error| error.to_string())?;
+    let text = with_modules(&format!("{configuration}{block}"));
+    let node = Node::parse_json("configuration", &text).map_err(|error| error.to_string())?;
     let (errors, warnings) = problems(&kind.configuration, &node);
     if let Some((part, _)) = case.part("refused") {
         return if errors.contains(part) && !errors.is_empty() {
