@@ -257,6 +257,13 @@ impl Catalogue {
             verdict.problems.push(problem.hint(format!("did you mean `{near}`?")));
             return;
         }
+        let instead =
+            reference::INSTEAD.iter().find(|(known, _)| used.what == What::Policy && names::same(known, text));
+        if let Some((_, way)) = instead {
+            let message = format!("the {kind} `{text}` is not carried");
+            verdict.problems.push(Problem::error(&name.span, pointer, message).hint(*way));
+            return;
+        }
         let coming = reference.iter().any(|known| names::same(known, text));
         let reason = match coming {
             true => format!("the {kind} `{text}` comes with a later release"),

@@ -38,6 +38,10 @@ pub(crate) const ENDPOINTS: [&str; 13] = [
 /// Types of plan security.
 pub(crate) const GUARDS: [&str; 5] = ["api-key", "jwt", "key-less", "mtls", "oauth2"];
 
+/// Policies that will not come, and what to do instead.
+pub(crate) const INSTEAD: [(&str, &str); 1] =
+    [("groovy", "it needs a Java machine; write the script in JavaScript, for the policy `javascript`")];
+
 /// Policies, by their ids in definitions; those of native APIs and of AI products are left out, because such APIs are not served anyway.
 pub(crate) const POLICIES: [&str; 58] = [
     "api-key",

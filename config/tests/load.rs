@@ -243,6 +243,9 @@ fn what_definitions_say_to_extensions_is_checked() {
     assert_eq!((apis[0].idle.as_deref(), problems), (Some(later), vec![later.to_owned()]));
     let (apis, problems) = check(&(base.clone() + "flows: [{ request: [{ policy: rate-limit, enabled: false }] }]"));
     assert!(apis[0].is_served() && problems.is_empty());
+    let (apis, problems) = check(&(base.clone() + "flows: [{ request: [{ policy: groovy }] }]"));
+    let instead = "flows[0].request[0].policy: the policy `groovy` is not carried";
+    assert_eq!((apis.len(), problems), (0, vec![instead.to_owned()]));
 
     // A guard that exists opens its plan; one that does not closes it.
     let (apis, problems) = check(&base.replace("key-less", "JWT"));

@@ -141,7 +141,7 @@ fn a_handshake_that_is_none_is_refused() {
         (format!("{ASK}|Content-Length: 5"), 400, None),
     ] {
         let Err(reply) = open(&entrypoint, &head) else { panic!("{head}") };
-        assert_eq!((reply.status.as_u16(), reply.key), (status, "GATEWAY_INVALID_HANDSHAKE"), "{head}");
+        assert_eq!((reply.status.as_u16(), &*reply.key), (status, "GATEWAY_INVALID_HANDSHAKE"), "{head}");
         let line = field.map(|(name, value)| (name.into(), Bytes::from(value)));
         assert!(line.is_none_or(|line| reply.headers.contains(&line)), "{head}");
     }

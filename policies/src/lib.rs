@@ -37,7 +37,9 @@ pub mod http_redirect;
 pub mod http_signature;
 pub mod interrupt;
 pub mod ip_filtering;
+pub mod javascript;
 mod jose;
+pub mod js;
 mod json;
 pub mod json_threat_protection;
 pub mod json_to_json;
@@ -47,6 +49,7 @@ pub mod jws;
 pub mod jwt;
 pub mod key_less;
 pub mod latency;
+mod lend;
 mod limits;
 mod media;
 mod message;
@@ -69,6 +72,7 @@ pub mod rest_to_soap;
 pub mod retry;
 mod route;
 mod schema;
+mod script;
 mod seal;
 pub mod spike_arrest;
 pub mod ssl_enforcement;
@@ -81,6 +85,7 @@ pub mod transform_headers;
 pub mod transform_queryparams;
 pub mod url_rewriting;
 mod verb;
+pub mod wasm;
 mod xml;
 pub mod xml_json;
 pub mod xml_threat_protection;
@@ -110,6 +115,8 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &http_signature::KIND,
     &interrupt::KIND,
     &ip_filtering::KIND,
+    &javascript::KIND,
+    &js::KIND,
     &json_threat_protection::KIND,
     &json_to_json::KIND,
     &json_validation::KIND,
@@ -136,6 +143,7 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &transform_headers::KIND,
     &transform_queryparams::KIND,
     &url_rewriting::KIND,
+    &wasm::KIND,
     &xml_json::KIND,
     &xml_threat_protection::KIND,
     &xml_validation::KIND,

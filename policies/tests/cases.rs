@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! # what it shows
-//! configuration: {"name": "value"}            (`<rsa.pub>`: the text of that file of `tests/keys`, where the case has `filled:`)
+//! configuration: {"name": "value"}            (`<rsa.pub>`: the text of that file of `tests/keys`, where the case has `filled:`;
+//!                                             `<name.wat>`: that file of `tests/modules`, compiled, in Base64)
 //! filled:                                     (in this case `<file>` is that file of `tests/keys`, `<path file>` the path of that file of
 //!                                             `tests/data`, and `<now+60>` that second)
 //! attribute: plan = gold                      (any number of times: is there already)
@@ -41,9 +42,12 @@
 
 mod support;
 
+use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use ringway_contract::around::CALLS_MAX;
 use ringway_contract::kind::{Services, Source, decode};
@@ -216,12 +220,21 @@ fn of_message(policy: &dyn Policy, exchange: &mut Exchange, case: &Case, block: 
     same("passed", wanted.trim_end(), shown.trim_end())
 }
 
+/// The text with each `<name.wat>` replaced by the module that is written there.
+fn with_modules(text: &str) -> String {
+    let Some((before, rest)) = text.split_once(".wat>") else { return text.to_owned() };
+    let (before, name) = before.rsplit_once('<').expect("`<name.wat>`");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/modules").join(name).with_extension("wat");
+    let module = wat::parse_file(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    format!("{before}{}{}", STANDARD.encode(module), with_modules(rest))
+}
+
 fn run(kind: &Kind<dyn Policy>, case: &Case) -> Result<(), String> {
     let fill = |text: &str, file: fn(&str) -> String| {
         if case.part("filled").is_some() { filled(text, file) } else { text.to_owned() }
     };
     let (configuration, block) = case.part("configuration").unwrap_or(("{}", ""));
-    let configuration = fill(&format!("{configuration}{block}"), json_text);
+    let configuration = fill(&with_modules(&format!("{configuration}{block}")), json_text);
     let node = Node::parse_json("configuration", &configuration).map_err(|error| error.to_string())?;
     let resources = resources(case);
     let (mut errors, mut warnings) = problems(&kind.configuration, &node);

@@ -59,6 +59,12 @@ impl Attributes {
         }
     }
 
+    /// Forgets `name`, given with or without [`PREFIX`].
+    pub fn remove(&mut self, name: &str) {
+        let name = name.strip_prefix(PREFIX).unwrap_or(name);
+        self.entries.retain(|(key, _)| key != name);
+    }
+
     /// Forgets everything, keeps the room.
     pub fn clear(&mut self) {
         self.entries.clear();
@@ -91,6 +97,8 @@ mod tests {
         attributes.set(String::from("gravitee.attribute.plan"), "silver");
         assert_eq!(attributes.get("gravitee.attribute.plan"), Some("silver"));
         assert_eq!(attributes.names().collect::<Vec<_>>(), ["plan"]);
+        attributes.remove("gravitee.attribute.plan");
+        assert_eq!(attributes.get("plan"), None);
     }
 
     #[test]

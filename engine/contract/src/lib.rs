@@ -55,4 +55,4 @@ pub use ringway_config::{Messaging, Node, Problem, ResourceUse};
 // Texts with expressions, in what an operator configures.
 pub use ringway_expression::{EvalError, Needs, Root, Template, Value, Vocabulary, context};
 // What policies read and edit; they depend on this crate alone.
-pub use ringway_wire::{FieldError, Fields, Framing, Known, RequestHead, ResponseHead};
+pub use ringway_wire::{FieldError, Fields, Framing, Known, RequestHead, ResponseHead, Version};

@@ -10,7 +10,8 @@ use http::StatusCode;
 pub struct Reply {
     /// The status.
     pub status: StatusCode,
-    /// Stable key, upper snake case, by which response templates find it; empty for an answer that is not a refusal.
+    /// Stable key, upper snake case, by which response templates find it; empty for an answer that is not a refusal. Scripts of a
+    /// definition name keys of their own.
     pub key: Cow<'static, str>,
     /// One sentence for the client. Becomes the `detail` of a problem document (RFC 9457) when there is no body.
     pub message: Cow<'static, str>,

@@ -1,0 +1,21 @@
+;; Puts its body between brackets, on both ways.
+(module
+  (import "env" "proxy_set_buffer_bytes" (func $set (param i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_get_buffer_bytes" (func $get (param i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_replace_header_map_value" (func $replace (param i32 i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "[")
+  (data (i32.const 1) "]")
+  (data (i32.const 16) "x-first")
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "malloc") (param i32) (result i32) (i32.const 4096))
+  (func $around (param $kind i32) (param $bytes i32)
+    (drop (call $set (local.get $kind) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1)))
+    (drop (call $set (local.get $kind) (i32.const -1) (i32.const 0) (i32.const 1) (i32.const 1)))
+    ;; The second byte: what was the first one.
+    (drop (call $get (local.get $kind) (i32.const 1) (i32.const 1) (i32.const 200) (i32.const 204)))
+    (drop (call $replace (i32.mul (local.get $kind) (i32.const 2)) (i32.const 16) (i32.const 7) (i32.load (i32.const 200)) (i32.load (i32.const 204)))))
+  (func (export "proxy_on_request_body") (param i32 i32 i32) (result i32)
+    (call $around (i32.const 0) (local.get 1)) (i32.const 0))
+  (func (export "proxy_on_response_body") (param i32 i32 i32) (result i32)
+    (call $around (i32.const 1) (local.get 1)) (i32.const 0)))
