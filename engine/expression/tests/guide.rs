@@ -3,7 +3,7 @@
 
 mod support;
 
-use ringway_expression::{Template, Vocabulary, limits};
+use ringway_expression::{Root, Template, Vocabulary, limits};
 use support::Sample;
 
 const GUIDE: &str = include_str!("../../../docs/guide/expressions.md");
@@ -37,7 +37,7 @@ fn examples_give_what_is_said() {
 
 #[test]
 fn roots_and_properties_are_there() {
-    let everything = Vocabulary::response().with(ringway_expression::Root::Message);
+    let everything = Vocabulary::response().with(Root::Message).with(Root::AuthResponse);
     let mut checked = 0;
     for row in section("## Roots").lines().filter(|line| line.starts_with("| `#")) {
         let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
