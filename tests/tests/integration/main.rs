@@ -7,6 +7,7 @@ mod admin;
 mod balance;
 mod balance_shards;
 mod codings;
+mod demo;
 mod endings;
 mod endpoint;
 mod examples;
