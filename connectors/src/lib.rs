@@ -30,6 +30,7 @@ pub static PUSHES: &[&Kind<dyn Push>] = &[&webhook::PUSH];
 pub static ENDPOINTS: &[&Kind<dyn Endpoint>] = &[&http_proxy::ENDPOINT];
 
 pub use fetch::fetch;
+pub use kafka::Simulator;
 
 /// What an API of type MESSAGE reaches.
 pub static BROKERS: &[&Kind<dyn Broker>] =

@@ -68,7 +68,7 @@ pub enum Command {
     List(ListOptions),
     /// Print a JSON Schema, for editors and other tools.
     Schema(SchemaOptions),
-    /// Serve sample APIs in front of an embedded backend, and say what to `curl`.
+    /// Serve sample APIs in front of embedded backends and brokers, and say what to `curl`.
     Demo(DemoOptions),
     /// Print completions for a shell.
     Completions {

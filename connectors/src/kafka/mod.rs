@@ -43,6 +43,7 @@ pub use config::{Config, Shared};
 use config::{OffsetReset, Topics};
 use consumer::Commits;
 use native::Place;
+pub use native::Simulator;
 use producer::Detail;
 use settings::{Complaint, Settings, Token, is_topic};
 

@@ -157,6 +157,8 @@ pub fn consumer(config: &Config, shared: &Shared, of: &Consumer) -> Result<(Sett
     set(&mut settings, "enable.auto.offset.store", "false");
     set(&mut settings, "queued.max.messages.kbytes", "4096");
     set(&mut settings, "queued.min.messages", "4096");
+    // How long nothing is fetched after there was that much: the library's second would be a limit of 4096 messages a second or two.
+    set(&mut settings, "fetch.queue.backoff.ms", "10");
     // A gateway that was killed holds its partitions for as long; brokers allow no less.
     set(&mut settings, "session.timeout.ms", "6000");
     set(&mut settings, "heartbeat.interval.ms", "2000");

@@ -243,7 +243,11 @@ async fn feed_all(topic: Rc<Topic>, mut feed: Feed) {
             .await
         };
         match delivery {
-            Some(Some(Delivery::Ready)) => topic.set(State::Open),
+            Some(Some(Delivery::Ready)) => {
+                topic.set(State::Open);
+                // Whoever waited for it takes a place first: what a broker has kept comes right behind this, often in one piece with it.
+                yield_now().await;
+            }
             Some(Some(Delivery::Message(first))) => {
                 scratch.extend(topic.logs.borrow().iter().filter_map(Weak::upgrade).map(|log| (log, BytesMut::new())));
                 let mut next = Some(Delivery::Message(first));

@@ -1,10 +1,8 @@
-//! `ringway demo`: sample APIs in front of an embedded backend, in one process and without a file.
+//! `ringway demo`: sample APIs in front of embedded backends and brokers, in one process and without a file.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::Context;
 use ringway_config::settings::{Admin, Listen, Logging, Server, Settings};
 use ringway_config::{Catalogue, Loaded, Loader, Problem, Snapshot};
 use ringway_management::kinds::catalogue;
@@ -13,16 +11,15 @@ use ringway_management::source::Source;
 use super::Outcome;
 use super::run::{self, Serving};
 use crate::cli::DemoOptions;
-use crate::demo::{SAMPLES, backend};
+use crate::demo::{Places, SAMPLES, Surroundings};
 use crate::output::{Output, Paint};
 use crate::registry::registry;
 
-/// Starts the backends and the gateway, and says what to try.
+/// Starts what the samples reach and the gateway, and says what to try.
 pub fn demo(options: &DemoOptions, output: &Output) -> Outcome {
-    let backends = [
-        backend::start("a").context("the backend cannot start")?,
-        backend::start("b").context("the backend cannot start")?,
-    ];
+    // Ends after the gateway.
+    let surroundings = Surroundings::start()?;
+    let places = surroundings.places();
     let settings = Settings {
         servers: vec![Server { listen: Listen::Tcp(options.listen), ..Server::default() }],
         admin: Admin { listen: Listen::Tcp(options.admin), ..Admin::default() },
@@ -31,11 +28,12 @@ pub fn demo(options: &DemoOptions, output: &Output) -> Outcome {
         watch: false,
         ..Settings::default()
     };
-    let source = Samples { settings, backends, catalogue: catalogue(&registry()), loads: AtomicU64::new(0) };
+    let source =
+        Samples { settings, places: places.clone(), catalogue: catalogue(&registry()), loads: AtomicU64::new(0) };
     let output = *output;
     run::serve(Box::new(source), &output, move |serving| {
         // Whoever closed standard output does not want to read it.
-        let _ = output.print(invitation(serving, &output));
+        let _ = output.print(invitation(serving, &places, &output));
     })
 }
 
@@ -47,25 +45,35 @@ fn quiet() -> Logging {
 }
 
 /// What to try.
-fn invitation(serving: &Serving, output: &Output) -> String {
+fn invitation(serving: &Serving, places: &Places, output: &Output) -> String {
     let gateway = serving.servers.first().map_or("", |(_, address)| address.as_str());
     let mut text = format!("The gateway serves {} sample APIs on {gateway}. Try:\n\n", SAMPLES.len());
     for sample in SAMPLES {
-        let (command, shows) = (sample.command(gateway), format!("# {}", sample.shows));
-        text += &format!("  {}\n  {}\n\n", output.paint(Paint::Aside, shows), output.paint(Paint::Name, command));
+        for (shows, command) in sample.tries(gateway) {
+            if !shows.is_empty() {
+                text += &format!("  {}\n", output.paint(Paint::Aside, format_args!("# {shows}")));
+            }
+            text += &format!("  {}\n", output.paint(Paint::Name, command));
+        }
+        text.push('\n');
     }
     if let Some(admin) = &serving.admin {
         let shows = output.paint(Paint::Aside, "# metrics, health, shards, APIs");
         let command = output.paint(Paint::Name, format_args!("curl http://{admin}/metrics"));
         text += &format!("  {shows}\n  {command}\n\n");
     }
+    text += &format!(
+        "Nothing here is a real broker: Kafka is librdkafka's simulator on {}, MQTT the demo's own broker on {}, and both forget \
+         everything.\n",
+        places.cluster, places.broker
+    );
     text + "Ctrl-C ends it.\n"
 }
 
 /// The samples as a source: a reload finds them again.
 struct Samples {
     settings: Settings,
-    backends: [SocketAddr; 2],
+    places: Places,
     catalogue: Catalogue,
     loads: AtomicU64,
 }
@@ -76,7 +84,7 @@ impl Source for Samples {
         let mut loaded = Loaded::default();
         let mut apis = Vec::new();
         for sample in SAMPLES {
-            let text = sample.definition(self.backends);
+            let text = sample.definition(&self.places);
             let (read, problems) = loader.definition(sample.name, &text, &self.settings);
             apis.extend(read.into_iter().map(Arc::new));
             loaded.problems.extend(problems);
@@ -91,14 +99,17 @@ impl Source for Samples {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     #[test]
     fn the_samples_are_served_without_a_warning() {
         let address = SocketAddr::from(([127, 0, 0, 1], 9));
+        let places = Places { backends: [address; 2], cluster: address.to_string(), broker: address };
         let source = Samples {
             settings: Settings::default(),
-            backends: [address; 2],
+            places,
             catalogue: catalogue(&registry()),
             loads: AtomicU64::new(0),
         };

@@ -8,6 +8,7 @@ mod consumer;
 mod list;
 mod producer;
 mod record;
+mod simulator;
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::{self, NonNull};
@@ -21,6 +22,7 @@ pub use consumer::{BATCH_MAX, Consumer};
 pub use list::Place;
 pub use producer::{Producer, Report, Shipment};
 pub use record::Record;
+pub use simulator::Simulator;
 
 use super::settings::{Settings, Token};
 use record::Lease;

@@ -140,11 +140,11 @@ impl Producer {
     }
 }
 
-fn vu(vtype: rd::rd_kafka_vtype_t, u: rd::rd_kafka_vu_s__bindgen_ty_1) -> rd::rd_kafka_vu_t {
+pub(super) fn vu(vtype: rd::rd_kafka_vtype_t, u: rd::rd_kafka_vu_s__bindgen_ty_1) -> rd::rd_kafka_vu_t {
     rd::rd_kafka_vu_s { vtype, u }
 }
 
-fn memory(bytes: &[u8]) -> rd::rd_kafka_vu_s__bindgen_ty_1 {
+pub(super) fn memory(bytes: &[u8]) -> rd::rd_kafka_vu_s__bindgen_ty_1 {
     let mem =
         rd::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr: bytes.as_ptr().cast_mut().cast(), size: bytes.len() };
     rd::rd_kafka_vu_s__bindgen_ty_1 { mem }
