@@ -11,7 +11,7 @@ use ringway_config::Node;
 use ringway_config::api::PathOperator;
 use ringway_contract::kind::{Services, Source};
 use ringway_contract::{ApiInfo, Client, Exchange, Policy, Request};
-use ringway_engine::chain::{Chain, Flow, Mode, Scope, Selector, Step};
+use ringway_engine::chain::{Chain, Facing, Flow, Mode, Scope, Selector, Step};
 use ringway_wire::Limits;
 
 const HEAD: &str =
@@ -35,7 +35,7 @@ fn exchange() -> Exchange {
 }
 
 fn run(chain: &Chain, exchange: &mut Exchange, matched: &mut Vec<u16>) {
-    chain.select(exchange, matched).unwrap();
+    chain.select(exchange, &Facing::default(), matched).unwrap();
     for step in chain.request(matched) {
         let future = pin!(step.request(exchange));
         assert!(matches!(future.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(None)));
@@ -48,8 +48,12 @@ fn chains(criterion: &mut Criterion) {
         selector: Selector::new(path, PathOperator::StartsWith, &[]),
         condition: None,
         request_content: false,
-        request: (0..steps).map(|_| Step { policy: policy(), condition: None, content: false }).collect(),
+        request: (0..steps)
+            .map(|_| Step { policy: policy(), condition: None, message_condition: None, content: false })
+            .collect(),
         response: Box::default(),
+        publish: Rc::default(),
+        subscribe: Rc::default(),
     };
     let cases = [
         ("one flow for all, one policy", vec![flow("/", 1)]),

@@ -17,7 +17,7 @@ const HEAD: &str =
 fn policy(name: &str, configuration: &str) -> Rc<dyn Policy> {
     let node = Node::parse_json("bench", configuration).unwrap();
     let kind = ringway_policies::POLICIES.iter().find(|kind| kind.name == name).unwrap();
-    let source = Source { configuration: Some(&node), shared: None, place: "bench", resources: &[] };
+    let source = Source { configuration: Some(&node), shared: None, place: "bench", resources: &[], groups: &[] };
     (kind.build)(source, &Services::default()).map_err(|refusal| refusal.to_string()).unwrap()
 }
 
