@@ -64,7 +64,7 @@ impl Context for Sample {
         match body {
             Body::Request => Some(REQUEST.as_bytes()),
             Body::Response => Some(b"not json"),
-            Body::Message => None,
+            Body::Message | Body::Callout => None,
         }
     }
 
