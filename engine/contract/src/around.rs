@@ -50,7 +50,7 @@ pub const CALLS_MAX: u32 = 32;
 
 /// Those of one exchange, the innermost first: each stands around those before it.
 #[derive(Clone, Default)]
-pub struct Arounds(Option<Box<Vec<Rc<dyn Around>>>>);
+pub struct Arounds(Vec<Rc<dyn Around>>);
 
 /// How many one exchange may have; further ones are left out.
 const AROUNDS_MAX: usize = 16;
@@ -58,26 +58,25 @@ const AROUNDS_MAX: usize = 16;
 impl Arounds {
     /// Puts one around those that are there.
     pub fn push(&mut self, around: Rc<dyn Around>) {
-        let known = self.0.get_or_insert_default();
-        if known.len() < AROUNDS_MAX {
-            known.push(around);
+        if self.0.len() < AROUNDS_MAX {
+            self.0.push(around);
         }
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_none()
+        self.0.is_empty()
     }
 
     /// From the innermost to the outermost.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Rc<dyn Around>> {
-        self.0.iter().flat_map(|known| known.iter())
+        self.0.iter()
     }
 }
 
 impl fmt::Debug for Arounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} around", self.iter().count())
+        write!(f, "{} around", self.0.len())
     }
 }
 

@@ -312,10 +312,8 @@ fn control(linker: &mut Linker<State>) -> Result<(), Error> {
     };
     linker.func_wrap("env", "proxy_log", log)?;
     let now = |mut guest: Guest<'_>, at: i32| {
-        told((|| {
-            let now = ringway_contract::subscriber::now_ms().saturating_mul(1_000_000);
-            write(&mut guest, at, &now.to_le_bytes())
-        })())
+        let now = ringway_contract::subscriber::now_ms().saturating_mul(1_000_000);
+        told(write(&mut guest, at, &now.to_le_bytes()))
     };
     linker.func_wrap("env", "proxy_get_current_time_nanoseconds", now)?;
     let get = |mut guest: Guest<'_>, path: i32, length: i32, at: i32, bytes: i32| {

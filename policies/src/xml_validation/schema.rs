@@ -396,7 +396,7 @@ impl<'d> Reader<'d> {
         let inner = document.elements(id).find(|inner| matches!(document.local(*inner), "simpleType" | "complexType"));
         let of = match (document.attribute(id, "type"), inner) {
             (Some(_), Some(_)) => return Err(Refusal("xs:element: `type` and a type in it".into())),
-            (Some(name), None) => self.type_number(id, &name.to_owned())?,
+            (Some(name), None) => self.type_number(id, name)?,
             (None, Some(inner)) => {
                 let read = self.a_type(inner)?;
                 let of = self.add_type();
@@ -546,7 +546,7 @@ impl<'d> Reader<'d> {
         let inner = document.elements(id).find(|inner| document.local(*inner) == "simpleType");
         let of = match (document.attribute(id, "type"), inner) {
             (Some(name), _) => {
-                let number = self.type_number(id, &name.to_owned())?;
+                let number = self.type_number(id, name)?;
                 self.simple_of(number)?
             }
             (None, Some(inner)) => self.simple(inner)?.1,
