@@ -133,8 +133,13 @@ impl Exchange {
 
     /// One that begins: no plan has admitted it yet.
     pub fn new(request: Box<Request>, api: Rc<ApiInfo>, plan: Rc<PlanInfo>, client: Client) -> Self {
+        Self { request: Some(request), ..Self::vacant(api, plan, client) }
+    }
+
+    /// One without a request: of messages that nobody asked for, and what stands in for an exchange that is lent.
+    pub fn vacant(api: Rc<ApiInfo>, plan: Rc<PlanInfo>, client: Client) -> Self {
         Self {
-            request: Some(request),
+            request: None,
             response: None,
             path_params: Box::default(),
             attributes: Attributes::default(),

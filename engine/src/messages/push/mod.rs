@@ -94,8 +94,7 @@ impl Run {
 
 fn exchange(pushing: &Pushing, api: &ApiSite) -> Exchange {
     let client = Client { address: None, tls: false, certificate: None };
-    let mut exchange = Exchange::new(Box::default(), api.info.clone(), pushing.facing.plan.clone(), client);
-    exchange.request = None;
+    let mut exchange = Exchange::vacant(api.info.clone(), pushing.facing.plan.clone(), client);
     exchange.subscriber = Some(pushing.facing.subscriber.clone());
     exchange
 }
