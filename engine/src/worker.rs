@@ -175,6 +175,7 @@ async fn serve(shard: Rc<Shard>, setup: Setup) -> Option<Rc<Local>> {
                 Order::Discard => built = None,
                 Order::Drain => {
                     local.drain.set();
+                    tracing::info!(shard = local.shard.id, "shard draining");
                     if let Some(peers) = &local.peers {
                         peers.take(false);
                     }

@@ -489,6 +489,17 @@ mod tests {
     }
 
     #[test]
+    fn escapes_are_resolved_wherever_they_stand() {
+        for length in 0..100 {
+            let before = "!".repeat(length);
+            for escape in [r"\ud600", r"\n", r"\u0041", r"\u00e9", r"\ud83d\ude00", r"\\\u20ac\/"] {
+                agree(format!(r#"{{":":"{before}{escape}"}}"#).as_bytes());
+                agree(format!(r#"["{escape}{before}{escape}{before}"]"#).as_bytes());
+            }
+        }
+    }
+
+    #[test]
     fn what_is_not_json_is_refused() {
         let malformed: &[&[u8]] = &[
             b"",

@@ -422,7 +422,8 @@ fn a_gateway_that_drains_waits_for_what_is_under_way() {
     let mut gateway = Hooked::new("AT_LEAST_ONCE", 50, &consumer.target()).start();
     wait_until("a message to be under way", || door.waiting() == 1);
     gateway.terminate();
-    wait_until("the gateway to drain", || gateway.log().contains("drain"));
+    let shards = |what| gateway.log().matches(what).count();
+    wait_until("every shard to drain", || shards("shard draining") == shards("shard started"));
     door.open();
     assert!(gateway.wait().success());
     assert_eq!(bodies(&consumer), ["n 0"]);
