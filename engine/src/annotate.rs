@@ -103,6 +103,36 @@ impl<const N: usize> Text<N> {
         }
     }
 
+    /// In decimal digits: a formatter takes ten times as long.
+    fn number(&mut self, number: u16) {
+        let mut digits = [0; 5];
+        let (mut at, mut left) = (digits.len(), number);
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (left % 10) as u8;
+            left /= 10;
+            at -= 1;
+            if left == 0 {
+                break;
+            }
+        }
+        self.push(digits.get(at..).unwrap_or_default());
+    }
+
+    fn address(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => {
+                for (index, octet) in address.octets().into_iter().enumerate() {
+                    if index > 0 {
+                        self.push(b".");
+                    }
+                    self.number(octet.into());
+                }
+            }
+            // What does not fit is cut: an address always fits.
+            IpAddr::V6(address) => drop(write!(self, "{address}")),
+        }
+    }
+
     fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }
@@ -128,17 +158,13 @@ pub fn request(stage: &mut Stage<'_>) {
     let head = &mut request.head;
 
     let trusted = annotations.trusts(&client);
-    let mut address = Text::<48>::new();
-    if let Some(peer) = client.address {
-        let _ = write!(address, "{}", peer.ip().to_canonical());
-    }
     let proto: &[u8] = if client.tls { b"https" } else { b"http" };
-    let mut host = Text::<256>::new();
-    host.push(head.host().as_bytes());
 
     if annotations.x_forwarded != Forwarding::Off {
         let keep = trusted || annotations.x_forwarded == Forwarding::Append;
-        if client.address.is_some() {
+        if let Some(peer) = client.address {
+            let mut address = Text::<48>::new();
+            address.address(peer.ip().to_canonical());
             chain(&mut head.fields, Known::XForwardedFor, "X-Forwarded-For", address.bytes(), keep);
         }
         if !(keep && head.fields.known(Known::XForwardedProto).is_some()) {
@@ -146,15 +172,16 @@ pub fn request(stage: &mut Stage<'_>) {
         }
         if !(keep && head.fields.known(Known::XForwardedHost).is_some()) {
             let mut value = Text::<272>::new();
-            value.push(host.bytes());
+            value.push(head.host().as_bytes());
             if let Some(port) = head.port() {
-                let _ = write!(value, ":{port}");
+                value.push(b":");
+                value.number(port);
             }
             let _ = head.fields.set("X-Forwarded-Host", value.bytes());
         }
         if !(keep && head.fields.known(Known::XForwardedPort).is_some()) {
             let mut value = Text::<8>::new();
-            let _ = write!(value, "{}", head.port().unwrap_or(if client.tls { 443 } else { 80 }));
+            value.number(head.port().unwrap_or(if client.tls { 443 } else { 80 }));
             let _ = head.fields.set("X-Forwarded-Port", value.bytes());
         }
     }
@@ -162,14 +189,18 @@ pub fn request(stage: &mut Stage<'_>) {
         let keep = trusted || annotations.forwarded == Forwarding::Append;
         let mut link = Text::<384>::new();
         match client.address.map(|peer| peer.ip().to_canonical()) {
-            Some(IpAddr::V4(address)) => drop(write!(link, "for={address};")),
             Some(IpAddr::V6(address)) => drop(write!(link, "for=\"[{address}]\";")),
+            Some(address) => {
+                link.push(b"for=");
+                link.address(address);
+                link.push(b";");
+            }
             None => {}
         }
         link.push(b"proto=");
         link.push(proto);
         link.push(b";host=\"");
-        link.push(host.bytes());
+        link.push(head.host().as_bytes());
         link.push(b"\"");
         chain(&mut head.fields, Known::Forwarded, "Forwarded", link.bytes(), keep);
     }

@@ -45,6 +45,8 @@ pub struct Served {
     pub opened: Option<Opened>,
     /// The session that goes on behind the response's head.
     pub streaming: Option<Box<Streaming>>,
+    /// When the call was over, if there was one.
+    pub ended: Option<Instant>,
 }
 
 impl Served {
@@ -59,6 +61,7 @@ impl Served {
             aborted: false,
             opened: None,
             streaming: None,
+            ended: None,
         }
     }
 }
@@ -90,7 +93,10 @@ pub async fn call(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched
     let mut attempts = 0;
     let mut stale = false;
     loop {
-        let now = stage.local.shard.now();
+        if !std::mem::take(&mut stage.swift) {
+            stage.now = stage.local.shard.now();
+        }
+        let now = stage.now;
         let leave = match &api.failover {
             Some(failover) => Some(failover.breaker.admit(now).ok_or(Fault::new(Cause::CircuitOpen))?),
             None => None,
@@ -99,12 +105,19 @@ pub async fn call(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched
         let Some((index, member)) = target.choose(tried, fresh) else {
             return Err(Fault::new(Cause::NoEndpoint).into());
         };
-        let (pending, left) = (stage.site.timeouts.pending, stage.left(now));
-        desk.total.arm(pending.min(left));
-        let held = desk.total.guard(member.hold()).await;
-        desk.total.disarm();
-        let late = if left < pending { Cause::RequestTimeout } else { Cause::PendingTimeout };
-        let mut held = held.map_err(|_| Fault::new(late))??;
+        let mut holding = pin!(member.hold());
+        let mut held = match poll_fn(|cx| Poll::Ready(holding.as_mut().poll(cx))).await {
+            Poll::Ready(held) => held?,
+            Poll::Pending => {
+                let (pending, left) = (stage.site.timeouts.pending, stage.left(now));
+                desk.total.arm(pending.min(left));
+                let held = desk.total.guard(holding).await;
+                desk.total.disarm();
+                stage.now = stage.local.shard.now();
+                let late = if left < pending { Cause::RequestTimeout } else { Cause::PendingTimeout };
+                held.map_err(|_| Fault::new(late))??
+            }
+        };
 
         member.endpoint().prepare(stage.exchange)?;
         let patience = Patience::begin(stage, now);
@@ -125,10 +138,11 @@ pub async fn call(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched
         }
         match attempt {
             Attempt::Served(mut served) => {
+                served.ended = Some(ended);
                 if let Some(opened) = &mut served.opened {
                     opened.seat = held.into_seat();
                 } else if served.fault.is_none() && served.next != Next::Linger {
-                    held.give_back();
+                    held.give_back(ended);
                 } else if let Some(fault) = served.fault
                     && is_backends(Some(fault))
                 {
@@ -138,7 +152,7 @@ pub async fn call(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched
             }
             Attempt::Replaced(free) => {
                 if free {
-                    held.give_back();
+                    held.give_back(ended);
                 }
                 return around::own(stage, desk, chain, matched).await;
             }
@@ -327,9 +341,8 @@ async fn down(
     writer: &mut Writer<'_>,
     received: &std::cell::Cell<bool>,
 ) -> Attempt {
-    let mut look_after = LOOK_AFTER;
     let (request, response) = loop {
-        match reply(stage, coupled, total, look_after).await {
+        match reply(stage, coupled, total).await {
             Ok(Frame::Ready) => coupled.open(Gate::Body),
             Ok(Frame::Interim(mut interim)) => {
                 // RFC 9110 section 15.2: HTTP/1.0 knows no interim responses.
@@ -341,7 +354,7 @@ async fn down(
                 if let Err(fault) = writer.flush().await {
                     return Attempt::Lost(fault.into());
                 }
-                look_after = LOOK_AFTER.min(stage.left(stage.local.shard.now()));
+                stage.now = stage.local.shard.now();
             }
             Ok(Frame::Reply(request, response)) => break (request, response),
             Ok(Frame::Fail(request, fault)) => return Attempt::Failed(request, fault),
@@ -404,18 +417,12 @@ async fn down(
 }
 
 /// The next frame before the reply, within the exchange's deadline, as long as the client is there.
-/// `look_after`: how soon to ask whether it is, and the time.
-async fn reply(
-    stage: &Stage<'_>,
-    coupled: &Coupled<'_>,
-    total: &ringway_net::Slot,
-    look_after: Duration,
-) -> Result<Frame, Fault> {
+async fn reply(stage: &Stage<'_>, coupled: &Coupled<'_>, total: &ringway_net::Slot) -> Result<Frame, Fault> {
     let lost = || Fault::new(Cause::BackendClosed).detail("the lane ended without a reply");
     if let Received::Frame(frame) = coupled.try_recv().await {
         return Ok(frame);
     }
-    total.arm(look_after.min(stage.left(stage.local.shard.now())));
+    total.arm(LOOK_AFTER.min(stage.left(stage.now)));
     let early = total.guard(coupled.recv()).await;
     total.disarm();
     if let Ok(frame) = early {

@@ -18,8 +18,11 @@ use crate::messages::stream::{Live, Streaming};
 use crate::report;
 use crate::tunnel::{Opened, Record, Tunnel};
 
+/// A connection with something to read, and what of it has been read already.
+pub type Job = (Box<Connection>, Option<BytesMut>);
+
 /// Takes a connection, and says what became of it.
-pub type Carriage = Worker<Box<Connection>, Back>;
+pub type Carriage = Worker<Job, Back>;
 
 /// What a carriage gives back.
 pub enum Back {
@@ -69,7 +72,7 @@ pub fn carriage(local: Rc<Local>) -> Carriage {
     Worker::new(|jobs| run(local, jobs))
 }
 
-async fn run(local: Rc<Local>, mut jobs: Jobs<Box<Connection>, Back>) {
+async fn run(local: Rc<Local>, mut jobs: Jobs<Job, Back>) {
     let mut desk = Desk {
         input: BytesMut::new(),
         request: None,
@@ -80,9 +83,9 @@ async fn run(local: Rc<Local>, mut jobs: Jobs<Box<Connection>, Back>) {
         opened: None,
     };
     loop {
-        let mut connection = jobs.next().await;
+        let (mut connection, input) = jobs.next().await;
         let busy = local.shard.busy();
-        desk.input = local.shard.buffers.take();
+        desk.input = input.unwrap_or_else(|| local.shard.buffers.take());
         if let Some(early) = connection.early.take() {
             desk.input.extend_from_slice(&early);
         }

@@ -1,16 +1,17 @@
 //! A client's connection: idle, it is a small future that waits for something to read.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::io::ErrorKind;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use ringway_contract::Client;
-use ringway_net::{Slot, Stream, spawn};
+use ringway_net::{Arrival, Recall, Slot, Stream, spawn};
 
-use crate::carriage::{self, Back, carriage};
+use crate::carriage::{self, Back, Job, carriage};
 use crate::local::{Counted, Local};
 use crate::messages::stream;
 use crate::parking::{PARK_AFTER, Parked};
@@ -39,9 +40,10 @@ pub struct Connection {
 
 /// Serves a connection to its end, or until it has been silent for so long that it is parked.
 pub async fn run(local: Rc<Local>, mut connection: Box<Connection>) {
+    let recall = Recall::default();
     loop {
-        match idle(&local, &connection).await {
-            Idle::Ready => {}
+        let input = match idle(&local, &connection, &recall).await {
+            Idle::Ready(input) => input,
             Idle::Over => return,
             Idle::Silent(left) => {
                 if let Some(berth) = connection.stream.berth() {
@@ -50,9 +52,10 @@ pub async fn run(local: Rc<Local>, mut connection: Box<Connection>) {
                     let _ = local.parked.park((berth, None), left, Parked::Client(connection));
                     return;
                 }
+                None
             }
-        }
-        match serve(&local, connection).await {
+        };
+        match serve(&local, (connection, input)).await {
             Some(idle) => connection = idle,
             None => return,
         }
@@ -61,54 +64,77 @@ pub async fn run(local: Rc<Local>, mut connection: Box<Connection>) {
 
 /// Serves a connection that was parked and has something to read.
 pub async fn resume(local: Rc<Local>, connection: Box<Connection>) {
-    if let Some(idle) = serve(&local, connection).await {
+    if let Some(idle) = serve(&local, (connection, None)).await {
         run(local, idle).await;
     }
 }
 
 /// How a wait for a request ends.
 enum Idle {
-    /// There is something to read.
-    Ready,
+    /// There is something to read, or it has been read already.
+    Ready(Option<BytesMut>),
     /// The connection is to be closed.
     Over,
     /// Nothing came for [`PARK_AFTER`]; there is so much left of the time that it may idle.
     Silent(Duration),
 }
 
-async fn idle(local: &Local, connection: &Connection) -> Idle {
+async fn idle(local: &Local, connection: &Connection, recall: &Recall) -> Idle {
     if connection.pieces > 0 {
         // Late or not, a carriage has to answer.
         let _ = connection.timer.guard(connection.stream.readable()).await;
-        return Idle::Ready;
+        return Idle::Ready(None);
     }
     if connection.early.is_some() {
-        return Idle::Ready;
+        return Idle::Ready(None);
     }
     let site = local.site();
     let served = connection.requests > 0;
     let wait = if served { site.timeouts.keep_alive } else { site.timeouts.client_header };
     drop(site);
     connection.timer.arm(wait.min(PARK_AFTER));
-    let mut readable = pin!(connection.timer.guard(connection.stream.readable()));
+    let mut arrival = pin!(connection.stream.arrival(Some(recall)));
+    let mut guarded = connection.timer.guard(arrival.as_mut());
     let mut drained = pin!(local.drain.wait());
-    let idle = poll_fn(|cx| match readable.as_mut().poll(cx) {
-        Poll::Ready(Ok(Ok(()))) => Poll::Ready(Idle::Ready),
+    let idle = poll_fn(|cx| match Pin::new(&mut guarded).poll(cx) {
+        Poll::Ready(Ok(arrival)) => Poll::Ready(arrived(local, arrival)),
         Poll::Ready(Err(_)) if wait > PARK_AFTER => Poll::Ready(Idle::Silent(wait - PARK_AFTER)),
-        Poll::Ready(_) => Poll::Ready(Idle::Over),
+        Poll::Ready(Err(_)) => Poll::Ready(Idle::Over),
         // A process that is ending closes what is idle; a new client's first request is on its way.
         Poll::Pending if served => drained.as_mut().poll(cx).map(|()| Idle::Over),
         Poll::Pending => Poll::Pending,
     })
     .await;
     connection.timer.disarm();
-    idle
+    match idle {
+        Idle::Silent(left) if recall.recall() => match arrival.await {
+            // Nothing has come meanwhile.
+            Arrival::Read(Err(_), buffer) => {
+                local.shard.buffers.put(buffer);
+                Idle::Silent(left)
+            }
+            arrival => arrived(local, arrival),
+        },
+        idle => idle,
+    }
+}
+
+fn arrived(local: &Local, arrival: Arrival) -> Idle {
+    match arrival {
+        Arrival::Ready => Idle::Ready(None),
+        Arrival::Read(Ok(1..), buffer) => Idle::Ready(Some(buffer)),
+        Arrival::Read(result, buffer) => {
+            local.shard.buffers.put(buffer);
+            let again = result.is_err_and(|error| error.kind() == ErrorKind::Interrupted);
+            if again { Idle::Ready(None) } else { Idle::Over }
+        }
+    }
 }
 
 /// Serves what is there to read. `None` when the connection is closed or no HTTP any more.
-async fn serve(local: &Rc<Local>, connection: Box<Connection>) -> Option<Box<Connection>> {
+async fn serve(local: &Rc<Local>, job: Job) -> Option<Box<Connection>> {
     let mut carriage = local.carriages.borrow_mut().pop().unwrap_or_else(|| carriage(local.clone()));
-    let back = carriage.run(connection).await?;
+    let back = carriage.run(job).await?;
     local.keep(carriage);
     match back {
         Back::Idle(idle) if !local.draining() || idle.pieces > 0 => Some(idle),

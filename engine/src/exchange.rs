@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
+use ringway_contract::guard::OPEN;
 use ringway_contract::{Cause, Coupling, Exchange, Fault, Reply, Request};
 use ringway_net::Peek;
 use ringway_wire::{Framing, Version};
@@ -80,6 +81,10 @@ pub struct Stage<'a> {
     pub calls: u32,
     /// How many of them those around the call were asked about.
     pub judged: u32,
+    /// The time when it was last asked for.
+    pub now: Instant,
+    /// Whether that is now: nothing that takes time has been done since.
+    pub swift: bool,
 }
 
 impl Stage<'_> {
@@ -138,6 +143,8 @@ pub async fn run(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection
         until,
         calls: 0,
         judged: 0,
+        now: started,
+        swift: false,
     };
     let mut served = match stages(&mut stage, desk).await {
         Ok(served) => served,
@@ -163,7 +170,7 @@ pub async fn run(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection
         desk.opened = Some((opened, Record::new(exchange, draft, counters, started, request_bytes)));
         return Next::Tunnel;
     }
-    let took = local.shard.now().saturating_duration_since(started);
+    let took = served.ended.unwrap_or_else(|| local.shard.now()).saturating_duration_since(started);
     counters.ended(&served, took);
     local.counters.ended(&served, took);
     local.access_log.finish(draft, &exchange, &served, took);
@@ -215,6 +222,7 @@ async fn stages(stage: &mut Stage<'_>, desk: &mut Desk) -> Result<Served, Stop> 
     };
 
     let plan = plan::admit(&api.plans, stage.exchange).await?;
+    stage.swift = plan.chain.is_idle() && matches!(api.plans.as_slice(), [only] if only.guard.rank() == OPEN);
 
     let mut matched = std::mem::take(&mut desk.matched);
     let outcome = passed(stage, desk, (door, plan), &mut matched).await;

@@ -49,9 +49,10 @@ impl<'a> Writer<'a> {
         if self.out.is_empty() {
             return Ok(());
         }
+        let stream = &self.connection.stream;
         let out = std::mem::take(&mut self.out);
         let bytes = out.len();
-        let (result, out) = self.paced(bytes, self.connection.stream.write(out)).await?;
+        let (result, out) = self.paced(bytes, || stream.write(out)).await?;
         self.has_written(result, out)
     }
 
@@ -76,15 +77,16 @@ impl<'a> Writer<'a> {
         let tail = if chunked { CHUNK_TAIL } else { b"" };
         let out = std::mem::take(&mut self.out);
         let bytes = out.len() + piece.len();
+        let stream = &self.connection.stream;
         let (result, out) = match piece {
             Chunk::Pooled(body) => {
-                let written = self.paced(bytes, self.connection.stream.write_three(out, body, tail)).await?;
+                let written = self.paced(bytes, || stream.write_three(out, body, tail)).await?;
                 let (result, (out, body, _)) = written;
                 self.buffers.put(body);
                 (result, out)
             }
             Chunk::Shared(body) => {
-                let written = self.paced(bytes, self.connection.stream.write_three(out, body, tail)).await?;
+                let written = self.paced(bytes, || stream.write_three(out, body, tail)).await?;
                 let (result, (out, ..)) = written;
                 (result, out)
             }
@@ -93,7 +95,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Waits for a write of `bytes`, as long as the client keeps the pace.
-    async fn paced<T>(&mut self, bytes: usize, write: impl Future<Output = T>) -> Result<T, Fault> {
+    async fn paced<F: Future>(&mut self, bytes: usize, write: impl FnOnce() -> F) -> Result<F::Output, Fault> {
         let written = self.pace.keep(self.slot, &self.connection.stream, bytes, write).await;
         written.map_err(|_| Fault::new(Cause::ClientWriteTimeout))
     }

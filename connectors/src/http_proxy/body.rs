@@ -1,5 +1,7 @@
 //! The body of a response.
 
+use std::io;
+
 use bytes::BytesMut;
 use ringway_contract::lane::send;
 use ringway_contract::{Cause, Chunk, Fault, Frame};
@@ -181,17 +183,25 @@ pub async fn more(exchange: &Exchange<'_>, mut input: BytesMut, left: u64) -> Re
         None => exchange.arm_read(),
     }
     match read.guard(exchange.stream.read(input)).await {
-        Ok((Ok(count), buffer)) if count > 0 => {
-            if let Some(mut pace) = pace {
-                pace.end(read, count);
+        Ok((result, buffer)) => {
+            if let (Ok(count @ 1..), Some(mut pace)) = (&result, pace) {
+                pace.end(read, *count);
                 exchange.pace.set(Some(pace));
             }
-            Ok(Some(buffer))
-        }
-        Ok((result, buffer)) => {
-            buffers.put(buffer);
-            result.map(|_| None).map_err(|_| exchange.closed())
+            taken(exchange, result, buffer)
         }
         Err(_) => Err(Fault::new(Cause::BackendTimeout)),
     }
+}
+
+/// What a read has brought. `None` at the end of the stream.
+///
+/// # Errors
+/// The stream ended without an end.
+pub fn taken(exchange: &Exchange<'_>, result: io::Result<usize>, buffer: BytesMut) -> Result<Option<BytesMut>, Fault> {
+    if let Ok(1..) = result {
+        return Ok(Some(buffer));
+    }
+    exchange.endpoint.shard.buffers.put(buffer);
+    result.map(|_| None).map_err(|_| exchange.closed())
 }

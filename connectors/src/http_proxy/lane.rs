@@ -21,7 +21,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use http::Method;
 use ringway_contract::{Cause, Fault, Frame, LaneEnd, Request, Retry, Upgraded};
-use ringway_net::{Pace, Peek, Shard, Slot, Stream};
+use ringway_net::{Arrival, Pace, Peek, Shard, Slot, Stream};
 use ringway_wire::Fields;
 
 use super::backend;
@@ -109,11 +109,11 @@ impl Kept {
 
 /// Ready when the backend has something to say. To an idle lane, TLS records that carry no data say nothing: the session tickets
 /// of TLS 1.3 come when the handshake is over, often on a connection that has become idle meanwhile (RFC 8446 section 4.6.1).
-pub async fn stirred(stream: &Stream, idle: &Cell<bool>) {
+pub async fn stirred(stream: &Stream, idle: &Cell<bool>) -> Arrival {
     loop {
-        let failed = stream.readable().await.is_err();
-        if failed || !idle.get() || stream.tls().is_none() || stream.peek() != Peek::Quiet {
-            return;
+        let arrival = stream.arrival(None).await;
+        if !idle.get() || stream.tls().is_none() || stream.peek() != Peek::Quiet {
+            return arrival;
         }
     }
 }
@@ -198,7 +198,12 @@ impl<'a> Exchange<'a> {
     }
 
     /// Runs one exchange.
-    async fn run(&self, end: &mut LaneEnd, readable: Pin<&mut impl Future>, mut request: Box<Request>) -> Over {
+    async fn run(
+        &self,
+        end: &mut LaneEnd,
+        readable: Pin<&mut impl Future<Output = Arrival>>,
+        mut request: Box<Request>,
+    ) -> Over {
         let framing = request.head.framing;
         let expects = request.head.expect_continue;
         let mut out = self.endpoint.shard.buffers.take();
@@ -245,7 +250,7 @@ impl<'a> Exchange<'a> {
     async fn run_bodiless(
         &self,
         end: &mut LaneEnd,
-        readable: Pin<&mut impl Future>,
+        readable: Pin<&mut impl Future<Output = Arrival>>,
         request: Box<Request>,
         out: BytesMut,
     ) -> Over {

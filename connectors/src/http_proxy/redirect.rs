@@ -226,7 +226,7 @@ async fn ask(exchange: &Exchange<'_>, hop: &Hop, outbox: &mut Sender<Frame>, req
         endpoint.codings.append_to(&mut out);
     }
     request::send_head(exchange, out).await;
-    response::receive(exchange, outbox, pin!(exchange.stream.readable()), request).await
+    response::receive(exchange, outbox, pin!(exchange.stream.arrival(None)), request).await
 }
 
 async fn fail(outbox: &mut Sender<Frame>, request: Box<Request>, fault: Fault, lane_is_free: bool) -> bool {

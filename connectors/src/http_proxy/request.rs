@@ -179,14 +179,14 @@ async fn append(exchange: &Exchange<'_>, mut out: BytesMut, piece: Chunk, chunke
     let stream = exchange.stream;
     let written = match piece {
         Chunk::Pooled(body) => {
-            let written = paced(exchange, bytes, stream.write_three(out, body, tail)).await;
+            let written = paced(exchange, bytes, || stream.write_three(out, body, tail)).await;
             written.map(|(result, (out, body, _))| {
                 buffers.put(body);
                 (result, out)
             })
         }
         Chunk::Shared(body) => {
-            let written = paced(exchange, bytes, stream.write_three(out, body, tail)).await;
+            let written = paced(exchange, bytes, || stream.write_three(out, body, tail)).await;
             written.map(|(result, (out, _, _))| (result, out))
         }
     };
@@ -199,14 +199,18 @@ async fn write(exchange: &Exchange<'_>, out: BytesMut) -> Result<BytesMut, Fault
         return Ok(out);
     }
     let bytes = out.len();
-    has_written(paced(exchange, bytes, exchange.stream.write(out)).await)
+    has_written(paced(exchange, bytes, || exchange.stream.write(out)).await)
 }
 
 /// Waits for a write, as long as the backend takes something now and then: how fast is the client's affair, which has to bring it.
-async fn paced<T>(exchange: &Exchange<'_>, bytes: usize, write: impl Future<Output = T>) -> Result<T, Elapsed> {
+async fn paced<F: Future>(
+    exchange: &Exchange<'_>,
+    bytes: usize,
+    write: impl FnOnce() -> F,
+) -> Result<F::Output, Elapsed> {
     match exchange.endpoint.idle_timeout() {
         Some(silence) => Pace::new(0, silence).keep(&exchange.kept.write, exchange.stream, bytes, write).await,
-        None => Ok(write.await),
+        None => Ok(write().await),
     }
 }
 

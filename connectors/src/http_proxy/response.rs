@@ -1,12 +1,13 @@
 //! The backend's response, frame by frame.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 
 use bytes::BytesMut;
 use http::StatusCode;
 use ringway_contract::lane::send;
 use ringway_contract::{Cause, Fault, Frame, Request};
+use ringway_net::Arrival;
 use ringway_ring::Sender;
 use ringway_wire::{Fields, Known, Parsed};
 
@@ -38,7 +39,7 @@ pub const LOST: Received = Received::Done { reusable: false };
 pub async fn receive(
     exchange: &Exchange<'_>,
     outbox: &mut Sender<Frame>,
-    mut readable: Pin<&mut impl Future>,
+    readable: Pin<&mut impl Future<Output = Arrival>>,
     request: Box<Request>,
 ) -> Received {
     let endpoint = exchange.endpoint;
@@ -48,12 +49,17 @@ pub async fn receive(
     let mut begun = false;
     let mut head = endpoint.responses.take();
     exchange.arm_read();
-    let waited = exchange.kept.read.guard(poll_fn(|cx| readable.as_mut().poll(cx).map(drop))).await;
-    if waited.is_err() {
-        return fail(outbox, request, Fault::new(Cause::BackendTimeout)).await;
-    }
+    let mut arrived = match exchange.kept.read.guard(readable).await {
+        Ok(Arrival::Ready) => None,
+        Ok(Arrival::Read(result, buffer)) => Some(body::taken(exchange, result, buffer)),
+        Err(_) => return fail(outbox, request, Fault::new(Cause::BackendTimeout)).await,
+    };
     loop {
-        let fault = match more(exchange, std::mem::take(&mut input), 0).await {
+        let read = match arrived.take() {
+            Some(read) => read,
+            None => more(exchange, std::mem::take(&mut input), 0).await,
+        };
+        let fault = match read {
             Ok(Some(read)) => {
                 input = read;
                 None

@@ -18,6 +18,7 @@
 //! * names are never resolved on a shard, no pipe is spliced, and no waker crosses threads ([`Doorbell`] does).
 
 mod address;
+mod arrival;
 mod buffer;
 mod clock;
 mod dial;
@@ -44,6 +45,7 @@ mod tls;
 mod vigil;
 
 pub use address::{Address, Peer};
+pub use arrival::{Arrival, Recall};
 pub use buffer::{Buffers, BuffersCount};
 pub use clock::now;
 pub use dial::{DialOptions, dial};

@@ -71,14 +71,15 @@ impl Pace {
     ///
     /// # Errors
     /// The peer is too slow. The write is dropped, so the stream is only good for being ended.
-    pub async fn keep<T>(
+    pub async fn keep<F: Future>(
         &mut self,
         slot: &Slot,
         stream: &Stream,
         bytes: usize,
-        write: impl Future<Output = T>,
-    ) -> Result<T, Elapsed> {
-        let mut write = pin!(write);
+        write: impl FnOnce() -> F,
+    ) -> Result<F::Output, Elapsed> {
+        // Made here, in its place: a write is some kilobytes long, which are not to be copied on their way.
+        let mut write = pin!(write());
         let mut taken = None;
         self.begin_half(slot);
         loop {

@@ -84,6 +84,8 @@ pub struct Shard {
     closing: Signal,
     /// See [`Shard::busy`].
     under_way: Cell<u32>,
+    /// Buffers that wait for bytes, see [`Arrival`](crate::Arrival).
+    pub(crate) waiting: Cell<usize>,
     panics: Cell<u64>,
     on_panic: fn(usize, &str),
     tasks: Cell<usize>,
@@ -204,6 +206,7 @@ impl Shard {
             driver,
             closing: Signal::new(),
             under_way: Cell::new(0),
+            waiting: Cell::new(0),
             panics: Cell::new(0),
             on_panic: options.on_panic,
             tasks: Cell::new(0),

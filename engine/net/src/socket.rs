@@ -14,10 +14,11 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use monoio::buf::{IoBuf, IoBufMut, IoVecBuf};
-use monoio::io::{AsyncReadRent, AsyncWriteRent};
+use monoio::io::{AsyncReadRent, AsyncWriteRent, CancelableAsyncReadRent};
 use monoio::net::UnixStream;
 use socket2::SockRef;
 
+use crate::arrival::Recall;
 use crate::shard::Shard;
 #[cfg(feature = "sim")]
 use crate::sim::Conn;
@@ -147,6 +148,15 @@ impl Socket {
                 result => return (result, back.0),
             }
         }
+    }
+
+    /// The same, but `recall` may end it.
+    pub(crate) async fn read_until(&self, recall: &Recall, buffer: BytesMut) -> (io::Result<usize>, BytesMut) {
+        #[cfg(feature = "sim")]
+        simulated!(self, conn => self.read_simulated(conn, buffer).await);
+        // SAFETY: see `io`.
+        let (result, back) = unsafe { self.io() }.cancelable_read(Spare(buffer), recall.handle()).await;
+        (result, back.0)
     }
 
     /// Writes once, whatever the kernel takes.

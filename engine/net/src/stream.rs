@@ -9,6 +9,7 @@ use monoio::buf::IoBuf;
 use socket2::SockRef;
 
 use crate::address::Peer;
+use crate::arrival::{Arrival, Recall, Waiting};
 use crate::gather::{Gather, Stable};
 use crate::park::Berth;
 use crate::shard::Shard;
@@ -120,6 +121,24 @@ impl Stream {
             return Ok(());
         }
         self.socket.readable().await
+    }
+
+    /// Waits until there is something to read, and reads it if that costs nothing more. Whoever drops the wait may lose what has come, so
+    /// the connection is to be given up with it: unless `recall` has ended it.
+    pub async fn arrival(&self, recall: Option<&Recall>) -> Arrival {
+        if self.tls.is_none()
+            && let Some((waiting, buffer)) = Waiting::begin(recall)
+        {
+            let (result, buffer) = match recall {
+                Some(recall) => self.socket.read_until(recall, buffer).await,
+                None => self.socket.read(buffer).await,
+            };
+            drop(waiting);
+            return Arrival::Read(result, buffer);
+        }
+        // A socket that has failed tells when it is read.
+        let _ = self.readable().await;
+        Arrival::Ready
     }
 
     /// Reads into the spare capacity of `buffer`, behind what it holds. `Ok(0)` is the end of the stream.

@@ -94,7 +94,7 @@ impl Member {
         self.busy.set(self.busy.get() + 1);
         self.counters.exchanges.bump();
         self.gauge();
-        Ok(Held { member: Some(self.clone()), lane: Some(lane), keep: false })
+        Ok(Held { member: Some(self.clone()), lane: Some(lane), given: None })
     }
 
     /// Drops the lanes that have been idle for too long, or whose backend has gone.
@@ -122,14 +122,14 @@ impl Member {
         None
     }
 
-    fn release(&self, lane: Option<Lane>) {
+    fn release(&self, lane: Option<(Lane, Instant)>) {
         self.busy.set(self.busy.get().saturating_sub(1));
-        if let Some(lane) = lane
+        if let Some((lane, since)) = lane
             && !self.idle_for.is_zero()
         {
             let mut idle = self.idle.borrow_mut();
             if idle.len() + self.busy.get() < self.lanes_max {
-                idle.push_back(Idle { lane, since: ringway_net::now() });
+                idle.push_back(Idle { lane, since });
             }
         }
         self.gauge();
@@ -203,7 +203,8 @@ pub struct Held {
     /// `None` when the place was given away.
     member: Option<Rc<Member>>,
     lane: Option<Lane>,
-    keep: bool,
+    /// When the lane was given back.
+    given: Option<Instant>,
 }
 
 /// A place among the connections of a member, without a lane; free again when dropped.
@@ -222,16 +223,16 @@ impl Held {
         self.member.take().map(|member| Seat { member })
     }
 
-    /// The exchange is complete on both sides: the lane may serve the next one.
-    pub fn give_back(mut self) {
-        self.keep = true;
+    /// The exchange is complete on both sides, since `now`: the lane may serve the next one.
+    pub fn give_back(mut self, now: Instant) {
+        self.given = Some(now);
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         if let Some(member) = &self.member {
-            member.release(self.lane.take().filter(|_| self.keep));
+            member.release(self.lane.take().zip(self.given));
         }
     }
 }
