@@ -49,7 +49,10 @@ fn halves(data: &[u8]) -> (&[u8], &[u8]) {
 
 fn assert_xml(text: &[u8], by: &str) {
     let bounds = Bounds { depth_max: 300, nodes_max: 10_000_000 };
-    assert!(Document::parse(text, bounds).is_ok(), "{by}: {}", String::from_utf8_lossy(text));
+    let parsed = Document::parse(text, bounds).map(drop).map_err(|malformed| malformed.what);
+    // A member's name may have a prefix, and JSON has no way to declare one.
+    let readable = matches!(parsed, Ok(()) | Err("a prefix that is not declared"));
+    assert!(readable, "{by}: {parsed:?}: {}", String::from_utf8_lossy(text));
 }
 
 /// The two readers of JSON agree, and what is made of JSON can be read.

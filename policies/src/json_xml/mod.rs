@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::json::Value;
 use crate::message;
-use crate::xml::{escape, is_name};
+use crate::xml::{escape, is_element_name};
 
 /// `json-xml`.
 pub static KIND: Kind<dyn Policy> = Kind {
@@ -114,7 +114,7 @@ fn element(name: &str, value: &Value, out: &mut String) -> Result<(), NoName> {
 }
 
 fn begin(name: &str, out: &mut String) -> Result<(), NoName> {
-    if !is_name(name) {
+    if !is_element_name(name) {
         return Err(NoName);
     }
     out.push('<');
@@ -131,7 +131,7 @@ fn end(name: &str, out: &mut String) {
 
 impl JsonXml {
     fn new(config: Config) -> Result<Self, Refusal> {
-        if !is_name(&config.root_element) {
+        if !is_element_name(&config.root_element) {
             return Err(Refusal(format!("rootElement: `{}` is no name of an element", config.root_element)));
         }
         Ok(Self { root: config.root_element })

@@ -316,11 +316,17 @@ fn character(reference: &str) -> Option<char> {
     char::from_u32(number).filter(|_| allowed)
 }
 
-/// Whether an element may have this name.
+/// Whether the text is a name (XML 1.0 section 2.3).
 pub fn is_name(text: &str) -> bool {
     let mut scanner =
         Scanner { text, at: 0, place: Place::Content, open: Vec::new(), attributes: Vec::new(), has_root: false };
     scanner.name().is_ok_and(|name| name.len() == text.len())
+}
+
+/// Whether an element may have this name: a colon stands between a prefix and a local name only (Namespaces in XML 1.0 section 4).
+pub fn is_element_name(text: &str) -> bool {
+    let (prefix, local) = text.split_once(':').unwrap_or(("_", text));
+    is_name(prefix) && is_name(local) && !local.contains(':')
 }
 
 /// Appends `text` with references for the characters that mean something in XML; characters that XML does not have are left out.
@@ -422,6 +428,10 @@ mod tests {
     #[test]
     fn a_name_is_a_name() {
         assert!(is_name("soap:Envelope") && is_name("_a-1.b") && is_name("\u{e9}t\u{e9}"));
+        assert!(is_element_name("soap:Envelope") && is_element_name("_a-1.b"));
+        for name in ["", ":", ":a", "a:", "a:b:c", "a:1", "1:a"] {
+            assert!(!is_element_name(name), "{name}");
+        }
         assert!(!is_name("") && !is_name("1a") && !is_name("a b") && !is_name("a>") && !is_name("-a"));
     }
 }
