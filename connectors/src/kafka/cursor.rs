@@ -6,7 +6,9 @@
 //!           └ partition
 //! ```
 
+use std::cell::RefCell;
 use std::fmt::Write;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
@@ -93,19 +95,30 @@ pub struct Progress {
     /// The cursor that the feed began with: partitions that have not been heard of since stay where they were.
     began: Vec<Place>,
     encoded: bool,
+    last: RefCell<Last>,
+}
+
+/// The last id. Messages come in rows of one partition, and the ids of a row differ in one number only.
+#[derive(Default)]
+struct Last {
+    /// Whose it was; `None`: another partition has moved on since.
+    part: Option<u32>,
+    text: String,
+    /// Where the offset stands in it.
+    offset: Range<usize>,
 }
 
 impl Progress {
     /// At its beginning.
     pub fn new(parts: Parts, began: Vec<Place>, encoded: bool) -> Self {
-        Self { parts, known: Vec::new(), began, encoded }
+        Self { parts, known: Vec::new(), began, encoded, last: RefCell::default() }
     }
 
     fn part(&self, message: &Message) -> Option<&(Arc<str>, i32, i64)> {
         self.known.get(message.position.part as usize)
     }
 
-    fn text(&self, message: &Message) -> String {
+    fn write(&self, message: &Message, last: &mut Last) {
         let own = message.position.part as usize;
         let mut places: Vec<(&str, i32, i64)> = Vec::with_capacity(self.known.len() + self.began.len());
         places.extend(self.known.get(own).map(|(topic, partition, _)| (&**topic, *partition, message.position.offset)));
@@ -129,20 +142,47 @@ impl Progress {
             size <= TEXT_BYTES_MAX
         });
         places.sort_unstable();
-        let mut text = String::with_capacity(64);
-        let mut last = "";
+        let is_own = |topic: &str, partition: i32| {
+            self.part(message).is_some_and(|(own, number, _)| **own == *topic && *number == partition)
+        };
+        let Last { part, text, offset: place } = last;
+        *part = None;
+        text.clear();
+        let mut before = "";
         for (topic, partition, offset) in places {
-            let written = if topic == last {
-                write!(text, ",{partition}#{offset}")
+            // A string takes what it is given.
+            let _ = if topic == before {
+                write!(text, ",{partition}#")
             } else {
                 let between = if text.is_empty() { "" } else { ";" };
-                write!(text, "{between}{topic}@{partition}#{offset}")
+                write!(text, "{between}{topic}@{partition}#")
             };
-            // A string takes what it is given.
-            let _ = written;
-            last = topic;
+            let start = text.len();
+            let _ = write!(text, "{offset}");
+            if is_own(topic, partition) {
+                (*part, *place) = (Some(message.position.part), start..text.len());
+            }
+            before = topic;
         }
-        text
+    }
+
+    /// Writes the text of `message` into `last`, whose own partition it was: only its offset changes.
+    fn write_offset(message: &Message, last: &mut Last) {
+        const DIGITS_MAX: usize = 20;
+        let mut digits = [0; DIGITS_MAX];
+        let mut at = DIGITS_MAX;
+        let mut left = message.position.offset.unsigned_abs();
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (left % 10) as u8;
+            left /= 10;
+            at -= 1;
+            if left == 0 {
+                break;
+            }
+        }
+        let digits = digits.get(at..).and_then(|digits| std::str::from_utf8(digits).ok()).unwrap_or_default();
+        last.text.replace_range(last.offset.clone(), digits);
+        last.offset.end = last.offset.start + digits.len();
     }
 }
 
@@ -157,14 +197,26 @@ impl Origin for Progress {
         if let Some((.., offset)) = self.known.get_mut(at) {
             *offset = message.position.offset;
         }
+        let last = self.last.get_mut();
+        last.part = last.part.filter(|part| *part == message.position.part);
     }
 
     fn id(&self, message: &Message, out: &mut BytesMut) {
-        let text = self.text(message);
-        match self.encoded {
-            true => out.extend_from_slice(STANDARD.encode(text).as_bytes()),
-            false => out.extend_from_slice(text.as_bytes()),
+        let last = &mut *self.last.borrow_mut();
+        if last.part == Some(message.position.part) && message.position.offset >= 0 {
+            Self::write_offset(message, last);
+        } else {
+            self.write(message, last);
         }
+        if !self.encoded {
+            return out.extend_from_slice(last.text.as_bytes());
+        }
+        let start = out.len();
+        out.resize(start + last.text.len().div_ceil(3) * 4, 0);
+        let room = out.get_mut(start..).unwrap_or_default();
+        // It is as long as the text asks for.
+        let written = STANDARD.encode_slice(&last.text, room).unwrap_or_default();
+        out.truncate(start + written);
     }
 
     fn metadata(&self, message: &Message, each: &mut dyn FnMut(&str, &[u8])) {
@@ -208,6 +260,11 @@ mod tests {
             (("a", 0, 9), "a@0#9,7#3;b@1#5"),
             (("b", 0, 0), "a@0#9,7#3;b@0#0,1#5"),
             (("b", 1, 6), "a@0#9,7#3;b@0#0,1#6"),
+            (("b", 1, 99), "a@0#9,7#3;b@0#0,1#99"),
+            (("b", 1, 1_000), "a@0#9,7#3;b@0#0,1#1000"),
+            (("b", 1, 7), "a@0#9,7#3;b@0#0,1#7"),
+            (("a", 7, 10), "a@0#9,7#10;b@0#0,1#7"),
+            (("a", 7, 1_234), "a@0#9,7#1234;b@0#0,1#7"),
         ];
         for ((topic, partition, offset), wanted) in table {
             let message = message(&parts, topic, partition, offset);
