@@ -7,7 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use ringway_wire::{FieldError, Fields, RequestHead, ResponseHead};
 
-use crate::{Arounds, Attributes, Parcel, Subscriber, Tapped};
+use crate::{Arounds, Attributes, Elsewhere, Parcel, Subscriber, Tapped};
 
 /// The request on its way to an endpoint.
 #[derive(Clone, Debug, Default)]
@@ -107,6 +107,9 @@ pub struct Exchange {
     /// Bytes that the request's body may have at most, if a policy says so; the gateway's own limits hold besides. What is longer is
     /// refused with 413: by its declared length before a policy of it, else as soon as its bytes are more.
     pub request_bytes_max: Option<u64>,
+    /// An origin that the definition itself spells out. A request that is sent to this one may reach an address that is not public; where another
+    /// one came about, by an expression, it may not.
+    pub named_origin: Option<Rc<Elsewhere>>,
     /// What policies of the request put around the call of the endpoint.
     pub arounds: Arounds,
     /// Who sees the body that the endpoint sends.
@@ -148,6 +151,7 @@ impl Exchange {
             subscriber: None,
             contents: Contents::default(),
             request_bytes_max: None,
+            named_origin: None,
             arounds: Arounds::default(),
             tapped: Tapped::default(),
             request_tapped: Tapped::default(),

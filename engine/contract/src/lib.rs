@@ -31,7 +31,7 @@ pub mod worker;
 pub use around::{After, Around, Arounds, Tap, Tapped};
 pub use attributes::Attributes;
 pub use broker::{Broker, Publishing, Subscribe};
-pub use endpoint::{Endpoint, HealthRequest, Probe};
+pub use endpoint::{Elsewhere, Endpoint, HealthRequest, Probe};
 pub use entrypoint::{Coupling, Entrypoint};
 pub use exchange::{ApiInfo, Certificate, Client, Contents, Exchange, PlanInfo, Request};
 pub use fault::{Cause, Fault, Retry, Side};

@@ -27,6 +27,7 @@ mod plans;
 mod proxy_protocol;
 mod reload;
 mod restart;
+mod routing;
 mod smuggling;
 mod streaming;
 mod tls;
