@@ -23,6 +23,7 @@ use crate::messages::Door;
 use crate::messages::brokers::{self, Brokers};
 use crate::messages::push::{PushFacing, Pushing};
 use crate::plan::Plan;
+use crate::record::Logging;
 use crate::router::RouteTable;
 use crate::shared::{ApiShared, EndpointShared};
 use crate::telemetry::ApiCounters;
@@ -160,6 +161,8 @@ pub struct ApiSite {
     pub preflight: Option<Chain>,
     /// Its own words for refusals.
     pub templates: Templates,
+    /// What is written down of its exchanges besides the access log.
+    pub logging: Option<Logging>,
 }
 
 /// Failover of an API.
@@ -300,6 +303,7 @@ impl ApiSite {
             cors: compile::cors(api)?,
             preflight: assemble::preflight(api, registry, services)?,
             templates: templates(api)?,
+            logging: Logging::of(api)?,
             shared: shared.clone(),
         })
     }
@@ -319,6 +323,7 @@ impl ApiSite {
             cors: Cors::default(),
             preflight: None,
             templates: Templates::default(),
+            logging: None,
             shared: shared.clone(),
         }
     }

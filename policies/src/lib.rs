@@ -20,6 +20,7 @@ pub mod cloud_events;
 mod common;
 mod copy;
 mod credentials;
+pub mod data_logging_masking;
 pub mod dynamic_routing;
 mod framing;
 #[cfg(any(fuzzing, test))]
@@ -106,6 +107,7 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &cache::KIND,
     &circuit_breaker::KIND,
     &cloud_events::KIND,
+    &data_logging_masking::KIND,
     &dynamic_routing::KIND,
     &generate_http_signature::KIND,
     &generate_jwt::KIND,

@@ -24,6 +24,7 @@
 //! forwarded:                                  (what the backend is sent; `returned:` what the client is)
 //!     GET /api/orders?id=1 HTTP/1.1
 //!     Host: example.test
+//! written:                                    (what is written down of the request: its fields, an empty line, its body)
 //! phase: response                             (only this phase runs; without it, every one that the policy takes part in)
 //! answered: 403 SOME_KEY                      (instead: the policy answers; fields and body may follow, indented)
 //! message: a text                             (what that answer tells; `parameter: name = value` what it tells templates)
@@ -53,7 +54,7 @@ use ringway_contract::around::CALLS_MAX;
 use ringway_contract::kind::{Services, Source, decode};
 use ringway_contract::{
     After, ApiInfo, Cause, Client, EndpointGroup, Exchange, Fault, Kind, Message, Node, Parcel, Policy, Reply, Request,
-    ResponseHead, Step,
+    RequestHead, ResponseHead, Step,
 };
 use ringway_policies::POLICIES;
 use support::around::{self, filled, json_text, key_file, resource_problems};
@@ -220,6 +221,21 @@ fn of_message(policy: &dyn Policy, exchange: &mut Exchange, case: &Case, block: 
     same("passed", wanted.trim_end(), shown.trim_end())
 }
 
+/// What is written down of a request, with what the policy hides of it.
+fn written(policy: &dyn Policy, head: &RequestHead, body: Option<&Bytes>) -> String {
+    let mask = policy.mask().expect("a policy that hides something");
+    let mut text = String::new();
+    for (name, value) in head.fields.iter().filter(|(name, _)| !name.eq_ignore_ascii_case(b"content-length")) {
+        let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+        let mut value = String::from_utf8_lossy(value).into_owned();
+        mask.field(&name, &mut value);
+        text += &format!("{name}: {value}\n");
+    }
+    let mut body = String::from_utf8_lossy(body.map(|body| &**body).unwrap_or_default()).into_owned();
+    mask.body(&mut body, true);
+    format!("{text}\n{body}").trim_end().to_owned()
+}
+
 /// The text with each `<name.wat>` replaced by the module that is written there.
 fn with_modules(text: &str) -> String {
     let Some((before, rest)) = text.split_once(".wat>") else { return text.to_owned() };
@@ -321,6 +337,10 @@ fn run(kind: &Kind<dyn Policy>, case: &Case) -> Result<(), String> {
     for (name, value) in case.all("parameter") {
         let told = reply.iter().flat_map(|reply| &reply.parameters).find(|(known, _)| known == name);
         same(name, value, told.map_or("nothing", |(_, value)| value))?;
+    }
+    if let Some((_, block)) = case.part("written") {
+        let head = &exchange.request.as_ref().expect("a request").head;
+        same("written", block, &written(policy.as_ref(), head, forwarded_body.as_ref()))?;
     }
     if let Some((_, block)) = case.part("forwarded") {
         let head = &exchange.request.as_ref().expect("a request").head;

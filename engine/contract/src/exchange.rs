@@ -7,7 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use ringway_wire::{FieldError, Fields, RequestHead, ResponseHead};
 
-use crate::{Arounds, Attributes, Elsewhere, Parcel, Subscriber, Tapped};
+use crate::{Arounds, Attributes, Elsewhere, Parcel, Recording, Subscriber, Tapped};
 
 /// The request on its way to an endpoint.
 #[derive(Clone, Debug, Default)]
@@ -116,6 +116,8 @@ pub struct Exchange {
     pub tapped: Tapped,
     /// Who sees the body that the client sends, on its way to the endpoint. One that is held is not sent by the client any more.
     pub request_tapped: Tapped,
+    /// What is written down of it besides its line in the access log, if anything.
+    pub recording: Option<Box<Recording>>,
     /// Fields of the response that were decided on the way to the endpoint; see [`Exchange::tell`].
     pub told: Option<Box<Fields>>,
     /// The client.
@@ -155,6 +157,7 @@ impl Exchange {
             arounds: Arounds::default(),
             tapped: Tapped::default(),
             request_tapped: Tapped::default(),
+            recording: None,
             told: None,
             client,
             message: None,

@@ -25,6 +25,7 @@ mod nginx;
 mod parking;
 mod plans;
 mod proxy_protocol;
+mod records;
 mod reload;
 mod restart;
 mod routing;
