@@ -11,6 +11,7 @@
 //! resource: name type {"name": "value"}       (any number of times: a resource of the API)
 //! endpoint: name http://next.test             (any number of times: an endpoint of the API, in a group of its own)
 //! fetch: http://service.test/ask              (any number of times: what is answered there, indented; a body may follow the URL)
+//! named: friends.example 192.0.2.1            (any number of times: a name and its addresses, one behind the other)
 //! tls: true                                   (the client speaks TLS)
 //! request:                                    (what the client sends; indented by four spaces; the context path is /api)
 //!     GET /api/orders?id=1 HTTP/1.1
@@ -51,7 +52,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use ringway_contract::around::CALLS_MAX;
-use ringway_contract::kind::{Services, Source, decode};
+use ringway_contract::kind::{Resolving, Services, Source, decode};
 use ringway_contract::{
     After, ApiInfo, Cause, Client, EndpointGroup, Exchange, Fault, Kind, Message, Node, Parcel, Policy, Reply, Request,
     RequestHead, ResponseHead, Step,
@@ -101,6 +102,16 @@ fn group(line: &str) -> EndpointGroup {
             [{{"name": "{name}", "type": "any", "configuration": {{"target": "{target}"}}}}]}}"#
     );
     decode(Some(&Node::parse_json("group", &text).expect("JSON"))).expect("a group")
+}
+
+/// Looks names up as the case says.
+fn names(case: &Case) -> Rc<dyn Fn(String) -> Resolving> {
+    let known: Vec<String> = case.blocks("named").map(|(line, _)| line.to_owned()).collect();
+    Rc::new(move |name| {
+        let found = known.iter().filter_map(|line| line.split_once(' ')).find(|(own, _)| *own == name);
+        let found = found.map(|(_, rest)| rest.split(' ').map(|text| text.parse().expect("an address")).collect());
+        Box::pin(std::future::ready(found))
+    })
 }
 
 /// The backend of a case: its answers in turn, the last one again and again. One without a block is the name of a fault.
@@ -269,7 +280,7 @@ fn run(kind: &Kind<dyn Policy>, case: &Case) -> Result<(), String> {
     let source =
         Source { configuration: Some(&node), shared: None, place: &place, resources: &resources, groups: &groups };
     let spawn = |mut future: Pin<Box<dyn Future<Output = ()>>>| wait(future.as_mut());
-    let services = Services { fetch: Some(answers.clone()), spawn, ..Services::default() };
+    let services = Services { fetch: Some(answers.clone()), resolve: names(case), spawn, ..Services::default() };
     let built = (kind.build)(source, &services).map_err(|refusal| refusal.to_string());
     if let Some((part, _)) = case.part("refused") {
         let told = format!("{errors}{}", built.err().unwrap_or_default());

@@ -13,6 +13,7 @@ mod endings;
 mod endpoint;
 mod examples;
 mod faults;
+mod filtering;
 mod forwarding;
 mod framing;
 mod health;
