@@ -11,7 +11,7 @@ use ringway_config::Node;
 use ringway_config::api::PathOperator;
 use ringway_contract::kind::{Services, Source};
 use ringway_contract::{ApiInfo, Client, Exchange, Policy, Request};
-use ringway_engine::chain::{Chain, Facing, Flow, Mode, Scope, Selector, Step};
+use ringway_engine::chain::{Chain, Facing, Flow, Masks, Mode, Scope, Selector, Step};
 use ringway_wire::Limits;
 
 const HEAD: &str =
@@ -48,6 +48,7 @@ fn chains(criterion: &mut Criterion) {
         selector: Selector::new(path, PathOperator::StartsWith, &[]),
         condition: None,
         request_content: false,
+        masks: Masks::default(),
         request: (0..steps)
             .map(|_| Step { policy: policy(), condition: None, message_condition: None, content: false })
             .collect(),

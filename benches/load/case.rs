@@ -20,6 +20,9 @@ pub(crate) enum Setup {
     Bare,
     /// Equal work: `X-Forwarded-*`, a request id, `Via` both ways, a limit on the connections of an address and on bodies.
     Equal,
+    /// The bare relay of a client whose key is looked up ([`KEYS`]), whose rate is limited, and whose fields are edited: one set, one removed. The
+    /// limits are too high to be met.
+    Policies,
     /// The bare relay behind TLS 1.3 with an ECDSA certificate.
     Tls,
     /// The bare relay to a backend on a Unix socket.
@@ -77,7 +80,16 @@ pub(crate) const LARGE: &str = "/large";
 /// Paths of [`Setup::Routes`].
 pub(crate) const ROUTES: usize = 10_000;
 
-pub(crate) const CASES: [Case; 14] = [
+/// Keys that are known in [`Setup::Policies`], and the one that is shown.
+pub(crate) const KEYS: usize = 100;
+/// The key of this number.
+pub(crate) fn key(number: usize) -> String {
+    format!("c9d1f0a2-77be-4b1c-9a54-{number:012}")
+}
+/// The field that has it.
+pub(crate) const KEY_FIELD: &str = "X-Gravitee-Api-Key";
+
+pub(crate) const CASES: [Case; 15] = [
     Case { name: "c8", about: "13-byte body, 8 connections", setup: Setup::Bare, load: closed(8, SMALL) },
     Case { name: "c64", about: "13-byte body, 64 connections", setup: Setup::Bare, load: closed(64, SMALL) },
     Case { name: "c512", about: "13-byte body, 512 connections", setup: Setup::Bare, load: closed(512, SMALL) },
@@ -85,6 +97,12 @@ pub(crate) const CASES: [Case; 14] = [
         name: "equal",
         about: "equal work, 13-byte body, 64 connections",
         setup: Setup::Equal,
+        load: closed(64, SMALL),
+    },
+    Case {
+        name: "policies",
+        about: "API key, rate limit, header edit, 64 connections",
+        setup: Setup::Policies,
         load: closed(64, SMALL),
     },
     Case { name: "large", about: "100-KiB body, 64 connections", setup: Setup::Bare, load: closed(64, LARGE) },

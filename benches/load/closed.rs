@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::case::{Closed, Setup};
+use crate::case::{self, Closed, Setup};
 use crate::contender::Contender;
 use crate::report::Slice;
 use crate::stage::Stage;
@@ -22,6 +22,9 @@ pub(crate) fn run(closed: Closed, contender: &Contender, stage: &Stage, slice: D
     command.args(["setpriv", "--pdeathsig", "KILL", "wrk", "-t1", "-d60s", "-c", &connections]);
     if closed.close {
         command.args(["-H", "Connection: close"]);
+    }
+    if contender.setup == Setup::Policies {
+        command.args(["-H", &format!("{}: {}", case::KEY_FIELD, case::key(case::KEYS / 2))]);
     }
     if contender.setup == Setup::Routes {
         command.args(["-s", &stage.path("routes.lua")]);

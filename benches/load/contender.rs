@@ -8,22 +8,33 @@ use anyhow::{Context, Result, ensure};
 use ringway_benches::cost;
 use ringway_tests::{Port, Process};
 
-use crate::case::{ROUTES, Setup};
+use crate::case::{self, KEY_FIELD, KEYS, ROUTES, Setup};
 use crate::stage::{Stage, start, temporary};
 
 /// Who is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Kind {
     Ringway,
+    /// Ringway without the policies of the case, where it is about them.
+    Without,
     Nginx,
     Haproxy,
 }
 
 impl Kind {
+    /// All of them, in the order in which they are shown.
+    pub(crate) const ALL: [Kind; 4] = [Kind::Ringway, Kind::Without, Kind::Nginx, Kind::Haproxy];
+
+    /// Whether there is something of it to measure.
+    pub(crate) fn takes_part(self, setup: Setup) -> bool {
+        self != Kind::Without || setup == Setup::Policies
+    }
+
     /// As its makers write it.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Kind::Ringway => "Ringway",
+            Kind::Without => "without",
             Kind::Nginx => "nginx",
             Kind::Haproxy => "HAProxy",
         }
@@ -47,6 +58,7 @@ impl Contender {
             Kind::Nginx => start_nginx(setup, stage, &port, &name)?,
             Kind::Haproxy => start_haproxy(setup, stage, &port, &name)?,
             Kind::Ringway => start_ringway(setup, stage, &port, &name)?,
+            Kind::Without => start_ringway(Setup::Bare, stage, &port, &name)?,
         };
         let mut contender = Contender { kind, setup, process, port };
         let log = || stage.folder.read(&format!("{name}.log"));
@@ -109,7 +121,23 @@ fn start_nginx(setup: Setup, stage: &Stage, port: &Port, name: &str) -> Result<P
              proxy_set_header Via '1.1 nginx'; add_header Via '1.1 nginx'; add_header X-Request-Id $request_id;
              limit_conn addresses 10000; client_max_body_size 10m;"
         }
+        Setup::Policies => {
+            "if ($client = '') { return 401; }
+             limit_req zone=clients burst=1000000 nodelay;
+             proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection '';
+             proxy_set_header X-Gravitee-Api-Key ''; proxy_set_header X-Tier gold; proxy_set_header X-Debug '';"
+        }
         _ => "proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection '';",
+    };
+    let clients = match setup {
+        Setup::Policies => {
+            let keys: String = (0..KEYS).map(|number| format!("'{}' c{number};\n", case::key(number))).collect();
+            format!(
+                "map $http_x_gravitee_api_key $client {{ default ''; {keys} }}
+                 limit_req_zone $client zone=clients:1m rate=1000000r/s; limit_req_status 429;"
+            )
+        }
+        _ => String::new(),
     };
     let locations = match setup {
         Setup::Routes => (0..ROUTES).map(|route| format!("location /r{route}/ {{ {pass} }}\n")).collect(),
@@ -122,6 +150,7 @@ fn start_nginx(setup: Setup, stage: &Stage, port: &Port, name: &str) -> Result<P
            access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; tcp_nodelay on;
            {temporary}
            limit_conn_zone $binary_remote_addr zone=addresses:1m;
+           {clients}
            upstream backend {{ server {backend}; keepalive 1024; keepalive_requests 1000000000; keepalive_timeout 600s; }}
            server {{ {listen} {locations} }}
          }}\n",
@@ -148,8 +177,7 @@ fn start_haproxy(setup: Setup, stage: &Stage, port: &Port, name: &str) -> Result
         _ => format!("bind {} backlog 4096", port.address()),
     };
     let work = match setup {
-        Setup::Equal => {
-            "option forwardfor
+        Setup::Equal => "option forwardfor
              http-request set-header X-Forwarded-Proto http
              http-request set-header X-Forwarded-Host %[req.hdr(host)]
              http-request set-header X-Forwarded-Port %[dst_port]
@@ -162,8 +190,22 @@ fn start_haproxy(setup: Setup, stage: &Stage, port: &Port, name: &str) -> Result
              tcp-request connection track-sc0 src
              tcp-request connection reject if { sc0_conn_cur gt 10000 }
              http-request deny deny_status 413 if { req.hdr_val(content-length) gt 10485760 }"
+            .to_owned(),
+        Setup::Policies => {
+            let keys: String = (0..KEYS).map(|number| format!("{} c{number}\n", case::key(number))).collect();
+            stage.folder.write("keys.map", &keys);
+            format!(
+                "http-request set-var(txn.client) req.hdr({KEY_FIELD}),map_str({root}/keys.map)
+             http-request deny deny_status 401 unless {{ var(txn.client) -m found }}
+             stick-table type string len 16 size 10k expire 60s store http_req_rate(1s)
+             http-request track-sc0 var(txn.client)
+             http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt 1000000 }}
+             http-request del-header {KEY_FIELD}
+             http-request set-header X-Tier gold
+             http-request del-header X-Debug"
+            )
         }
-        _ => "",
+        _ => String::new(),
     };
     let choice = match setup {
         Setup::Routes => {
@@ -239,12 +281,17 @@ logging: {{ level: warn, access: {{ enabled: false }} }}
         Setup::Routes => (0..ROUTES).map(|route| format!("/r{route}/")).collect(),
         _ => vec!["/".to_owned()],
     };
-    stage.folder.write(&format!("{name}-apis/load.json"), &api(&paths, &target));
+    let mut definition = api(&paths, &target);
+    if setup == Setup::Policies {
+        with_policies(&mut definition);
+        stage.folder.write(&format!("{name}-apis/applications.json"), &applications());
+    }
+    stage.folder.write(&format!("{name}-apis/load.json"), &definition.to_string());
     start(&stage.folder, name, 1, binary, &["run", "--config", &stage.path(&format!("{name}.yaml"))])
 }
 
 /// One API with all the paths, because an API has connections of its own: 10,000 of them would measure pools instead of routes.
-fn api(paths: &[String], target: &str) -> String {
+fn api(paths: &[String], target: &str) -> serde_json::Value {
     let paths: Vec<serde_json::Value> = paths.iter().map(|path| serde_json::json!({ "path": path })).collect();
     serde_json::json!({
         "definitionVersion": "V4", "type": "PROXY", "name": "load", "apiVersion": "1",
@@ -260,5 +307,30 @@ fn api(paths: &[String], target: &str) -> String {
         }],
         "plans": [{ "name": "free", "security": { "type": "KEY_LESS" }, "status": "PUBLISHED", "flows": [] }]
     })
-    .to_string()
+}
+
+/// The plan and the steps of [`Setup::Policies`].
+fn with_policies(api: &mut serde_json::Value) {
+    let limit = serde_json::json!({ "rate": { "limit": 1_000_000, "periodTime": 1, "periodTimeUnit": "SECONDS" } });
+    let edit =
+        serde_json::json!({ "addHeaders": [{ "name": "X-Tier", "value": "gold" }], "removeHeaders": ["X-Debug"] });
+    api["plans"] =
+        serde_json::json!([{ "name": "keys", "security": { "type": "API_KEY" }, "status": "PUBLISHED", "flows": [] }]);
+    api["flows"] = serde_json::json!([{
+        "name": "all", "enabled": true, "selectors": [{ "type": "HTTP", "path": "/", "pathOperator": "STARTS_WITH" }],
+        "request": [
+            { "name": "limit", "enabled": true, "policy": "rate-limit", "configuration": limit },
+            { "name": "edit", "enabled": true, "policy": "transform-headers", "configuration": edit }
+        ]
+    }]);
+}
+
+/// Those who are subscribed in [`Setup::Policies`].
+fn applications() -> String {
+    let subscribed = |number: usize| {
+        let subscription =
+            serde_json::json!({ "api": "load", "plan": "keys", "apiKeys": [{ "key": case::key(number) }] });
+        serde_json::json!({ "id": format!("c{number}"), "subscriptions": [subscription] })
+    };
+    serde_json::json!({ "applications": (0..KEYS).map(subscribed).collect::<Vec<_>>() }).to_string()
 }

@@ -42,7 +42,7 @@ struct Options {
     #[arg(long, value_delimiter = ',')]
     cases: Vec<String>,
     /// Only these proxies.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Ringway, Kind::Nginx, Kind::Haproxy])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Kind::ALL)]
     contenders: Vec<Kind>,
     /// Slices of each proxy in each case.
     #[arg(long, default_value_t = 6)]
@@ -81,7 +81,8 @@ fn main() -> Result<()> {
     };
     let cases: Vec<&Case> = CASES.iter().filter(chosen).collect();
     ensure!(!cases.is_empty(), "no case is named like {:?}; --list names them", options.cases);
-    let ringway = if options.contenders.contains(&Kind::Ringway) { Some(gateway(&options)?) } else { None };
+    let is_ringway = |kind: &Kind| matches!(kind, Kind::Ringway | Kind::Without);
+    let ringway = if options.contenders.iter().any(is_ringway) { Some(gateway(&options)?) } else { None };
 
     pin_to(0)?;
     limit_time(&options, cases.len());
@@ -98,7 +99,7 @@ fn main() -> Result<()> {
 /// All contenders of a case, slice by slice in turn.
 fn run(case: &'static Case, options: &Options, stage: &Stage, report: &mut Report) -> Result<()> {
     let mut contenders = Vec::new();
-    for kind in &options.contenders {
+    for kind in options.contenders.iter().filter(|kind| kind.takes_part(case.setup)) {
         contenders.push(Contender::start(*kind, case.setup, stage).with_context(|| format!("starting {kind:?}"))?);
     }
     if let Load::Idle(what) = case.load {

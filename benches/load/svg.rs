@@ -39,7 +39,7 @@ pub(crate) fn plot(rows: &[Row]) -> String {
         y += GAP;
     }
     let mut legend = String::new();
-    for (index, kind) in [Kind::Ringway, Kind::Nginx, Kind::Haproxy].into_iter().enumerate() {
+    for (index, kind) in Kind::ALL.into_iter().enumerate() {
         let x = LABELS + 90.0 * index as f64;
         let _ = writeln!(
             legend,
@@ -60,6 +60,7 @@ pub(crate) fn plot(rows: &[Row]) -> String {
 fn colour(kind: Kind) -> &'static str {
     match kind {
         Kind::Ringway => "#d1495b",
+        Kind::Without => "#e8a2ab",
         Kind::Nginx => "#4c9f70",
         Kind::Haproxy => "#4a7fb5",
     }

@@ -22,10 +22,19 @@ pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
     }
     names
         .into_iter()
-        .map(|known| (strsim::damerau_levenshtein(&wanted, &kebab(known)), known))
+        .map(|known| (edits(&wanted, &kebab(known)), known))
         .filter(|(edits, known)| (*edits as f64) <= EDITS_PER_CHAR_MAX * known.chars().count().max(2) as f64)
         .min_by_key(|(edits, _)| *edits)
         .map(|(_, known)| known)
+}
+
+/// What some ids of the reference product begin with and others do not, for no reason that one could remember.
+const PREFIX: &str = "policy-";
+
+/// Between two names in kebab case; a [`PREFIX`] that one of them lacks is one edit.
+fn edits(a: &str, b: &str) -> usize {
+    let is_prefixed = |long: &str, short: &str| long.strip_prefix(PREFIX) == Some(short);
+    if is_prefixed(a, b) || is_prefixed(b, a) { 1 } else { strsim::damerau_levenshtein(a, b) }
 }
 
 /// The one of `names` that `name` misspells: so near that it cannot well be another word. `None` when `name` is one of them.
@@ -35,7 +44,7 @@ pub(crate) fn misspelt<'a>(name: &str, names: impl IntoIterator<Item = &'a str>)
     let edits_max = if length < 5 { 1 } else { 2 };
     let near = names
         .into_iter()
-        .map(|known| (strsim::damerau_levenshtein(&wanted, known), known))
+        .map(|known| (edits(&wanted, known), known))
         .filter(|(edits, _)| length <= 64 && *edits <= edits_max)
         .min_by_key(|(edits, _)| *edits)?;
     Some(near.1).filter(|_| near.0 > 0)
@@ -86,6 +95,11 @@ mod tests {
         for (name, wanted) in table {
             assert_eq!(nearest(name, names), wanted, "{name}");
         }
+        let policies = ["policy-interrupt", "rate-limit", "http-proxy"];
+        assert_eq!(nearest("interrupt", policies), Some("policy-interrupt"));
+        assert_eq!(nearest("policy-rate-limit", policies), Some("rate-limit"));
+        assert_eq!(misspelt("interrupt", policies), Some("policy-interrupt"));
+        assert_eq!(misspelt("our-rate-limit", policies), None);
         assert_eq!(misspelt("transfrom-headers", ["transform-headers", "mock"]), Some("transform-headers"));
         assert_eq!(misspelt("JSON_XML", ["json-xml", "xml-json"]), None);
         assert_eq!(slug("Orders (EU)"), "orders-eu");

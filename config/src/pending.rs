@@ -52,6 +52,7 @@ const fn value(pattern: &'static str, value: &'static str, reason: &'static str)
 }
 
 const MESSAGES: &str = "belongs to APIs of type MESSAGE";
+const UNRECORDED: &str = "has no effect: requests and responses are recorded, messages are not yet";
 const ANALYTICS: &str = "is not recorded: analytics come with a later release";
 
 /// What becomes of a line that says [`MESSAGES`] in an API of type MESSAGE.
@@ -65,7 +66,7 @@ const OF_MESSAGES: [(&str, Effect, &str); 6] = [
 ];
 
 /// Of APIs of type PROXY; see [`OF_MESSAGES`].
-const LINES: [Line; 31] = [
+const LINES: [Line; 34] = [
     line("listeners[*].pathMappings", Served, ANALYTICS),
     line("listeners[*].paths[*].overrideAccess", Served, "has no effect: there are no host restrictions to override"),
     line("listeners[*].entrypoints[*].dlq", Served, MESSAGES),
@@ -77,7 +78,10 @@ const LINES: [Line; 31] = [
     ),
     line("failover.failureCondition", Served, "is not evaluated: an error of the backend counts as a failure"),
     line("analytics.sampling", Served, MESSAGES),
-    line("analytics.logging", Served, ANALYTICS),
+    line("analytics.logging.messageCondition", Served, UNRECORDED),
+    line("analytics.logging.content.messageHeaders", Served, UNRECORDED),
+    line("analytics.logging.content.messagePayload", Served, UNRECORDED),
+    line("analytics.logging.content.messageMetadata", Served, UNRECORDED),
     line(
         "analytics.tracing.enabled",
         Served,

@@ -43,7 +43,7 @@ pub(crate) const INSTEAD: [(&str, &str); 1] =
     [("groovy", "it needs a Java machine; write the script in JavaScript, for the policy `javascript`")];
 
 /// Policies, by their ids in definitions; those of native APIs and of AI products are left out, because such APIs are not served anyway.
-pub(crate) const POLICIES: [&str; 58] = [
+pub(crate) const POLICIES: [&str; 57] = [
     "api-key",
     "avro-json",
     "avro-protobuf",
@@ -83,7 +83,6 @@ pub(crate) const POLICIES: [&str; 58] = [
     "policy-interrupt",
     "policy-override-request-method",
     "policy-request-validation",
-    "policy-ssl-enforcement",
     "protobuf-json",
     "quota",
     "rate-limit",

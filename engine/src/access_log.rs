@@ -112,6 +112,16 @@ impl AccessLog {
         }
     }
 
+    /// Writes a line of another kind, which ends with its end of line.
+    pub fn record(&self, line: &str) {
+        let Some(sink) = &self.sink else { return };
+        let mut state = sink.state.borrow_mut();
+        state.batch.extend_from_slice(line.as_bytes());
+        if state.batch.len() >= BATCH_BYTES {
+            self.hand_over(&mut state);
+        }
+    }
+
     /// Hands over what there is. Called now and then, so that a quiet shard's lines appear.
     pub fn flush(&self) {
         if let Some(sink) = &self.sink {

@@ -90,6 +90,9 @@ pub async fn own(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched:
     content::settle_response(stage.exchange, &content);
     content = stage.exchange.contents.response.take().unwrap_or_default();
     annotate::response(stage);
+    if let Some(logging) = &stage.api.logging {
+        logging.returning(stage.exchange, Some(&content[..]));
+    }
 
     let request = stage.exchange.request.as_deref();
     let held = stage.exchange.contents.request.is_some();

@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use ringway_config::api::{self, Api, PlanMode};
 use ringway_contract::kind::{self, Registry};
-use ringway_contract::{PlanInfo, Services, Source, Subscriber, Subscribers, Template, Vocabulary};
+use ringway_contract::{Mask, PlanInfo, Services, Source, Subscriber, Subscribers, Template, Vocabulary};
 
-use crate::chain::{Chain, Flow, Mode, Scope, Selector, Step};
+use crate::chain::{Chain, Flow, Masks, Mode, Scope, Selector, Step};
 use crate::plan::Plan;
 
 /// The plans of an API, in the order in which they are asked.
@@ -108,11 +108,14 @@ pub fn chain(api: &Api, plan: Option<&api::Plan>, registry: Registry, services: 
         };
         let build =
             Build { registry, services, place: &place, resources: &api.resources, groups: &api.endpoint_groups };
-        let request = build.steps(&flow.request, Phase::Request)?;
-        let response = build.steps(&flow.response, Phase::Response)?;
-        let publish = build.steps(&flow.publish, Phase::Publish)?;
-        let subscribe = build.steps(&flow.subscribe, Phase::Subscribe)?;
-        let is_empty = [&request, &response, &publish, &subscribe].iter().all(|steps| steps.is_empty());
+        let mut masks = Masks::default();
+        let request = build.steps(&flow.request, Phase::Request, &mut masks.request)?;
+        let response = build.steps(&flow.response, Phase::Response, &mut masks.response)?;
+        // Messages are not written down.
+        let publish = build.steps(&flow.publish, Phase::Publish, &mut Vec::new())?;
+        let subscribe = build.steps(&flow.subscribe, Phase::Subscribe, &mut Vec::new())?;
+        let hides = !masks.request.is_empty() || !masks.response.is_empty();
+        let is_empty = !hides && [&request, &response, &publish, &subscribe].iter().all(|steps| steps.is_empty());
         if is_empty && !api.flow_execution.match_required {
             continue;
         }
@@ -123,7 +126,7 @@ pub fn chain(api: &Api, plan: Option<&api::Plan>, registry: Registry, services: 
         };
         let request_content = response.iter().any(needs);
         let (publish, subscribe) = (publish.into(), subscribe.into());
-        flows.push(Flow { scope, selector, condition, request_content, request, response, publish, subscribe });
+        flows.push(Flow { scope, selector, condition, request_content, masks, request, response, publish, subscribe });
     }
     Ok(Chain::new(flows, mode, api.flow_execution.match_required))
 }
@@ -157,8 +160,8 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    /// The steps that take part in a phase.
-    fn steps(&self, steps: &[api::Step], phase: Phase) -> Result<Box<[Step]>, String> {
+    /// The steps that take part in a phase, and what they hide of it.
+    fn steps(&self, steps: &[api::Step], phase: Phase, masks: &mut Vec<Rc<dyn Mask>>) -> Result<Box<[Step]>, String> {
         let mut built = Vec::new();
         for (at, step) in steps.iter().enumerate().filter(|(_, step)| step.enabled) {
             let Some(kind) = kind::find(self.registry.policies, &step.policy) else {
@@ -174,6 +177,7 @@ impl Build<'_> {
             };
             let policy = (kind.build)(source, self.services)
                 .map_err(|refusal| format!("policy `{}`: {refusal}", step.policy))?;
+            masks.extend(policy.mask());
             let phases = policy.phases();
             let (takes_part, content) = match phase {
                 Phase::Request => (phases.request, phases.request_content),

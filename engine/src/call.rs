@@ -379,6 +379,9 @@ async fn down(
         return Attempt::Replaced(matches!(coupled.recv().await, Some(Frame::End)));
     }
 
+    if let Some(logging) = &stage.api.logging {
+        logging.answered(stage.exchange);
+    }
     let held = match answered(stage, chain, matched, coupled).await {
         Ok(held) => held,
         Err(stop) => {
@@ -387,6 +390,9 @@ async fn down(
         }
     };
     annotate::response(stage);
+    if let Some(logging) = &stage.api.logging {
+        logging.returning(stage.exchange, held.as_deref());
+    }
     let Some(plan) = Delivery::plan(stage, received.get()) else {
         return Attempt::Lost(Fault::new(Cause::Internal).into());
     };

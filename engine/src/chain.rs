@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use http::StatusCode;
 use ringway_config::api::{ChannelSelector, Method, Operation, PathOperator};
-use ringway_contract::{Exchange, Policy, Reply, Request, Step as Next, Template};
+use ringway_contract::{Exchange, Mask, Policy, Recording, Reply, Request, Step as Next, Template};
 
 use crate::messages::passage::Passage;
 
@@ -30,6 +30,8 @@ pub struct Flow {
     pub condition: Option<Template>,
     /// Whether its condition, or a step on the way back, needs the body of the request.
     pub request_content: bool,
+    /// What steps hide of exchanges that are written down.
+    pub masks: Masks,
     /// Steps on the way to the endpoint.
     pub request: Box<[Step]>,
     /// Steps on the way back.
@@ -38,6 +40,15 @@ pub struct Flow {
     pub publish: Rc<[Step]>,
     /// Steps of each message on its way from a broker.
     pub subscribe: Rc<[Step]>,
+}
+
+/// What the steps of a flow hide.
+#[derive(Default)]
+pub struct Masks {
+    /// Of the request.
+    pub request: Vec<Rc<dyn Mask>>,
+    /// Of the response.
+    pub response: Vec<Rc<dyn Mask>>,
 }
 
 /// A policy at its place.
@@ -347,6 +358,15 @@ impl Chain {
         Ok(())
     }
 
+    /// Tells a recording what the flows hide of it.
+    pub fn mask(&self, matched: &[u16], recording: &mut Recording) {
+        recording.is_masked = true;
+        for flow in self.taken(matched) {
+            recording.request_masks.extend(flow.masks.request.iter().cloned());
+            recording.response_masks.extend(flow.masks.response.iter().cloned());
+        }
+    }
+
     /// Whether something on the way back needs the body of the request.
     pub fn keeps_request(&self, matched: &[u16]) -> bool {
         self.taken(matched).any(|flow| flow.request_content)
@@ -436,6 +456,7 @@ mod tests {
             selector: Selector::new(path, PathOperator::StartsWith, &[]),
             condition: None,
             request_content: false,
+            masks: Masks::default(),
             request: Box::default(),
             response: Box::default(),
             publish: Rc::default(),

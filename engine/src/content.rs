@@ -76,6 +76,9 @@ pub async fn hold_request(stage: &mut Stage<'_>, desk: &mut Desk) -> Result<(), 
         }
     };
     stage.exchange.contents.request = Some(content);
+    if let Some(logging) = &stage.api.logging {
+        logging.held(stage.exchange);
+    }
     Ok(())
 }
 

@@ -150,6 +150,9 @@ pub async fn run(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection
         Ok(served) => served,
         Err(stop) => report::stop(&mut stage, desk, stop).await,
     };
+    if let Some(logging) = &found.api.logging {
+        logging.finish(local, &mut exchange, &served, local.shard.now().saturating_duration_since(started));
+    }
 
     // What the exchange held goes back to where the next one takes it from.
     let streaming = served.streaming.take();
@@ -222,6 +225,9 @@ async fn stages(stage: &mut Stage<'_>, desk: &mut Desk) -> Result<Served, Stop> 
     };
 
     let plan = plan::admit(&api.plans, stage.exchange).await?;
+    if let Some(logging) = &api.logging {
+        logging.admitted(stage.exchange);
+    }
     stage.swift = plan.chain.is_idle() && matches!(api.plans.as_slice(), [only] if only.guard.rank() == OPEN);
 
     let mut matched = std::mem::take(&mut desk.matched);
@@ -250,6 +256,9 @@ async fn passed(
             }
         }
     }
+    if let Some(logging) = &stage.api.logging {
+        logging.calling(stage.exchange);
+    }
     match door.entrypoint.coupling() {
         Coupling::Transparent => call::call(stage, desk, &plan.chain, matched).await,
         // Boxed: a session's future is larger than a call's, and most shards never see one.
@@ -267,12 +276,18 @@ async fn onward(
 ) -> Result<(), Stop> {
     matched.clear();
     if chain.is_idle() {
+        if let Some(recording) = stage.exchange.recording.as_deref_mut() {
+            recording.is_masked = true;
+        }
         return Ok(());
     }
     if chain.request_content {
         content::hold_request(stage, desk).await?;
     }
     chain.select(stage.exchange, facing, matched)?;
+    if let Some(recording) = stage.exchange.recording.as_deref_mut() {
+        chain.mask(matched, recording);
+    }
     for step in chain.request(matched) {
         if step.content && stage.exchange.contents.request.is_none() {
             content::hold_request(stage, desk).await?;

@@ -25,6 +25,7 @@ mod parking;
 mod plan;
 mod plane;
 mod problem;
+mod record;
 mod report;
 pub mod router;
 mod servers;

@@ -75,6 +75,9 @@ pub async fn stop(stage: &mut Stage<'_>, desk: &mut Desk, stop: Stop) -> Served 
     let sent = send(&mut writer, stage.local, reply, about, annotate).await;
     served.response_bytes = writer.payload_bytes;
     served.aborted = !sent;
+    if let Some(logging) = &stage.api.logging {
+        logging.refused(stage.exchange, reply);
+    }
     served.next = match (sent, keep_alive) {
         (false, _) => Next::Close,
         (true, true) => Next::KeepAlive,

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use ringway_config::api::{Api, ApiType, EndpointGroup};
 use ringway_config::{Settings, Snapshot};
 use ringway_contract::kind::{self, Registry};
 use ringway_contract::{ApiInfo, PlanInfo, Services, Source, Template as Text, Vocabulary};
-use ringway_net::{Pace, Signal, spawn, yield_now};
+use ringway_net::{DnsError, Pace, Shard, Signal, spawn, yield_now};
 use ringway_wire::{Limits, RequestHead};
 
 use crate::annotate::Annotations;
@@ -23,6 +24,7 @@ use crate::messages::Door;
 use crate::messages::brokers::{self, Brokers};
 use crate::messages::push::{PushFacing, Pushing};
 use crate::plan::Plan;
+use crate::record::Logging;
 use crate::router::RouteTable;
 use crate::shared::{ApiShared, EndpointShared};
 use crate::telemetry::ApiCounters;
@@ -70,6 +72,7 @@ impl Deployment {
         let settings = &self.snapshot.settings;
         let mut services = Services {
             shards,
+            resolve: Rc::new(|name| Box::pin(addresses(name))),
             sleep: |duration| Box::pin(ringway_net::sleep(duration)),
             spawn: |future| spawn(future),
             response_limits: compile::limits(settings),
@@ -78,6 +81,14 @@ impl Deployment {
         };
         services.fetch = (self.registry.fetch)(&services);
         services
+    }
+}
+
+async fn addresses(name: String) -> Option<Vec<IpAddr>> {
+    match Shard::current().resolver.resolve(&name).await {
+        Ok(found) => Some(found.iter().copied().collect()),
+        Err(DnsError::NotFound) => Some(Vec::new()),
+        Err(_) => None,
     }
 }
 
@@ -160,6 +171,8 @@ pub struct ApiSite {
     pub preflight: Option<Chain>,
     /// Its own words for refusals.
     pub templates: Templates,
+    /// What is written down of its exchanges besides the access log.
+    pub logging: Option<Logging>,
 }
 
 /// Failover of an API.
@@ -300,6 +313,7 @@ impl ApiSite {
             cors: compile::cors(api)?,
             preflight: assemble::preflight(api, registry, services)?,
             templates: templates(api)?,
+            logging: Logging::of(api)?,
             shared: shared.clone(),
         })
     }
@@ -319,6 +333,7 @@ impl ApiSite {
             cors: Cors::default(),
             preflight: None,
             templates: Templates::default(),
+            logging: None,
             shared: shared.clone(),
         }
     }

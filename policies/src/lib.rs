@@ -20,6 +20,7 @@ pub mod cloud_events;
 mod common;
 mod copy;
 mod credentials;
+pub mod data_logging_masking;
 pub mod dynamic_routing;
 mod framing;
 #[cfg(any(fuzzing, test))]
@@ -72,10 +73,12 @@ pub mod rest_to_soap;
 pub mod retry;
 mod route;
 mod schema;
+mod scope;
 mod script;
 mod seal;
 pub mod spike_arrest;
 pub mod ssl_enforcement;
+mod status;
 pub mod status_code_policy;
 mod tape;
 mod text;
@@ -104,6 +107,7 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &cache::KIND,
     &circuit_breaker::KIND,
     &cloud_events::KIND,
+    &data_logging_masking::KIND,
     &dynamic_routing::KIND,
     &generate_http_signature::KIND,
     &generate_jwt::KIND,

@@ -11,6 +11,7 @@
 //! resource: name type {"name": "value"}       (any number of times: a resource of the API)
 //! endpoint: name http://next.test             (any number of times: an endpoint of the API, in a group of its own)
 //! fetch: http://service.test/ask              (any number of times: what is answered there, indented; a body may follow the URL)
+//! named: friends.example 192.0.2.1            (any number of times: a name and its addresses, one behind the other)
 //! tls: true                                   (the client speaks TLS)
 //! request:                                    (what the client sends; indented by four spaces; the context path is /api)
 //!     GET /api/orders?id=1 HTTP/1.1
@@ -24,6 +25,7 @@
 //! forwarded:                                  (what the backend is sent; `returned:` what the client is)
 //!     GET /api/orders?id=1 HTTP/1.1
 //!     Host: example.test
+//! written:                                    (what is written down of the request: its fields, an empty line, its body)
 //! phase: response                             (only this phase runs; without it, every one that the policy takes part in)
 //! answered: 403 SOME_KEY                      (instead: the policy answers; fields and body may follow, indented)
 //! message: a text                             (what that answer tells; `parameter: name = value` what it tells templates)
@@ -50,10 +52,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use ringway_contract::around::CALLS_MAX;
-use ringway_contract::kind::{Services, Source, decode};
+use ringway_contract::kind::{Resolving, Services, Source, decode};
 use ringway_contract::{
     After, ApiInfo, Cause, Client, EndpointGroup, Exchange, Fault, Kind, Message, Node, Parcel, Policy, Reply, Request,
-    ResponseHead, Step,
+    RequestHead, ResponseHead, Step,
 };
 use ringway_policies::POLICIES;
 use support::around::{self, filled, json_text, key_file, resource_problems};
@@ -100,6 +102,16 @@ fn group(line: &str) -> EndpointGroup {
             [{{"name": "{name}", "type": "any", "configuration": {{"target": "{target}"}}}}]}}"#
     );
     decode(Some(&Node::parse_json("group", &text).expect("JSON"))).expect("a group")
+}
+
+/// Looks names up as the case says.
+fn names(case: &Case) -> Rc<dyn Fn(String) -> Resolving> {
+    let known: Vec<String> = case.blocks("named").map(|(line, _)| line.to_owned()).collect();
+    Rc::new(move |name| {
+        let found = known.iter().filter_map(|line| line.split_once(' ')).find(|(own, _)| *own == name);
+        let found = found.map(|(_, rest)| rest.split(' ').map(|text| text.parse().expect("an address")).collect());
+        Box::pin(std::future::ready(found))
+    })
 }
 
 /// The backend of a case: its answers in turn, the last one again and again. One without a block is the name of a fault.
@@ -220,6 +232,21 @@ fn of_message(policy: &dyn Policy, exchange: &mut Exchange, case: &Case, block: 
     same("passed", wanted.trim_end(), shown.trim_end())
 }
 
+/// What is written down of a request, with what the policy hides of it.
+fn written(policy: &dyn Policy, head: &RequestHead, body: Option<&Bytes>) -> String {
+    let mask = policy.mask().expect("a policy that hides something");
+    let mut text = String::new();
+    for (name, value) in head.fields.iter().filter(|(name, _)| !name.eq_ignore_ascii_case(b"content-length")) {
+        let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+        let mut value = String::from_utf8_lossy(value).into_owned();
+        mask.field(&name, &mut value);
+        text += &format!("{name}: {value}\n");
+    }
+    let mut body = String::from_utf8_lossy(body.map(|body| &**body).unwrap_or_default()).into_owned();
+    mask.body(&mut body, true);
+    format!("{text}\n{body}").trim_end().to_owned()
+}
+
 /// The text with each `<name.wat>` replaced by the module that is written there.
 fn with_modules(text: &str) -> String {
     let Some((before, rest)) = text.split_once(".wat>") else { return text.to_owned() };
@@ -253,7 +280,7 @@ fn run(kind: &Kind<dyn Policy>, case: &Case) -> Result<(), String> {
     let source =
         Source { configuration: Some(&node), shared: None, place: &place, resources: &resources, groups: &groups };
     let spawn = |mut future: Pin<Box<dyn Future<Output = ()>>>| wait(future.as_mut());
-    let services = Services { fetch: Some(answers.clone()), spawn, ..Services::default() };
+    let services = Services { fetch: Some(answers.clone()), resolve: names(case), spawn, ..Services::default() };
     let built = (kind.build)(source, &services).map_err(|refusal| refusal.to_string());
     if let Some((part, _)) = case.part("refused") {
         let told = format!("{errors}{}", built.err().unwrap_or_default());
@@ -321,6 +348,10 @@ fn run(kind: &Kind<dyn Policy>, case: &Case) -> Result<(), String> {
     for (name, value) in case.all("parameter") {
         let told = reply.iter().flat_map(|reply| &reply.parameters).find(|(known, _)| known == name);
         same(name, value, told.map_or("nothing", |(_, value)| value))?;
+    }
+    if let Some((_, block)) = case.part("written") {
+        let head = &exchange.request.as_ref().expect("a request").head;
+        same("written", block, &written(policy.as_ref(), head, forwarded_body.as_ref()))?;
     }
     if let Some((_, block)) = case.part("forwarded") {
         let head = &exchange.request.as_ref().expect("a request").head;

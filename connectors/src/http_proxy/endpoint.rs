@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringway_contract::{Endpoint, Exchange, Fault, HealthRequest, Lane, Pool, Probe, Refusal, Services};
+use ringway_contract::{Elsewhere, Endpoint, Exchange, Fault, HealthRequest, Lane, Pool, Probe, Refusal, Services};
 use ringway_net::{ClientTls, Shard};
 use ringway_wire::{Limits, ResponseHead};
 
@@ -15,7 +15,7 @@ use super::config::{EndpointConfig, SharedConfig};
 use super::headers::Headers;
 use super::lane;
 use super::target::Target;
-use crate::tls;
+use crate::{address, tls};
 
 /// Where the configuration says "for ever", connecting still ends: the kernel itself gives up after about this long.
 const CONNECT_MAX: Duration = Duration::from_secs(120);
@@ -122,6 +122,31 @@ impl Endpoint for HttpProxy {
 
     fn idle_ms(&self) -> u64 {
         if self.shared.http.keep_alive { self.shared.http.keep_alive_timeout } else { 0 }
+    }
+
+    fn elsewhere(&self, place: &Elsewhere, public: bool) -> Option<Rc<dyn Endpoint>> {
+        let mut shared = self.shared.clone();
+        // Fields are often credentials, and a backend's name means nothing to another one.
+        shared.headers.clear();
+        shared.http.propagate_client_host = false;
+        let tls = OnceCell::new();
+        if place.tls {
+            tls.set(self.tls().ok()?.clone()).ok()?;
+        }
+        Some(Rc::new(Self {
+            target: Target::of_host(place.tls, place.host.clone(), Some(place.port)),
+            headers: Headers::new(&[]).ok()?,
+            codings: Codings::new(&shared.http, &[]),
+            shared,
+            responses: self.responses.clone(),
+            limits: self.limits.clone(),
+            rate_min: self.rate_min,
+            admits: if public { Some(address::is_public) } else { self.admits },
+            shard: self.shard.clone(),
+            tls,
+            ways: self.ways.clone(),
+            shards: self.shards,
+        }))
     }
 
     fn probe(self: Rc<Self>, check: Rc<HealthRequest>) -> Probe {

@@ -25,9 +25,6 @@ use super::target::Target;
 
 /// Redirects in a row that are followed. The next one goes to the client as it is.
 const REDIRECTS_MAX: usize = 10;
-/// What is meant for one origin only.
-const CREDENTIALS: [Known; 5] =
-    [Known::Authorization, Known::Cookie, Known::ProxyAuthorization, Known::XApiKey, Known::XGraviteeApiKey];
 
 /// A redirect that is to be followed.
 pub struct Moved {
@@ -122,7 +119,7 @@ impl Hop {
     /// Takes the fields of the request before, without what is not meant for this origin.
     fn inherit(&mut self, method: &Method, te_trailers: bool, before: &Fields) -> Option<()> {
         for (name, value) in before.iter() {
-            let secret = Known::of(name).is_some_and(|known| CREDENTIALS.contains(&known));
+            let secret = Known::of(name).is_some_and(Known::is_credential);
             if self.home || !secret {
                 self.head.fields.append(std::str::from_utf8(name).ok()?, value).ok()?;
             }

@@ -10,6 +10,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::recording::Noted;
 use crate::{Exchange, Fault, Reply, Step};
 
 /// Stands around the call of the endpoint, for one exchange. Dropped without [`Around::after`], the call was broken off: the client went
@@ -89,38 +90,49 @@ pub trait Tap {
     fn end(self: Box<Self>);
 }
 
-/// The one of an exchange.
+/// The one of an exchange, and whoever writes down what it sees.
 #[derive(Default)]
-pub struct Tapped(Option<Box<dyn Tap>>);
+pub struct Tapped {
+    tap: Option<Box<dyn Tap>>,
+    noted: Option<Rc<Noted>>,
+}
 
 impl Tapped {
     /// Lets `tap` see the body. One that was there before sees no more.
     pub fn set(&mut self, tap: Box<dyn Tap>) {
-        self.0 = Some(tap);
+        self.tap = Some(tap);
+    }
+
+    /// Notes the body, too.
+    pub fn note(&mut self, noted: &Rc<Noted>) {
+        self.noted = Some(noted.clone());
     }
 
     /// A piece of the body.
     pub fn data(&mut self, piece: &[u8]) {
-        if let Some(tap) = &mut self.0 {
+        if let Some(tap) = &mut self.tap {
             tap.data(piece);
+        }
+        if let Some(noted) = &self.noted {
+            noted.data(piece);
         }
     }
 
     /// The end of the body.
     pub fn end(&mut self) {
-        if let Some(tap) = self.0.take() {
+        if let Some(tap) = self.tap.take() {
             tap.end();
         }
     }
 
     /// Takes it out, so that it goes with the body.
     pub fn take(&mut self) -> Self {
-        Self(self.0.take())
+        std::mem::take(self)
     }
 }
 
 impl fmt::Debug for Tapped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "tapped" } else { "not tapped" })
+        f.write_str(if self.tap.is_some() { "tapped" } else { "not tapped" })
     }
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use ringway_wire::{FieldError, Fields, RequestHead, ResponseHead};
 
-use crate::{Arounds, Attributes, Parcel, Subscriber, Tapped};
+use crate::{Arounds, Attributes, Elsewhere, Parcel, Recording, Subscriber, Tapped};
 
 /// The request on its way to an endpoint.
 #[derive(Clone, Debug, Default)]
@@ -107,12 +107,17 @@ pub struct Exchange {
     /// Bytes that the request's body may have at most, if a policy says so; the gateway's own limits hold besides. What is longer is
     /// refused with 413: by its declared length before a policy of it, else as soon as its bytes are more.
     pub request_bytes_max: Option<u64>,
+    /// An origin that the definition itself spells out. A request that is sent to this one may reach an address that is not public; where another
+    /// one came about, by an expression, it may not.
+    pub named_origin: Option<Rc<Elsewhere>>,
     /// What policies of the request put around the call of the endpoint.
     pub arounds: Arounds,
     /// Who sees the body that the endpoint sends.
     pub tapped: Tapped,
     /// Who sees the body that the client sends, on its way to the endpoint. One that is held is not sent by the client any more.
     pub request_tapped: Tapped,
+    /// What is written down of it besides its line in the access log, if anything.
+    pub recording: Option<Box<Recording>>,
     /// Fields of the response that were decided on the way to the endpoint; see [`Exchange::tell`].
     pub told: Option<Box<Fields>>,
     /// The client.
@@ -148,9 +153,11 @@ impl Exchange {
             subscriber: None,
             contents: Contents::default(),
             request_bytes_max: None,
+            named_origin: None,
             arounds: Arounds::default(),
             tapped: Tapped::default(),
             request_tapped: Tapped::default(),
+            recording: None,
             told: None,
             client,
             message: None,

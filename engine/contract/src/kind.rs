@@ -1,6 +1,7 @@
 //! How an extension is described: once per process, with everything that validation, help, schema and documentation need.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,6 +12,9 @@ use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 
 use crate::{Broker, Endpoint, Entrypoint, Fetch, Guard, Policy, Pool, Push};
+
+/// What a look-up of a name becomes; `None`: nobody could tell. A name that there is not has no address.
+pub type Resolving = Pin<Box<dyn Future<Output = Option<Vec<IpAddr>>>>>;
 
 /// What a shard lends to the extensions that it builds.
 #[derive(Clone)]
@@ -25,6 +29,8 @@ pub struct Services {
     pub shards: usize,
     /// Calls HTTP services beside the traffic; `None` where there is no shard, as in tests.
     pub fetch: Option<Rc<dyn Fetch>>,
+    /// Looks up the addresses of a name, beside the traffic and with a memory of its own.
+    pub resolve: Rc<dyn Fn(String) -> Resolving>,
     /// Ends after this long.
     pub sleep: fn(Duration) -> Pin<Box<dyn Future<Output = ()>>>,
     /// Runs what nobody waits for. Whoever gives it bounds how much of it there is.
@@ -40,6 +46,7 @@ impl Default for Services {
             response_rate_min: 0,
             shards: 0,
             fetch: None,
+            resolve: Rc::new(|_| Box::pin(std::future::ready(None))),
             sleep: |_| Box::pin(std::future::ready(())),
             spawn: drop,
         }

@@ -2,8 +2,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 
-use crate::{Exchange, Reply};
+use crate::{Exchange, Mask, Reply};
 
 /// The phases that a policy takes part in. What it does not name is left out of the compiled chain and costs nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +68,12 @@ pub enum Step<'a> {
 pub trait Policy {
     /// Where it takes part. Asked once, when the chain is compiled.
     fn phases(&self) -> Phases;
+
+    /// What it hides of the flow's phase that it stands in, where exchanges are written down. Asked once, when the chain is compiled: it holds for
+    /// every exchange that takes the flow, whatever ends it.
+    fn mask(&self) -> Option<Rc<dyn Mask>> {
+        None
+    }
 
     /// On the way to the endpoint; the request's head may be changed.
     fn request<'a>(&'a self, _exchange: &'a mut Exchange) -> Step<'a> {

@@ -1,13 +1,20 @@
 //! A group of endpoints.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
+
+use ringway_contract::Elsewhere;
 
 use super::balance::{Balancer, Candidate};
 use super::member::Member;
 
 /// Most members that a group may have: those that an exchange has tried are a bit mask.
 pub const MEMBERS_MAX: usize = 64;
+
+/// Most places besides its members that a group keeps connections to; the one that was not asked for longest gives way.
+const ELSEWHERE_MAX: usize = 32;
 
 /// The members that an exchange has tried already.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,12 +37,14 @@ pub struct Group {
     pub name: Rc<str>,
     members: Vec<Rc<Member>>,
     balancer: Balancer,
+    /// Where policies have sent requests instead, the last one at the end; and whether only to public addresses.
+    elsewhere: RefCell<VecDeque<(Elsewhere, bool, Rc<Member>)>>,
 }
 
 impl Group {
     /// A group of at most [`MEMBERS_MAX`] members.
     pub fn new(name: Rc<str>, members: Vec<Rc<Member>>, balancer: Balancer) -> Self {
-        Self { name, members, balancer }
+        Self { name, members, balancer, elsewhere: RefCell::default() }
     }
 
     /// The next member to ask: a healthy one that was not tried, a secondary one if there is no other. When all were tried, the
@@ -58,9 +67,30 @@ impl Group {
         self.members.iter().enumerate().find(|(_, member)| &*member.name == name)
     }
 
+    /// Another place, reached by the configuration of the first member. `None` if that one leads nowhere else.
+    pub fn elsewhere(&self, place: &Elsewhere, public: bool) -> Option<Rc<Member>> {
+        let mut known = self.elsewhere.borrow_mut();
+        let at = known.iter().rposition(|(own, only_public, _)| own == place && *only_public == public);
+        let entry = match at.and_then(|at| known.remove(at)) {
+            Some(entry) => entry,
+            None => {
+                let first = self.members.first()?;
+                let endpoint = first.endpoint().elsewhere(place, public)?;
+                (place.clone(), public, Rc::new(first.beside(endpoint)))
+            }
+        };
+        if known.len() >= ELSEWHERE_MAX {
+            known.pop_front();
+        }
+        let member = entry.2.clone();
+        known.push_back(entry);
+        Some(member)
+    }
+
     /// Drops lanes that have been idle for too long.
     pub fn sweep(&self, now: Instant) {
         self.members.iter().for_each(|member| member.sweep(now));
+        self.elsewhere.borrow().iter().for_each(|(.., member)| member.sweep(now));
     }
 
     fn pick(&self, secondary: bool, tried: Tried) -> Option<usize> {

@@ -68,6 +68,12 @@ impl Member {
         }
     }
 
+    /// One that leads elsewhere by the configuration of this one: not checked, and not counted among the endpoints.
+    pub fn beside(&self, endpoint: Rc<dyn Endpoint>) -> Self {
+        let healthy = Arc::new(AtomicBool::new(true));
+        Self::new(self.name.clone(), 1, false, endpoint, self.pending_max, healthy, Arc::default())
+    }
+
     /// The endpoint itself.
     pub fn endpoint(&self) -> &Rc<dyn Endpoint> {
         &self.endpoint

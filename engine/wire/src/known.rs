@@ -184,7 +184,17 @@ pub(crate) const FORBIDDEN_IN_TRAILERS: Set = MANAGED
         Known::IfModifiedSince,
     ]);
 
+/// What requests show to be let in: meant for one origin only, and nobody else's business.
+const CREDENTIALS: [Known; 5] =
+    [Known::Authorization, Known::Cookie, Known::ProxyAuthorization, Known::XApiKey, Known::XGraviteeApiKey];
+
 impl Known {
+    /// Whether a request shows by it who it is from.
+    #[must_use]
+    pub fn is_credential(self) -> bool {
+        CREDENTIALS.contains(&self)
+    }
+
     /// The name in lower case.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -7,6 +7,7 @@ use ringway_contract::{Exchange, Kind, Needs, Phases, Policy, Refusal, Reply, St
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::scope::ContentScope;
 use crate::text::Text;
 
 /// `policy-assign-attributes`.
@@ -29,24 +30,9 @@ pub static KIND: Kind<dyn Policy> = Kind {
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Config {
     /// Accepted for older definitions. The phase is the one that the step stands in.
-    pub scope: Scope,
+    pub scope: ContentScope,
     /// The attributes.
     pub attributes: Vec<Attribute>,
-}
-
-/// What an older definition says of the phase.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Scope {
-    /// On the way to the endpoint.
-    #[default]
-    Request,
-    /// On the way back.
-    Response,
-    /// The same as `REQUEST`, with the body.
-    RequestContent,
-    /// The same as `RESPONSE`, with the body.
-    ResponseContent,
 }
 
 /// An attribute.

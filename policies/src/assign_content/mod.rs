@@ -16,6 +16,8 @@ use serde::Deserialize;
 use render::{Failure, Render};
 use template::Node;
 
+use crate::scope::Scope;
+
 /// `policy-assign-content`.
 pub static KIND: Kind<dyn Policy> = Kind {
     name: "policy-assign-content",
@@ -38,17 +40,6 @@ pub struct Config {
     pub scope: Scope,
     /// The template.
     pub body: String,
-}
-
-/// The phase, as older definitions give it.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Scope {
-    /// On the way to the endpoint.
-    #[default]
-    Request,
-    /// On the way back.
-    Response,
 }
 
 struct AssignContent {

@@ -1,10 +1,10 @@
 //! The configuration of a callout.
 
-use http::StatusCode;
-use ringway_contract::Refusal;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::scope::ContentScope;
+use crate::status::Status;
 use crate::verb::Verb;
 
 /// Configuration of `policy-http-callout`.
@@ -13,7 +13,7 @@ use crate::verb::Verb;
 pub struct Config {
     /// Where older releases run the step. Has no effect: a step runs in the phase in which it stands.
     #[serde(default)]
-    pub scope: Option<Scope>,
+    pub scope: Option<ContentScope>,
     /// Method of the call.
     #[serde(default)]
     pub method: Verb,
@@ -42,7 +42,7 @@ pub struct Config {
     pub error_condition: String,
     /// Status that the client is answered with then, 200 to 599. A number or its decimal string; default 500.
     #[serde(default)]
-    pub error_status_code: Code,
+    pub error_status_code: Option<Status>,
     /// Body that the client is answered with then; may have expressions.
     #[serde(default)]
     pub error_content: Option<String>,
@@ -53,20 +53,6 @@ pub struct Config {
 
 fn is_error() -> String {
     "{#calloutResponse.status >= 400 and #calloutResponse.status <= 599}".into()
-}
-
-/// A phase, and whether the body is held for it.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Scope {
-    /// The request's head.
-    Request,
-    /// The request with its body.
-    RequestContent,
-    /// The response's head.
-    Response,
-    /// The response with its body.
-    ResponseContent,
 }
 
 /// A field of the call.
@@ -110,36 +96,5 @@ pub struct Http {
 impl Default for Http {
     fn default() -> Self {
         Self { max_concurrent_connections: 20 }
-    }
-}
-
-/// A status code.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Code {
-    /// As a number.
-    Number(u16),
-    /// As a decimal string.
-    Text(String),
-}
-
-impl Default for Code {
-    fn default() -> Self {
-        Self::Number(500)
-    }
-}
-
-impl Code {
-    /// The status.
-    ///
-    /// # Errors
-    /// It is none that ends an exchange.
-    pub fn status(&self) -> Result<StatusCode, Refusal> {
-        let code = match self {
-            Self::Number(code) => Some(*code),
-            Self::Text(text) => text.trim().parse().ok(),
-        };
-        let status = code.filter(|code| (200..600).contains(code)).and_then(|code| StatusCode::from_u16(code).ok());
-        status.ok_or_else(|| Refusal("errorStatusCode: it is not between 200 and 599".into()))
     }
 }

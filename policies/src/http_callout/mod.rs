@@ -19,6 +19,7 @@ use ringway_contract::{
 use self::answer::Answered;
 pub use self::config::Config;
 use crate::gate::Gate;
+use crate::status::Status;
 use crate::text::Text;
 
 /// `policy-http-callout`.
@@ -118,7 +119,11 @@ impl Callout {
             let content = config.error_content.filter(|content| !content.is_empty());
             Ok(Exit {
                 condition: condition.map_err(|problem| Refusal(format!("errorCondition: {problem}")))?,
-                status: config.error_status_code.status()?,
+                status: Status::read(
+                    "errorStatusCode",
+                    config.error_status_code.as_ref(),
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                )?,
                 content: content.map(|text| Text::new("errorContent", &text, &behind)).transpose()?,
             })
         });

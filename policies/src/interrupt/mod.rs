@@ -8,6 +8,7 @@ use ringway_contract::{Exchange, Kind, Phases, Policy, Refusal, Reply, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::scope::ContentScope;
 use crate::text::Text;
 
 /// Variables of one step.
@@ -31,7 +32,7 @@ pub static KIND: Kind<dyn Policy> = Kind {
 pub struct Config {
     /// Where older releases run the step. Has no effect: a step runs in the phase in which it stands.
     #[serde(default)]
-    pub scope: Option<Scope>,
+    pub scope: Option<ContentScope>,
     /// Status of the answer, 300 to 599.
     #[serde(default = "internal_error")]
     #[schemars(range(min = 300, max = 599))]
@@ -47,20 +48,6 @@ pub struct Config {
 
 fn internal_error() -> u16 {
     500
-}
-
-/// A phase, and whether the body is held for it.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Scope {
-    /// The request's head.
-    Request,
-    /// The request with its body.
-    RequestContent,
-    /// The response's head.
-    Response,
-    /// The response with its body.
-    ResponseContent,
 }
 
 /// A variable.

@@ -5,14 +5,16 @@ use std::rc::Rc;
 
 use http::StatusCode;
 use ringway_contract::kind::{Part, decode, refused};
-use ringway_contract::{Exchange, Kind, Phases, Policy, Refusal, Reply, Step};
+use ringway_contract::{Exchange, Kind, Phases, Policy, Refusal, Reply, Services, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::text::Text;
 
+mod names;
 pub(crate) mod ranges;
 
+use names::{NAMES_MAX, Names, is_name};
 use ranges::{Ranges, address, range};
 
 /// Addresses of one request that are looked at. A request that tells of more is refused.
@@ -23,11 +25,13 @@ pub static KIND: Kind<dyn Policy> = Kind {
     name: "ip-filtering",
     about: "Lets requests pass, or not, by the address that they come from.",
     docs: include_str!("README.md"),
-    configuration: Part::of::<Config>()
-        .examined(|configuration, _| refused(configuration, decode(configuration).and_then(IpFiltering::new).err())),
+    configuration: Part::of::<Config>().examined(|configuration, _| {
+        let built = decode(configuration).and_then(|config| IpFiltering::new(config, &Services::default()));
+        refused(configuration, built.err())
+    }),
     shared: None,
     messaging: None,
-    build: |source, _| Ok(Rc::new(IpFiltering::new(decode(source.configuration)?)?)),
+    build: |source, services| Ok(Rc::new(IpFiltering::new(decode(source.configuration)?, services)?)),
 };
 
 /// Configuration of `ip-filtering`.
@@ -42,11 +46,11 @@ pub struct Config {
     /// Addresses, separated by commas.
     #[serde(rename = "customIPAddress")]
     pub custom_ip_address: Option<String>,
-    /// When not empty: only requests from these addresses and networks pass.
+    /// When not empty: only requests from these addresses, networks and hosts pass.
     pub whitelist_ips: Vec<String>,
-    /// Requests from these addresses and networks do not pass.
+    /// Requests from these addresses, networks and hosts do not pass.
     pub blacklist_ips: Vec<String>,
-    /// Accepted for exports: host names are not looked up.
+    /// Which addresses of hosts count.
     pub lookup_ip_version: LookupIpVersion,
     /// Whether the first and the last address of an IPv4 network on the whitelist may pass, too.
     pub is_inclusive_host_count: bool,
@@ -65,7 +69,16 @@ pub enum LookupIpVersion {
     Ipv6,
 }
 
-#[derive(Debug)]
+impl LookupIpVersion {
+    fn takes(self, address: IpAddr) -> bool {
+        match self {
+            Self::All => true,
+            Self::Ipv4 => address.is_ipv4(),
+            Self::Ipv6 => address.is_ipv6(),
+        }
+    }
+}
+
 struct IpFiltering {
     from: From,
     allowed: List,
@@ -73,7 +86,6 @@ struct IpFiltering {
 }
 
 /// Where the addresses of a request are taken from.
-#[derive(Debug)]
 enum From {
     Client,
     Forwarded,
@@ -81,17 +93,23 @@ enum From {
 }
 
 /// A list, as it was given: with constants, and with texts that name addresses of the moment.
-#[derive(Debug)]
 struct List {
     constant: Ranges,
+    names: Option<Names>,
     others: Box<[Text]>,
     is_empty: bool,
     hosts: bool,
 }
 
 impl List {
-    fn new(field: &str, items: &[String], hosts: bool) -> Result<Self, Refusal> {
-        let (mut constant, mut others) = (Vec::new(), Vec::new());
+    /// `looked_up`: which addresses of names count, and by whom they are found.
+    fn new(
+        field: &str,
+        items: &[String],
+        hosts: bool,
+        looked_up: (LookupIpVersion, &Services),
+    ) -> Result<Self, Refusal> {
+        let (mut constant, mut names, mut others) = (Vec::new(), Vec::new(), Vec::new());
         for (at, item) in items.iter().enumerate() {
             let text = Text::on_request(&format!("{field}[{at}]"), item)?;
             let Some(item) = text.constant() else {
@@ -99,17 +117,35 @@ impl List {
                 continue;
             };
             for item in item.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-                let why = "is neither an address nor a network such as `10.0.0.0/8`; host names are not looked up";
-                let range = range(item, hosts).ok_or_else(|| Refusal(format!("{field}[{at}]: `{item}` {why}")))?;
-                constant.push(range);
+                match range(item, hosts) {
+                    Some(range) => constant.push(range),
+                    None if is_name(item) => names.push(item.to_ascii_lowercase()),
+                    None => {
+                        let why = "is neither an address, nor a network such as `10.0.0.0/8`, nor the name of a host";
+                        return Err(Refusal(format!("{field}[{at}]: `{item}` {why}")));
+                    }
+                }
             }
         }
-        Ok(Self { constant: Ranges::new(constant), others: others.into(), is_empty: items.is_empty(), hosts })
+        names.sort_unstable();
+        names.dedup();
+        if names.len() > NAMES_MAX {
+            return Err(Refusal(format!("{field}: at most {NAMES_MAX} names of hosts")));
+        }
+        let (version, services) = looked_up;
+        Ok(Self {
+            constant: Ranges::new(constant),
+            names: (!names.is_empty()).then(|| Names::new(names, version, services)),
+            others: others.into(),
+            is_empty: items.is_empty(),
+            hosts,
+        })
     }
 
     /// Whether it names one of these addresses.
     fn names(&self, addresses: &[IpAddr], exchange: &Exchange) -> Result<bool, Box<Reply>> {
-        if addresses.iter().any(|address| self.constant.contains(*address)) {
+        let named = |address: IpAddr| self.names.as_ref().is_some_and(|names| names.have(address));
+        if addresses.iter().any(|address| self.constant.contains(*address) || named(*address)) {
             return Ok(true);
         }
         for text in &self.others {
@@ -125,7 +161,7 @@ impl List {
 }
 
 impl IpFiltering {
-    fn new(config: Config) -> Result<Self, Refusal> {
+    fn new(config: Config, services: &Services) -> Result<Self, Refusal> {
         let from = match (config.use_custom_ip_address, config.match_all_from_x_forwarded_for) {
             (true, _) => {
                 let text = config.custom_ip_address.filter(|text| !text.trim().is_empty());
@@ -135,12 +171,26 @@ impl IpFiltering {
             (false, true) => From::Forwarded,
             (false, false) => From::Client,
         };
+        let looked_up = (config.lookup_ip_version, services);
         Ok(Self {
             from,
             // Both lists in the stricter way: whom the ends of a network belong to is a matter of who reads it.
-            allowed: List::new("whitelistIps", &config.whitelist_ips, !config.is_inclusive_host_count)?,
-            denied: List::new("blacklistIps", &config.blacklist_ips, false)?,
+            allowed: List::new("whitelistIps", &config.whitelist_ips, !config.is_inclusive_host_count, looked_up)?,
+            denied: List::new("blacklistIps", &config.blacklist_ips, false, looked_up)?,
         })
+    }
+
+    /// Lets it pass, or not, by what is known now.
+    fn decide<'a>(&self, exchange: &Exchange) -> Step<'a> {
+        match self.passes(exchange) {
+            Ok(true) => Step::Next,
+            Ok(false) => Step::Reply(Box::new(Reply::refusal(
+                StatusCode::FORBIDDEN,
+                "IP_FILTERING_FORBIDDEN",
+                "Requests from this address are not allowed here.",
+            ))),
+            Err(reply) => Step::Reply(reply),
+        }
     }
 
     fn passes(&self, exchange: &Exchange) -> Result<bool, Box<Reply>> {
@@ -192,14 +242,16 @@ impl Policy for IpFiltering {
     }
 
     fn request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
-        match self.passes(exchange) {
-            Ok(true) => Step::Next,
-            Ok(false) => Step::Reply(Box::new(Reply::refusal(
-                StatusCode::FORBIDDEN,
-                "IP_FILTERING_FORBIDDEN",
-                "Requests from this address are not allowed here.",
-            ))),
-            Err(reply) => Step::Reply(reply),
+        let lists = [&self.denied, &self.allowed].into_iter();
+        let flights: Vec<_> = lists.filter_map(|list| list.names.as_ref()?.due()).collect();
+        if flights.is_empty() {
+            return self.decide(exchange);
         }
+        Step::Wait(Box::pin(async move {
+            for flight in flights {
+                flight.await;
+            }
+            self.decide(exchange)
+        }))
     }
 }

@@ -20,6 +20,12 @@ impl Ranges {
         Self(merged.into())
     }
 
+    /// The range of one address.
+    pub fn single(address: IpAddr) -> (u128, u128) {
+        let number = number(address);
+        (number, number)
+    }
+
     /// Whether the set has an address.
     pub fn contains(&self, address: IpAddr) -> bool {
         let number = number(address);

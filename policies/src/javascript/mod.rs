@@ -7,6 +7,7 @@ use ringway_contract::{Exchange, Kind, Phases, Policy, Refusal, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::scope::Scope;
 use crate::script::{Bounds, MEMORY_LIMIT_BYTES, Script, Scripts, Side, Style, TIME_LIMIT_MS};
 
 /// `javascript`.
@@ -62,17 +63,6 @@ impl Default for Config {
             memory_limit_bytes: MEMORY_LIMIT_BYTES,
         }
     }
-}
-
-/// The phase, as older definitions give it.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Scope {
-    /// On the way to the endpoint.
-    #[default]
-    Request,
-    /// On the way back.
-    Response,
 }
 
 struct JavaScript {

@@ -7,6 +7,7 @@ use ring::signature::{RsaPublicKeyComponents, UnparsedPublicKey};
 use ringway_contract::Value;
 use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo, X509Certificate};
 
+use super::p521;
 use super::{Algorithm, Family, text};
 
 /// Bits of an RSA modulus that *ring* verifies with: fewer are too weak, more cost too much.
@@ -25,6 +26,7 @@ enum Material {
     },
     /// A point of a curve, in the form that *ring* takes.
     Point(Vec<u8>),
+    P521(Box<p521::PublicKey>),
     Secret(hmac::Key),
 }
 
@@ -83,6 +85,7 @@ impl Key {
             (Family::Rsa, "RSA") => Self::rsa(algorithm, bytes("n")?, bytes("e")?).ok(),
             (Family::P256, "EC") if curve("P-256") => point(32),
             (Family::P384, "EC") if curve("P-384") => point(48),
+            (Family::P521, "EC") if curve("P-521") => Self::p521(&[&[4], &*bytes("x")?, &*bytes("y")?].concat()),
             (Family::Ed25519, "OKP") if curve("Ed25519") => {
                 let x = bytes("x").filter(|x| x.len() == 32)?;
                 Some(Self { algorithm, material: Material::Point(x) })
@@ -117,6 +120,11 @@ impl Key {
         Ok(Self { algorithm, material: Material::Rsa { n, e } })
     }
 
+    fn p521(point: &[u8]) -> Option<Self> {
+        let key = p521::PublicKey::read(point)?;
+        Some(Self { algorithm: Algorithm::Es512, material: Material::P521(Box::new(key)) })
+    }
+
     fn of_info(algorithm: Algorithm, info: &SubjectPublicKeyInfo<'_>) -> Result<Self, String> {
         use x509_parser::public_key::PublicKey;
         let bits = info.subject_public_key.data.to_vec();
@@ -129,6 +137,7 @@ impl Key {
             (Family::P384, PublicKey::EC(_)) if bits.len() == 97 => {
                 Ok(Self { algorithm, material: Material::Point(bits) })
             }
+            (Family::P521, PublicKey::EC(_)) => Self::p521(&bits).ok_or_else(wrong),
             (Family::Ed25519, _) if info.algorithm.algorithm.to_id_string() == "1.3.101.112" && bits.len() == 32 => {
                 Ok(Self { algorithm, material: Material::Point(bits) })
             }
@@ -142,6 +151,7 @@ impl Key {
         match (&self.material, other.map(|key| key.material)) {
             (Material::Rsa { n, e }, Ok(Material::Rsa { n: other_n, e: other_e })) => *n == other_n && *e == other_e,
             (Material::Point(point), Ok(Material::Point(other))) => *point == other,
+            (Material::P521(key), Ok(Material::P521(other))) => key.is(&other),
             _ => false,
         }
     }
@@ -154,6 +164,7 @@ impl Key {
                 let key = RsaPublicKeyComponents { n, e };
                 rsa_parameters(self.algorithm).is_some_and(|by| key.verify(by, message, signature).is_ok())
             }
+            Material::P521(key) => key.verifies(message, signature),
             Material::Point(point) => self
                 .algorithm
                 .verification()

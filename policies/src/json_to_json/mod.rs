@@ -18,6 +18,7 @@ use serde::Deserialize;
 use crate::json::Value;
 use crate::media;
 use crate::message;
+use crate::scope::Scope;
 use modify::{Modify, When};
 use shift::Shift;
 use simple::{Cardinality, Defaults, Removal};
@@ -51,17 +52,6 @@ pub struct Config {
 
 fn yes() -> bool {
     true
-}
-
-/// The phase, as older definitions give it.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Scope {
-    /// On the way to the endpoint.
-    #[default]
-    Request,
-    /// On the way back.
-    Response,
 }
 
 enum Operation {

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::json::Value;
 use crate::message;
+use crate::scope::Scope;
 use crate::xml::{escape, is_element_name};
 
 /// `json-xml`.
@@ -40,16 +41,6 @@ impl Default for Config {
     fn default() -> Self {
         Self { scope: Scope::Request, root_element: "root".into() }
     }
-}
-
-/// The phase, as older definitions give it.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Scope {
-    /// On the way to the endpoint.
-    Request,
-    /// On the way back.
-    Response,
 }
 
 struct JsonXml {

@@ -53,9 +53,6 @@ struct Maker {
 
 impl Keys {
     pub(super) fn new(config: &Config, fetch: Option<Rc<dyn Fetch>>) -> Result<Self, Refusal> {
-        if let Some(message) = config.signature.missing() {
-            return Err(Refusal(message.into()));
-        }
         let gateway_keys = config.public_key_resolver == Resolver::GatewayKeys;
         let text = if gateway_keys { "" } else { &*config.resolver_parameter };
         let parameter = Template::compile(text, &Vocabulary::request())

@@ -10,6 +10,8 @@ use ringway_contract::{Exchange, Kind, Phases, Policy, Refusal, Reply, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::status::Status;
+
 /// `mock`.
 pub static KIND: Kind<dyn Policy> = Kind {
     name: "mock",
@@ -34,16 +36,6 @@ pub struct Config {
     pub content: Option<String>,
 }
 
-/// A status code.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Status {
-    /// As a number.
-    Number(u16),
-    /// As a decimal string.
-    Text(String),
-}
-
 /// A field.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -59,15 +51,7 @@ struct Mock {
 }
 
 fn reply(config: Config) -> Result<Reply, Refusal> {
-    let code = match config.status {
-        None => 200,
-        Some(Status::Number(code)) => code,
-        Some(Status::Text(text)) => text.parse().map_err(|_| Refusal(format!("status `{text}` is not a number")))?,
-    };
-    let status = StatusCode::from_u16(code)
-        .ok()
-        .filter(|status| (200..600).contains(&status.as_u16()))
-        .ok_or_else(|| Refusal(format!("status {code} is not between 200 and 599")))?;
+    let status = Status::read("status", config.status.as_ref(), StatusCode::OK)?;
     let mut probe = Fields::default();
     let mut reply = Reply::answer(status, Bytes::from(config.content.unwrap_or_default()));
     for Header { name, value } in config.headers {

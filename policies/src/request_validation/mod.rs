@@ -9,6 +9,7 @@ use ringway_contract::{Exchange, Kind, Phases, Policy, Refusal, Reply, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::status::Status;
 use crate::text::Text;
 
 mod constraint;
@@ -50,16 +51,6 @@ pub enum Scope {
     Request,
     /// With the body.
     RequestContent,
-}
-
-/// A status code.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Status {
-    /// As a number.
-    Number(u16),
-    /// As a decimal string.
-    Text(String),
 }
 
 /// What is looked at, and what it must be.
@@ -107,12 +98,7 @@ struct Compiled {
 
 impl RequestValidation {
     fn new(config: Config) -> Result<Self, Refusal> {
-        let code = match config.status {
-            None => Some(400),
-            Some(Status::Number(code)) => Some(code),
-            Some(Status::Text(text)) => text.parse().ok(),
-        };
-        let status = code.filter(|code| (200..600).contains(code)).and_then(|code| StatusCode::from_u16(code).ok());
+        let status = Status::read("status", config.status.as_ref(), StatusCode::BAD_REQUEST)?;
         let rules = config.rules.into_iter().enumerate().map(|(at, rule)| {
             let field = format!("rules[{at}].constraint");
             let Constrained { kind, parameters, message } = rule.constraint;
@@ -122,10 +108,7 @@ impl RequestValidation {
                 constraint: Constraint::new(&field, kind, &parameters, message)?,
             })
         });
-        Ok(Self {
-            status: status.ok_or_else(|| Refusal("status: it is not a number between 200 and 599".into()))?,
-            rules: rules.collect::<Result<_, _>>()?,
-        })
+        Ok(Self { status, rules: rules.collect::<Result<_, _>>()? })
     }
 
     fn check(&self, exchange: &Exchange) -> Result<(), Box<Reply>> {

@@ -11,6 +11,7 @@ use ringway_contract::{Exchange, Kind, Needs, Phases, Policy, Refusal, Reply, St
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::scope::Scope;
 use crate::text::Text;
 
 /// `transform-headers`.
@@ -42,17 +43,6 @@ pub struct Config {
     pub remove_headers: Vec<String>,
     /// When not empty: every field that is not named here is removed.
     pub whitelist_headers: Vec<String>,
-}
-
-/// What an older definition says of the phase.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Scope {
-    /// On the way to the endpoint.
-    #[default]
-    Request,
-    /// On the way back.
-    Response,
 }
 
 /// A field.

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::json::{Object, Value, number_length};
 use crate::media;
 use crate::message;
+use crate::scope::Scope;
 use crate::xml::{Event, Malformed, Scanner};
 
 /// `xml-json`.
@@ -32,17 +33,6 @@ pub static KIND: Kind<dyn Policy> = Kind {
 pub struct Config {
     /// Read, and of no effect: the phase in which the step stands decides.
     pub scope: Scope,
-}
-
-/// The phase, as older definitions give it.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Scope {
-    /// On the way to the endpoint.
-    #[default]
-    Request,
-    /// On the way back.
-    Response,
 }
 
 /// Elements inside of one another at most.

@@ -200,6 +200,8 @@ pub fn sign(key: &str, file: impl Fn(&str) -> String, parts: &str) -> String {
         hmac_of(secret.as_bytes())
     } else if let Some(name) = key.strip_prefix("public:") {
         hmac_of(file(name).as_bytes())
+    } else if key.starts_with("ec521") {
+        p521_of(&pem(key), message)
     } else if key.starts_with("ec") {
         let curve = if key.contains("384") {
             &signature::ECDSA_P384_SHA384_FIXED_SIGNING
@@ -226,6 +228,18 @@ pub fn sign(key: &str, file: impl Fn(&str) -> String, parts: &str) -> String {
         out
     };
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// The signature of a private key on P-521, from its PKCS#8.
+fn p521_of(der: &[u8], message: &[u8]) -> Vec<u8> {
+    use p521::ecdsa::signature::Signer;
+    use p521::ecdsa::{Signature, SigningKey};
+    // ECPrivateKey (RFC 5915 section 3): version 1, then the number.
+    let marked = [2, 1, 1, 4, 66];
+    let from = der.windows(marked.len()).position(|window| window == marked).expect("a key on P-521") + marked.len();
+    let key = SigningKey::from_slice(&der[from..from + 66]).expect("a number of the curve");
+    let signature: Signature = key.sign(message);
+    signature.to_bytes().to_vec()
 }
 
 /// Services beside the traffic: they answer as the `fetch:` parts of a case say, by URL and body, and are counted.
