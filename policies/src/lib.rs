@@ -11,6 +11,7 @@ pub mod assign_attributes;
 pub mod assign_content;
 mod avro;
 pub mod avro_json;
+pub mod avro_protobuf;
 pub mod basic_authentication;
 pub mod cache;
 mod captures;
@@ -18,6 +19,7 @@ pub mod circuit_breaker;
 mod clock;
 pub mod cloud_events;
 mod common;
+mod conversion;
 mod copy;
 mod credentials;
 pub mod dynamic_routing;
@@ -32,6 +34,8 @@ mod graphql;
 pub mod graphql_limits;
 pub mod graphql_rate_limit;
 mod hashed;
+mod html;
+pub mod html_json;
 pub mod http_callout;
 pub mod http_redirect;
 pub mod http_signature;
@@ -60,11 +64,14 @@ pub mod oas_validation;
 pub mod oauth2;
 pub mod override_request_method;
 mod pattern;
+mod protobuf;
+pub mod protobuf_json;
 mod query;
 pub mod quota;
 pub mod rate_limit;
 pub mod rbac;
 pub mod regex_threat_protection;
+mod registry;
 pub mod request_content_limit;
 pub mod request_validation;
 pub mod resource_filtering;
@@ -72,6 +79,7 @@ pub mod rest_to_soap;
 pub mod retry;
 mod route;
 mod schema;
+pub mod schema_registry_json;
 mod script;
 mod seal;
 pub mod spike_arrest;
@@ -100,6 +108,7 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &assign_attributes::KIND,
     &assign_content::KIND,
     &avro_json::KIND,
+    &avro_protobuf::KIND,
     &basic_authentication::KIND,
     &cache::KIND,
     &circuit_breaker::KIND,
@@ -110,6 +119,7 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &geoip_filtering::KIND,
     &graphql_limits::KIND,
     &graphql_rate_limit::KIND,
+    &html_json::KIND,
     &http_callout::KIND,
     &http_redirect::KIND,
     &http_signature::KIND,
@@ -127,6 +137,7 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &mock::KIND,
     &oas_validation::KIND,
     &override_request_method::KIND,
+    &protobuf_json::KIND,
     &quota::KIND,
     &rate_limit::KIND,
     &rbac::KIND,
@@ -136,6 +147,7 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &resource_filtering::KIND,
     &rest_to_soap::KIND,
     &retry::KIND,
+    &schema_registry_json::KIND,
     &spike_arrest::KIND,
     &ssl_enforcement::KIND,
     &status_code_policy::KIND,
