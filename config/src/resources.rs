@@ -8,7 +8,7 @@ use crate::problem::Problem;
 /// A field of a configuration that names a resource, or a list of such.
 #[derive(Clone, Copy, Debug)]
 pub struct ResourceUse {
-    /// The field.
+    /// The field; with dots where it stands deeper.
     pub field: &'static str,
     /// Types of resources that may stand there, each with the check of its configuration.
     pub kinds: &'static [(&'static str, Check)],
@@ -27,7 +27,7 @@ pub(crate) fn check(
     let resources = definition.field("resources").map(Node::items).unwrap_or_default();
     let name = |resource: &Node| resource.field("name").and_then(Node::as_text).map(str::to_owned);
     for ResourceUse { field, kinds } in extension.resources {
-        let Some(said) = configuration.field(field) else { continue };
+        let Some(said) = field.split('.').try_fold(configuration, |node, name| node.field(name)) else { continue };
         let named: Vec<&Node> = if let Value::Seq(items) = &said.value { items.iter().collect() } else { vec![said] };
         for node in named {
             let Some(wanted) = node.as_text().filter(|text| !text.is_empty()) else { continue };

@@ -155,19 +155,62 @@ const AVRO: &str = r#"{"type": "record", "name": "R", "fields": [{"name": "s", "
     {"name": "d", "type": "double"}, {"name": "a", "type": {"type": "array", "items": ["null", "long", "bytes"]}},
     {"name": "m", "type": {"type": "map", "values": "float"}}]}"#;
 
-/// Avro: what is read is JSON, and of that bytes can be made again.
+const PROTOBUF: &str = r#"syntax = "proto3"; import "google/protobuf/struct.proto"; import "google/protobuf/any.proto";
+    message R { string s = 1; R r = 2; repeated R many = 3; repeated sint64 ones = 4; map<string, R> map = 5; double d = 6; bytes y = 7;
+    oneof c { R one = 8; int32 i = 9; } google.protobuf.Value v = 10; google.protobuf.Any any = 11; optional bool t = 12; E e = 13;
+    repeated fixed32 x = 14; map<int32, bool> flags = 15; enum E { A = 0; B = 1; } }"#;
+
+/// Avro and Protocol Buffers: what is read is JSON, and of that bytes can be made again; alone, or behind a schema and a zero byte, or in a frame.
 pub fn binary(data: &[u8]) {
-    let avro = |conversion| {
-        let configuration =
-            serde_json::json!({"conversion": conversion, "schemaDefinition": AVRO, "serializationFormat": "simple"});
-        policy("avro-json", &configuration).expect("a schema")
+    let avro = serde_json::json!({"schemaDefinition": AVRO, "serializationFormat": "simple"});
+    both_ways("avro-json", ["avro-to-json", "json-to-avro"], &avro, data);
+    let json = serde_json::json!({"includingDefaultValueFields": data.first().is_some_and(|byte| byte & 0x80 != 0)});
+    let protobuf = |schema: &str, format: &str| {
+        let side = serde_json::json!({"schemaDefinition": schema, "serializationFormat": format});
+        let (inside, outside) = (serde_json::json!({"inlineIn": side}), serde_json::json!({"inlineOut": side}));
+        serde_json::json!({"json": json, "protobufIn": inside, "protobufOut": outside})
     };
-    let (there, back) = (avro("avro-to-json"), avro("json-to-avro"));
+    let ways = ["protobuf-to-json", "json-to-protobuf"];
+    both_ways("protobuf-json", ways, &protobuf(PROTOBUF, "simple"), data);
+    both_ways("protobuf-json", ways, &protobuf(PROTOBUF, "confluent"), data);
+    let (schema, body) = halves(data);
+    if let Ok(schema) = std::str::from_utf8(schema) {
+        both_ways("protobuf-json", ways, &protobuf(schema, "simple"), body);
+        let own = serde_json::json!({"schemaDefinition": schema, "serializationFormat": "simple", "jsonEncoding": "UNWRAPPED"});
+        both_ways("avro-json", ["avro-to-json", "json-to-avro"], &own, body);
+    }
+}
+
+fn both_ways(name: &str, ways: [&str; 2], configuration: &serde_json::Value, data: &[u8]) {
+    let made = ways.map(|way| {
+        let mut configuration = configuration.clone();
+        if let Some(members) = configuration.as_object_mut() {
+            members.insert("conversion".into(), way.into());
+        }
+        policy(name, &configuration)
+    });
+    // A schema of the input's may be none.
+    let [Some(there), Some(back)] = made else { return };
     run(&*back, "application/json", data);
     if let Some(json) = run(&*there, "application/octet-stream", data).filter(|_| !data.is_empty()) {
         assert!(crate::json::Value::parse(&json).is_ok(), "{}", String::from_utf8_lossy(&json));
         // Numbers that only one of them has, and fields that no schema knows, are lost; but it is read.
         run(&*back, "application/json", &json);
+    }
+}
+
+/// Pages, and selectors behind a zero byte.
+pub fn html(data: &[u8]) {
+    let (page, selector) = halves(data);
+    let selector =
+        std::str::from_utf8(selector).ok().filter(|text| !text.is_empty()).unwrap_or("p > b, li:nth-child(2n+1)");
+    let Ok(selector) = crate::html::select::Selector::parse(selector) else { return };
+    let page = String::from_utf8_lossy(page);
+    let document = crate::html::Document::parse(&page);
+    for at in selector.select(&document).unwrap_or_default().into_iter().take(100) {
+        let mut text = String::new();
+        document.put_text(at, &mut text);
+        assert!(text.len() <= page.len() * 4, "more text than there is");
     }
 }
 
@@ -177,13 +220,14 @@ mod tests {
 
     #[test]
     fn what_fuzzers_begin_with_passes() {
-        let targets: [(&str, Target); 6] = [
+        let targets: [(&str, Target); 7] = [
             ("json", super::json),
             ("xml", super::xml),
             ("openapi", super::openapi),
             ("soap", super::soap),
             ("graphql", super::graphql),
             ("binary", super::binary),
+            ("html", super::html),
         ];
         for (name, target) in targets {
             let folder = format!("{}/../fuzz/corpus/{name}", env!("CARGO_MANIFEST_DIR"));

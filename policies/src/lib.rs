@@ -11,6 +11,7 @@ pub mod assign_attributes;
 pub mod assign_content;
 mod avro;
 pub mod avro_json;
+pub mod avro_protobuf;
 pub mod basic_authentication;
 pub mod cache;
 mod captures;
@@ -18,6 +19,7 @@ pub mod circuit_breaker;
 mod clock;
 pub mod cloud_events;
 mod common;
+mod conversion;
 mod copy;
 mod credentials;
 pub mod data_logging_masking;
@@ -33,6 +35,8 @@ mod graphql;
 pub mod graphql_limits;
 pub mod graphql_rate_limit;
 mod hashed;
+mod html;
+pub mod html_json;
 pub mod http_callout;
 pub mod http_redirect;
 pub mod http_signature;
@@ -61,11 +65,14 @@ pub mod oas_validation;
 pub mod oauth2;
 pub mod override_request_method;
 mod pattern;
+mod protobuf;
+pub mod protobuf_json;
 mod query;
 pub mod quota;
 pub mod rate_limit;
 pub mod rbac;
 pub mod regex_threat_protection;
+mod registry;
 pub mod request_content_limit;
 pub mod request_validation;
 pub mod resource_filtering;
@@ -73,6 +80,7 @@ pub mod rest_to_soap;
 pub mod retry;
 mod route;
 mod schema;
+pub mod schema_registry_json;
 mod scope;
 mod script;
 mod seal;
@@ -103,6 +111,7 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &assign_attributes::KIND,
     &assign_content::KIND,
     &avro_json::KIND,
+    &avro_protobuf::KIND,
     &basic_authentication::KIND,
     &cache::KIND,
     &circuit_breaker::KIND,
@@ -114,6 +123,7 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &geoip_filtering::KIND,
     &graphql_limits::KIND,
     &graphql_rate_limit::KIND,
+    &html_json::KIND,
     &http_callout::KIND,
     &http_redirect::KIND,
     &http_signature::KIND,
@@ -131,6 +141,7 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &mock::KIND,
     &oas_validation::KIND,
     &override_request_method::KIND,
+    &protobuf_json::KIND,
     &quota::KIND,
     &rate_limit::KIND,
     &rbac::KIND,
@@ -140,6 +151,7 @@ pub static POLICIES: &[&Kind<dyn Policy>] = &[
     &resource_filtering::KIND,
     &rest_to_soap::KIND,
     &retry::KIND,
+    &schema_registry_json::KIND,
     &spike_arrest::KIND,
     &ssl_enforcement::KIND,
     &status_code_policy::KIND,

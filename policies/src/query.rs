@@ -32,6 +32,19 @@ pub fn push(text: &str, out: &mut String) {
     }
 }
 
+/// A text percent-encoded, but for what is unreserved (RFC 3986 section 2.3).
+pub fn unreserved(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out += &format!("%{byte:02X}");
+        }
+    }
+    out
+}
+
 /// The byte that two hexadecimal digits behind `at` stand for.
 fn encoded(bytes: &[u8], at: usize) -> Option<u8> {
     let digit = |at: usize| bytes.get(at).and_then(|digit| char::from(*digit).to_digit(16));

@@ -1,21 +1,25 @@
 //! Bytes to JSON.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::schema::{Kind, Named, Schema, Type};
-use super::{LEVELS_MAX, OUT_BYTES_MAX, VALUES_MAX};
+use super::{Form, LEVELS_MAX, OUT_BYTES_MAX, VALUES_MAX};
 use crate::json::write_string;
 
 /// A value as JSON.
 ///
 /// # Errors
 /// The bytes are no value of the schema, or too much would come of them.
-pub fn decode(schema: &Schema, bytes: &[u8]) -> Result<String, &'static str> {
-    let mut decoder = Decoder { schema, bytes, values: 0, out: String::with_capacity(bytes.len() * 2) };
+pub fn decode(schema: &Schema, bytes: &[u8], form: Form) -> Result<String, &'static str> {
+    let mut decoder = Decoder { schema, form, bytes, values: 0, out: String::with_capacity(bytes.len() * 2) };
     decoder.value(&schema.root, 0)?;
     if decoder.bytes.is_empty() { Ok(decoder.out) } else { Err("bytes behind the value") }
 }
 
 struct Decoder<'a> {
     schema: &'a Schema,
+    form: Form,
     /// What is left.
     bytes: &'a [u8],
     values: usize,
@@ -66,6 +70,12 @@ impl<'a> Decoder<'a> {
 
     /// Bytes as characters up to U+00FF.
     fn put_bytes(&mut self, bytes: &[u8]) {
+        if self.form.base64 {
+            self.out.push('"');
+            STANDARD.encode_string(bytes, &mut self.out);
+            self.out.push('"');
+            return;
+        }
         let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
         write_string(&text, &mut self.out);
     }
@@ -138,7 +148,7 @@ impl<'a> Decoder<'a> {
             Type::Union(branches) => {
                 let branch = usize::try_from(self.long()?).ok().and_then(|number| branches.get(number));
                 let branch = branch.ok_or("a branch that the union does not have")?;
-                if *branch == Type::Null {
+                if *branch == Type::Null || self.form.unwrapped {
                     return self.value(branch, level + 1);
                 }
                 self.put("{");
@@ -156,11 +166,19 @@ impl<'a> Decoder<'a> {
         match schema.named.get(number) {
             Some(Named { kind: Kind::Record(fields), .. }) => {
                 self.put("{");
-                for (index, field) in fields.iter().enumerate() {
-                    self.put(if index > 0 { "," } else { "" });
+                let mut first = true;
+                for field in fields {
+                    let before = self.out.len();
+                    self.put(if first { "" } else { "," });
                     write_string(&field.name, &mut self.out);
                     self.put(":");
+                    let start = self.out.len();
                     self.value(&field.of, level + 1)?;
+                    if self.form.omit_nulls && self.out.get(start..) == Some("null") {
+                        self.out.truncate(before);
+                    } else {
+                        first = false;
+                    }
                 }
                 self.put("}");
             }

@@ -1,21 +1,27 @@
 //! JSON to bytes.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::schema::{Kind, Named, Schema, Type};
-use super::{LEVELS_MAX, OUT_BYTES_MAX};
+use super::{Form, LEVELS_MAX, OUT_BYTES_MAX, VALUES_MAX};
 use crate::json::Value;
 
 /// A value in the JSON Encoding as bytes.
 ///
 /// # Errors
 /// It is no value of the schema; what does not fit.
-pub fn encode(schema: &Schema, value: &Value) -> Result<Vec<u8>, String> {
-    let mut encoder = Encoder { schema, out: Vec::new() };
+pub fn encode(schema: &Schema, value: &Value, form: Form) -> Result<Vec<u8>, String> {
+    let mut encoder = Encoder { schema, form, values: 0, out: Vec::new() };
     encoder.value(&schema.root, value, 0)?;
     Ok(encoder.out)
 }
 
 struct Encoder<'a> {
     schema: &'a Schema,
+    form: Form,
+    /// Counted again for each branch that is tried.
+    values: usize,
     out: Vec<u8>,
 }
 
@@ -53,11 +59,6 @@ fn float(value: &Value) -> Option<f64> {
     }
 }
 
-/// Characters up to U+00FF as bytes.
-fn bytes(value: &Value) -> Option<Vec<u8>> {
-    value.as_str()?.chars().map(|character| u8::try_from(u32::from(character)).ok()).collect()
-}
-
 impl Encoder<'_> {
     fn wrong(&self, of: &Type) -> Encoded {
         Err(format!("a value that is no {}", self.schema.name(of)))
@@ -68,18 +69,36 @@ impl Encoder<'_> {
         self.out.extend_from_slice(bytes);
     }
 
+    /// Characters up to U+00FF as bytes; or Base64.
+    fn bytes(&self, value: &Value) -> Option<Vec<u8>> {
+        if self.form.base64 {
+            return STANDARD.decode(value.as_str()?).ok();
+        }
+        value.as_str()?.chars().map(|character| u8::try_from(u32::from(character)).ok()).collect()
+    }
+
+    /// A number that is whole, and perhaps a text.
+    fn whole(&self, value: &Value) -> Option<i64> {
+        match value {
+            Value::Number(digits) => whole(digits),
+            Value::String(digits) if self.form.base64 => digits.parse().ok(),
+            _ => None,
+        }
+    }
+
     fn value(&mut self, of: &Type, value: &Value, level: usize) -> Encoded {
-        if level > LEVELS_MAX || self.out.len() > OUT_BYTES_MAX {
+        self.values += 1;
+        if level > LEVELS_MAX || self.values > VALUES_MAX || self.out.len() > OUT_BYTES_MAX {
             return Err("more values, or levels of them, than are allowed".into());
         }
         match (of, value) {
             (Type::Null, Value::Null) => {}
             (Type::Boolean, Value::Bool(flag)) => self.out.push(u8::from(*flag)),
-            (Type::Int, Value::Number(digits)) => match whole(digits).and_then(|number| i32::try_from(number).ok()) {
+            (Type::Int, _) => match self.whole(value).and_then(|number| i32::try_from(number).ok()) {
                 Some(number) => long(number.into(), &mut self.out),
                 None => return self.wrong(of),
             },
-            (Type::Long, Value::Number(digits)) => match whole(digits) {
+            (Type::Long, _) => match self.whole(value) {
                 Some(number) => long(number, &mut self.out),
                 None => return self.wrong(of),
             },
@@ -91,7 +110,7 @@ impl Encoder<'_> {
                 Some(number) => self.out.extend(number.to_le_bytes()),
                 None => return self.wrong(of),
             },
-            (Type::Bytes, _) => match bytes(value) {
+            (Type::Bytes, _) => match self.bytes(value) {
                 Some(bytes) => self.prefixed(&bytes),
                 None => return self.wrong(of),
             },
@@ -124,12 +143,16 @@ impl Encoder<'_> {
         let schema = self.schema;
         match (schema.named.get(number).map(|named: &Named| &named.kind), value) {
             (Some(Kind::Record(fields)), Value::Object(members)) => {
-                if let Some(name) = members.keys().find(|name| !fields.iter().any(|field| field.name == **name)) {
+                let strange = |name: &&String| !self.form.lenient && !fields.iter().any(|field| field.name == **name);
+                if let Some(name) = members.keys().find(strange) {
                     return Err(format!("`{name}` is no field of {}", schema.name(of)));
                 }
                 for field in fields {
                     match (members.get(&field.name), &field.default) {
                         (Some(value), _) => self.value(&field.of, value, level + 1)?,
+                        (None, _) if self.form.omit_nulls && takes_null(&field.of) => {
+                            self.value(&field.of, &Value::Null, level + 1)?;
+                        }
                         (None, Some(default)) => self.default(&field.of, default, level + 1)?,
                         (None, None) => return Err(format!("`{}` of {} is missing", field.name, schema.name(of))),
                     }
@@ -143,7 +166,7 @@ impl Encoder<'_> {
                 }
                 None => self.wrong(of),
             },
-            (Some(Kind::Fixed(size)), _) => match bytes(value).filter(|bytes| bytes.len() == *size) {
+            (Some(Kind::Fixed(size)), _) => match self.bytes(value).filter(|bytes| bytes.len() == *size) {
                 Some(bytes) => {
                     self.out.extend(bytes);
                     Ok(())
@@ -171,6 +194,9 @@ impl Encoder<'_> {
             long(i64::try_from(place).unwrap_or(i64::MAX), &mut self.out);
             return Ok(());
         }
+        if self.form.unwrapped {
+            return self.first_that_fits(branches, value, level);
+        }
         let only = value.as_object().filter(|members| members.len() == 1).and_then(|members| members.first());
         let (name, inner) = only.ok_or("a value of a union must name its branch")?;
         let branch =
@@ -178,5 +204,28 @@ impl Encoder<'_> {
         let (place, of) = branch.ok_or_else(|| format!("`{name}` is no branch of the union"))?;
         long(i64::try_from(place).unwrap_or(i64::MAX), &mut self.out);
         self.value(of, inner, level + 1)
+    }
+
+    fn first_that_fits(&mut self, branches: &[Type], value: &Value, level: usize) -> Encoded {
+        let start = self.out.len();
+        for (place, of) in branches.iter().enumerate() {
+            long(i64::try_from(place).unwrap_or(i64::MAX), &mut self.out);
+            if self.value(of, value, level + 1).is_ok() {
+                return Ok(());
+            }
+            self.out.truncate(start);
+            if self.values > VALUES_MAX {
+                break;
+            }
+        }
+        Err("a value of no branch of its union".into())
+    }
+}
+
+fn takes_null(of: &Type) -> bool {
+    match of {
+        Type::Null => true,
+        Type::Union(branches) => branches.contains(&Type::Null),
+        _ => false,
     }
 }

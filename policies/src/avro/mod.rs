@@ -10,6 +10,19 @@ pub use schema::Schema;
 #[cfg(test)]
 pub use schema::Type;
 
+/// What JSON looks like.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Form {
+    /// Whether a value of a union stands for itself, and not in an object that names its branch.
+    pub unwrapped: bool,
+    /// Whether bytes are in Base64, and numbers may be texts: as ProtoJSON has them.
+    pub base64: bool,
+    /// Whether fields of records that are null are not written.
+    pub omit_nulls: bool,
+    /// Whether fields are passed over that a record does not have.
+    pub lenient: bool,
+}
+
 /// Values in one another.
 const LEVELS_MAX: usize = 64;
 /// Values of a text: some take no byte at all.
@@ -36,13 +49,56 @@ mod tests {
     #[test]
     fn what_is_encoded_is_decoded() {
         let schema = Schema::parse(SCHEMA).unwrap();
-        let bytes = encode(&schema, &Value::parse(JSON.as_bytes()).unwrap()).unwrap();
-        let text = decode(&schema, &bytes).unwrap();
+        let bytes = encode(&schema, &Value::parse(JSON.as_bytes()).unwrap(), Form::default()).unwrap();
+        let text = decode(&schema, &bytes, Form::default()).unwrap();
         assert_eq!(Value::parse(text.as_bytes()), Value::parse(JSON.as_bytes()));
         for length in 0..bytes.len() {
-            assert!(decode(&schema, &bytes[..length]).is_err(), "{length}");
+            assert!(decode(&schema, &bytes[..length], Form::default()).is_err(), "{length}");
         }
-        assert!(decode(&schema, &[&bytes[..], &[0]].concat()).is_err());
+        assert!(decode(&schema, &[&bytes[..], &[0]].concat(), Form::default()).is_err());
+    }
+
+    #[test]
+    fn unions_stand_for_themselves_where_it_is_asked() {
+        let schema = Schema::parse(SCHEMA).unwrap();
+        let json = JSON.replace(r#"{"a.b.E":"A"}"#, r#""A""#).replace(r#"{"string":"z"}"#, r#""z""#);
+        let unwrapped = Form { unwrapped: true, ..Form::default() };
+        let bytes = encode(&schema, &Value::parse(json.as_bytes()).unwrap(), unwrapped).unwrap();
+        assert_eq!(
+            decode(&schema, &bytes, unwrapped).map(|text| Value::parse(text.as_bytes())),
+            Ok(Value::parse(json.as_bytes()))
+        );
+        let bare = Form { omit_nulls: true, base64: true, ..unwrapped };
+        let text = decode(&schema, &bytes, bare).unwrap();
+        assert!(
+            text.starts_with(r#"{"t":true"#) && text.contains(r#""y":"AP8=""#) && text.contains("[null,"),
+            "{text}"
+        );
+        let text =
+            text.replacen('{', r#"{"n":null,"more":[],"#, 1).replace("9223372036854775807", r#""9223372036854775807""#);
+        let value = Value::parse(text.as_bytes()).unwrap();
+        assert!(encode(&schema, &value, bare).is_err(), "a field that there is not");
+        assert_eq!(encode(&schema, &value, Form { lenient: true, ..bare }), Ok(bytes));
+        // The branches of a union are tried in turn, and what a branch has written is taken back.
+        let text = r#"["null",{"type":"record","name":"A","fields":[{"name":"x","type":"long"},{"name":"y","type":"long"}]},
+            {"type":"map","values":"string"}]"#;
+        let schema = Schema::parse(text).unwrap();
+        let json = r#"{"x":"1","y":"b"}"#;
+        let bytes = encode(&schema, &Value::parse(json.as_bytes()).unwrap(), unwrapped).unwrap();
+        assert_eq!(decode(&schema, &bytes, unwrapped).as_deref(), Ok(json));
+    }
+
+    #[test]
+    fn trying_branches_has_an_end() {
+        let text =
+            r#"{"type":"record","name":"R","fields":[{"name":"a","type":["null","R","S"]},{"name":"z","type":"int"}]}"#;
+        let text = text.replace(r#""S""#, r#"{"type":"record","name":"S","fields":[{"name":"a","type":["null","R","S"]},{"name":"z","type":"long"}]}"#);
+        let schema = Schema::parse(&text).unwrap();
+        let json = format!("{}null{}", r#"{"a":"#.repeat(30), r#","z":"no"}"#.repeat(30));
+        assert!(
+            encode(&schema, &Value::parse(json.as_bytes()).unwrap(), Form { unwrapped: true, ..Form::default() })
+                .is_err()
+        );
     }
 
     #[test]
@@ -53,31 +109,31 @@ mod tests {
         )
         .unwrap();
         let value = Value::parse(br#"{"a":27,"b":"foo"}"#).unwrap();
-        assert_eq!(encode(&schema, &value), Ok(vec![0x36, 0x06, 0x66, 0x6f, 0x6f]));
+        assert_eq!(encode(&schema, &value, Form::default()), Ok(vec![0x36, 0x06, 0x66, 0x6f, 0x6f]));
         let schema = Schema::parse(r#"{"type":"array","items":"long"}"#).unwrap();
-        assert_eq!(decode(&schema, &[0x04, 0x06, 0x36, 0x00]).as_deref(), Ok("[3,27]"));
+        assert_eq!(decode(&schema, &[0x04, 0x06, 0x36, 0x00], Form::default()).as_deref(), Ok("[3,27]"));
         // A block whose size is told.
-        assert_eq!(decode(&schema, &[0x03, 0x04, 0x06, 0x36, 0x00]).as_deref(), Ok("[3,27]"));
+        assert_eq!(decode(&schema, &[0x03, 0x04, 0x06, 0x36, 0x00], Form::default()).as_deref(), Ok("[3,27]"));
     }
 
     #[test]
     fn what_is_hostile_is_refused() {
         let nulls = Schema::parse(r#"{"type":"array","items":"null"}"#).unwrap();
         let many = [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0x00];
-        assert!(decode(&nulls, &many).is_err(), "2^63 values in no bytes");
+        assert!(decode(&nulls, &many, Form::default()).is_err(), "2^63 values in no bytes");
         let least = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0x00];
-        assert!(decode(&nulls, &least).is_err());
+        assert!(decode(&nulls, &least, Form::default()).is_err());
         let text = Schema::parse("string").unwrap();
         assert_eq!(text.root, Type::String);
         for bytes in [&[0x01][..], &[0x04, 0x41], &[0x02, 0xff], &[0x80; 11], &many] {
-            assert!(decode(&text, bytes).is_err(), "{bytes:?}");
+            assert!(decode(&text, bytes, Form::default()).is_err(), "{bytes:?}");
         }
         let list =
             Schema::parse(r#"{"type":"record","name":"L","fields":[{"name":"next","type":["null","L"]}]}"#).unwrap();
-        assert!(decode(&list, &[2; 100]).is_err(), "too deep");
+        assert!(decode(&list, &[2; 100], Form::default()).is_err(), "too deep");
         let deep =
             Value::parse(format!("{}null{}", r#"{"next":{"L":"#.repeat(100), "}}".repeat(100)).as_bytes()).unwrap();
-        assert!(encode(&list, &deep).is_err());
+        assert!(encode(&list, &deep, Form::default()).is_err());
         for schema in [
             "",
             "{}",

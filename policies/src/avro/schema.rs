@@ -86,12 +86,19 @@ impl Schema {
     /// # Errors
     /// It is none.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
-        let text = text.trim();
-        // The short form of a schema that is one word.
-        let is_word = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        let value = if is_word { Value::String(text.to_owned()) } else { parsed(text)? };
+        Self::parse_behind(&[], text)
+    }
+
+    /// Reads a schema that may name the types of those before it, in their order.
+    ///
+    /// # Errors
+    /// One of them is none.
+    pub fn parse_behind(before: &[String], text: &str) -> Result<Self, Refusal> {
         let mut reader = Reader { named: Vec::new(), numbers: HashMap::new() };
-        let root = reader.a_type(&value, "", 0)?;
+        for text in before {
+            reader.a_type(&written(text)?, "", 0)?;
+        }
+        let root = reader.a_type(&written(text)?, "", 0)?;
         let schema = Self { root, named: reader.named };
         schema.check_recursion()?;
         Ok(schema)
@@ -150,7 +157,12 @@ impl Schema {
     }
 }
 
-fn parsed(text: &str) -> Result<Value, Refusal> {
+fn written(text: &str) -> Result<Value, Refusal> {
+    let text = text.trim();
+    // The short form of a schema that is one word.
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Ok(Value::String(text.to_owned()));
+    }
     Value::parse(text.as_bytes()).map_err(|error| Refusal(format!("not JSON: {error}")))
 }
 

@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::jose;
+use crate::query::unreserved;
 
 /// How long the server may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -129,7 +130,7 @@ impl Server {
             FetchRequest { timeout: TIMEOUT, method: self.method.clone(), ..FetchRequest::get(&*self.url) };
         if config.token_is_supplied_by_query_param {
             let mark = if request.url.contains('?') { '&' } else { '?' };
-            request.url += &format!("{mark}{}={}", config.token_query_param_name, encoded(token));
+            request.url += &format!("{mark}{}={}", config.token_query_param_name, unreserved(token));
         }
         request.headers.push(("Accept".into(), "application/json".into()));
         if config.use_client_authorization_header {
@@ -142,7 +143,7 @@ impl Server {
         }
         if config.token_is_supplied_by_form_url_encoded && self.method == Method::POST {
             request.headers.push(("Content-Type".into(), "application/x-www-form-urlencoded".into()));
-            request.body = Bytes::from(format!("{}={}", config.token_form_url_encoded_name, encoded(token)));
+            request.body = Bytes::from(format!("{}={}", config.token_form_url_encoded_name, unreserved(token)));
         }
         let fetching = self.fetch.fetch(request);
         async move {
@@ -169,17 +170,4 @@ impl Server {
             other => jose::texts(other).collect(),
         }
     }
-}
-
-/// Percent-encoded, but for what is unreserved (RFC 3986 section 2.3).
-fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out += &format!("%{byte:02X}");
-        }
-    }
-    out
 }

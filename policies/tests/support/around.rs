@@ -51,7 +51,7 @@ pub fn filled_at(text: &str, skew: i64, file: impl Fn(&str) -> String) -> String
 pub fn resource_problems(part: &Part, configuration: &Node, resources: &[Resource]) -> (String, String) {
     let mut problems: Vec<Problem> = Vec::new();
     for used in part.resources {
-        let Some(said) = configuration.field(used.field) else { continue };
+        let Some(said) = used.field.split('.').try_fold(configuration, |node, name| node.field(name)) else { continue };
         let names = if said.items().is_empty() { std::slice::from_ref(said) } else { said.items() };
         for name in names.iter().filter_map(Node::as_text) {
             let Some(resource) = resources.iter().find(|resource| resource.name == name) else { continue };

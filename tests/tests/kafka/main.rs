@@ -6,6 +6,7 @@
 mod audits;
 mod faults;
 mod pairs;
+mod schemas;
 mod security;
 
 use std::io::{ErrorKind, Read, Write};
