@@ -143,7 +143,7 @@ impl Maker {
             With::Json | With::JsonObject | With::Xml | With::Text | With::Graphql | With::Signed => {
                 exchange.contents.request = self.content.clone();
             }
-            With::Back | With::JsonBack => {
+            With::Back | With::JsonBack | With::HtmlBack => {
                 exchange.response = Some(Self::response());
                 exchange.contents.response = self.content.clone();
             }

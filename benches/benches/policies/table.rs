@@ -33,6 +33,8 @@ pub enum With {
     Signed,
     /// A response with orders.
     JsonBack,
+    /// A response with orders in a page.
+    HtmlBack,
     /// A message with orders.
     Message,
 }
@@ -44,7 +46,7 @@ impl With {
 
     /// Whether it is about the response.
     pub fn is_back(self) -> bool {
-        matches!(self, Self::Back | Self::JsonBack)
+        matches!(self, Self::Back | Self::JsonBack | Self::HtmlBack)
     }
 
     /// The lengths of bodies that it is run with.
@@ -56,6 +58,7 @@ impl With {
         match self {
             Self::Xml => "application/xml",
             Self::Text => "text/plain",
+            Self::HtmlBack => "text/html",
             Self::Signed => "application/jose+json",
             _ => "application/json",
         }
@@ -64,7 +67,7 @@ impl With {
     pub fn body(self, length: usize) -> Bytes {
         Bytes::from(match self {
             Self::JsonObject => format!("{{\"order\":{}}}", body::json(length)),
-            Self::Xml => body::xml(length),
+            Self::Xml | Self::HtmlBack => body::xml(length),
             Self::Text => body::text(length),
             Self::Graphql => body::graphql(length),
             Self::Signed => body::signed(length),
@@ -94,8 +97,8 @@ const fn row(policy: &'static str, with: With, configuration: &'static str) -> R
     Row { policy, configuration, with, fields: "", resource: None, attributes: &[] }
 }
 
-/// One waits, and one acts on what is written down only.
-pub const UNMEASURED: [&str; 2] = ["latency", "policy-data-logging-masking"];
+/// One waits, one acts on what is written down only, and two read what `avro-json` and `protobuf-json` write.
+pub const UNMEASURED: [&str; 4] = ["avro-protobuf", "latency", "policy-data-logging-masking", "schema-registry-json"];
 
 /// The schema of orders.
 macro_rules! order {
@@ -221,6 +224,16 @@ pub const ROWS: &[Row] = &[
         "avro-json",
         With::Json,
         r#"{"conversion": "json-to-avro", "serializationFormat": "simple", "schemaDefinition": "{\"type\": \"array\", \"items\": {\"type\": \"record\", \"name\": \"Order\", \"fields\": [{\"name\": \"id\", \"type\": \"long\"}, {\"name\": \"sku\", \"type\": \"string\"}, {\"name\": \"price\", \"type\": \"double\"}, {\"name\": \"note\", \"type\": \"string\"}, {\"name\": \"paid\", \"type\": \"boolean\"}]}}"}"#,
+    ),
+    row(
+        "protobuf-json",
+        With::JsonObject,
+        r#"{"conversion": "json-to-protobuf", "protobufOut": {"inlineOut": {"serializationFormat": "simple", "schemaDefinition": "syntax = \"proto3\"; message Orders { repeated Order order = 1; message Order { int64 id = 1; string sku = 2; double price = 3; string note = 4; bool paid = 5; } }"}}}"#,
+    ),
+    row(
+        "html-json",
+        With::HtmlBack,
+        r#"{"selectors": [{"jsonName": "names", "selector": "order > sku", "array": true}, {"jsonName": "first", "selector": "order"}]}"#,
     ),
     row(
         "cloud-events",
