@@ -11,7 +11,7 @@ use ringway_config::Node;
 use ringway_config::api::PathOperator;
 use ringway_contract::kind::{Services, Source};
 use ringway_contract::{ApiInfo, Client, Exchange, Policy, Request};
-use ringway_engine::chain::{Chain, Facing, Flow, Masks, Mode, Scope, Selector, Step};
+use ringway_engine::chain::{Chain, Choice, Facing, Flow, Masks, Scope, Selector, Step};
 use ringway_wire::Limits;
 
 const HEAD: &str =
@@ -63,7 +63,7 @@ fn chains(criterion: &mut Criterion) {
     ];
     let mut group = criterion.benchmark_group("chain");
     for (name, flows) in cases {
-        let chain = Chain::new(flows, Mode::All, false);
+        let chain = Chain::new(flows, Choice::default(), Choice::default());
         let mut matched = Vec::with_capacity(16);
         group.bench_function(name, |bencher| {
             bencher.iter_batched_ref(exchange, |exchange| run(&chain, exchange, &mut matched), BatchSize::SmallInput);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::api::{ApiType, Qos};
+use crate::groups;
 use crate::names;
 use crate::node::Node;
 use crate::problem::{Problem, Severity};
@@ -73,6 +74,8 @@ pub struct Catalogue {
     pub guards: Vec<Extension>,
     /// Steps of flows.
     pub policies: Vec<Extension>,
+    /// What is wrong with the specification by which a dictionary makes its entries, if something is.
+    pub reshape: Option<fn(&str) -> Option<String>>,
 }
 
 /// What the catalogue says of a definition.
@@ -95,6 +98,20 @@ pub(crate) struct Use {
     pub(crate) configuration: &'static str,
     pub(crate) what: What,
 }
+
+/// Whose flows, plans and connectors are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// An API.
+    Api,
+    /// The platform: it has no resources.
+    Platform,
+    /// A shared policy group: the resources are those of the APIs that use it.
+    Group,
+}
+
+/// What becomes of an API that names what is not here.
+pub(crate) const NOT_SERVED: &str = "the API is loaded but not served";
 
 /// What an API carries, as far as extensions are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,14 +179,18 @@ const fn at(pattern: &'static str, name: &'static str, configuration: &'static s
 }
 
 impl Catalogue {
-    /// Looks at every extension that the definition of an API of this type names.
-    pub(crate) fn inspect(&self, definition: &Node, carries: Carries) -> Verdict {
+    /// Looks at every extension that the definition of an API of this type names, or that its owner has in flows.
+    pub(crate) fn inspect(&self, definition: &Node, carries: Carries, owner: Owner) -> Verdict {
         let mut verdict = Verdict::default();
         let mut shared = Vec::new();
         for used in &USES {
             for place in walk::places(definition, used.pattern) {
                 let disabled = place.node.field("enabled").and_then(Node::as_bool) == Some(false);
                 let Some(name) = place.node.field(used.name).filter(|_| !disabled) else { continue };
+                // One whose steps are not in place: why, was said where they were looked for.
+                if used.what == What::Policy && name.as_text().is_some_and(groups::is_policy) {
+                    continue;
+                }
                 let table = match used.what {
                     What::Entrypoint if pushes(definition, &place.pointer) => &self.pushes,
                     what => self.table(what, carries),
@@ -188,8 +209,9 @@ impl Catalogue {
                     _ => Some(known.configuration),
                 };
                 let pointer = format!("{}.{}", place.pointer, used.configuration);
-                if let Some(node) = place.node.field(used.configuration) {
-                    verdict.problems.extend(resources::check(definition, known, node, &pointer, &mut shared));
+                if let Some(node) = place.node.field(used.configuration).filter(|_| owner != Owner::Group) {
+                    let of = (definition, owner);
+                    verdict.problems.extend(resources::check(of, known, node, &pointer, &mut shared));
                 }
                 match (place.node.field(used.configuration), check) {
                     (Some(node), Some(check)) => {
@@ -271,7 +293,7 @@ impl Catalogue {
         };
         let (severity, hint) = match used.what {
             What::Guard => (Severity::Warning, "the plan is not offered: nobody can use it"),
-            _ => (Severity::Warning, "the API is loaded but not served"),
+            _ => (Severity::Warning, NOT_SERVED),
         };
         verdict.problems.push(Problem::new(severity, &name.span, pointer.clone(), reason.clone()).hint(hint));
         match used.what {

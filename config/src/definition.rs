@@ -4,15 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::api::{Api, ApiType, Listener};
-use crate::catalogue::{Carries, Catalogue};
+use crate::catalogue::{Carries, Catalogue, NOT_SERVED, Owner};
+use crate::common::{self, Common};
 use crate::node::{Node, Source, Value};
 use crate::plans;
 use crate::problem::{self, Problem};
 use crate::settings::Settings;
 use crate::substitute::{Environment, Rule, substitute};
 use crate::{
-    applications, check, conditions, decode, deployment, json, legacy, names, pairs, path, pending, rules,
-    subscriptions, yaml,
+    applications, check, conditions, decode, deployment, dictionaries, json, legacy, names, pairs, path, pending,
+    rules, subscriptions, yaml,
 };
 
 /// How a file is written.
@@ -46,9 +47,9 @@ impl Format {
 
 /// What definitions are checked against.
 pub(crate) struct Surroundings<'a> {
-    pub(crate) environment: &'a dyn Environment,
     pub(crate) settings: &'a Settings,
     pub(crate) catalogue: Option<&'a Catalogue>,
+    pub(crate) common: &'a Common,
 }
 
 /// A definition that was read.
@@ -63,16 +64,18 @@ pub(crate) struct Definition {
     pub(crate) files: Vec<PathBuf>,
 }
 
-/// What a file holds.
+/// What files hold, as far as each can be read by itself: definitions are read when what they have in common is known.
 #[derive(Default)]
 pub(crate) struct Contents {
-    /// Definitions without errors.
-    pub(crate) definitions: Vec<Definition>,
+    /// Definitions, as trees.
+    definitions: Vec<Node>,
+    /// What they have in common.
+    pub(crate) common: common::Said,
     /// Applications without errors.
     pub(crate) applications: Vec<applications::Read>,
     /// Errors and warnings.
     pub(crate) problems: Vec<Problem>,
-    /// Files that its values were read from, and those that its extensions will read.
+    /// Files that values were read from, and those that extensions will read.
     pub(crate) files: Vec<PathBuf>,
 }
 
@@ -84,35 +87,46 @@ pub(crate) fn documents(source: &Arc<Source>, format: Format) -> Result<Vec<Node
     }
 }
 
-/// Reads all definitions of a text; `folder` is where its relative paths begin.
-pub(crate) fn read(source: &Arc<Source>, format: Format, folder: &Path, around: &Surroundings<'_>) -> Contents {
-    let mut contents = Contents::default();
-    let documents = match documents(source, format) {
-        Ok(documents) => documents,
-        Err(problem) => {
-            contents.problems.push(problem);
-            return contents;
-        }
-    };
-    for mut document in documents {
-        let outcome = substitute(&mut document, Rule::UpperCase, folder, around.environment);
-        contents.problems.extend(outcome.problems);
-        contents.files.extend(outcome.files);
-        if applications::is_list(&document) {
-            contents.applications.extend(applications::read(&document, &mut contents.problems));
-            continue;
-        }
-        for definition in legacy::definitions(document, &mut contents.problems) {
-            let mut problems = Vec::new();
-            let mut files = Vec::new();
-            let definition = one(definition, around, &mut problems, &mut files);
-            // Whatever is wrong with one of them, its next version may be right.
-            contents.files.extend(files);
-            contents.definitions.extend(definition);
-            contents.problems.extend(problems);
+impl Contents {
+    /// Takes the documents of a text; `folder` is where its relative paths begin.
+    pub(crate) fn take(&mut self, source: &Arc<Source>, format: Format, folder: &Path, environment: &dyn Environment) {
+        let documents = match documents(source, format) {
+            Ok(documents) => documents,
+            Err(problem) => return self.problems.push(problem),
+        };
+        for mut document in documents {
+            let outcome = substitute(&mut document, Rule::UpperCase, folder, environment);
+            self.problems.extend(outcome.problems);
+            self.files.extend(outcome.files);
+            match document.value {
+                Value::Seq(items) => items.into_iter().for_each(|item| self.sort(item)),
+                _ => self.sort(document),
+            }
         }
     }
-    contents
+
+    fn sort(&mut self, document: Node) {
+        if applications::is_list(&document) {
+            self.applications.extend(applications::read(&document, &mut self.problems));
+        } else if common::is_common(&document) {
+            self.common.take(document, &mut self.problems);
+        } else {
+            self.definitions.push(legacy::unwrap(document, &mut self.problems));
+        }
+    }
+
+    /// Reads the definitions.
+    pub(crate) fn read(&mut self, around: &Surroundings<'_>) -> Vec<Definition> {
+        let mut read = Vec::new();
+        for node in std::mem::take(&mut self.definitions) {
+            let (mut problems, mut files) = (Vec::new(), Vec::new());
+            read.extend(one(node, around, &mut problems, &mut files));
+            // Whatever is wrong with one of them, its next version may be right.
+            self.files.extend(files);
+            self.problems.extend(problems);
+        }
+        read
+    }
 }
 
 /// Reads one definition. `None` when it has errors.
@@ -129,16 +143,23 @@ fn one(
     legacy::settle(&mut node, problems);
     deployment::evaluate(&mut node, problems);
     problems.extend(check::check::<Api>(&node));
+    let conditions = conditions::check(&node);
+    around.common.expand(&mut node, problems);
     if problems.iter().any(Problem::is_error) {
         also(&node, around, problems, files);
+        around.common.own(&node, problems);
         return None;
     }
     let mut api: Api = decode::read(&node).map_err(|problem| problems.push(problem)).ok()?;
     api.source = Some(node.span.clone());
     complete(&mut api);
     rules::examine(&node, around.settings, problems);
-    problems.extend(conditions::check(&node));
+    problems.extend(conditions);
+    problems.extend(dictionaries::mentioned(&node, &around.common.dictionaries));
     judge(&mut api, &node, around, problems, files);
+    around.common.own(&node, problems);
+    api.platform = around.common.platform.clone();
+    files.extend(around.common.platform_files.iter().cloned());
     let clean = !problems.iter().any(Problem::is_error);
     clean.then(|| Definition { api, node, joined: Vec::new(), files: files.clone() })
 }
@@ -151,7 +172,7 @@ fn also(node: &Node, around: &Surroundings<'_>, problems: &mut Vec<Problem>, fil
     let kind = node.field("type").and_then(Node::as_text).unwrap_or_default();
     let carries = [ApiType::Proxy, ApiType::Message].into_iter().find(|known| names::same(known.name(), kind));
     if let Some((catalogue, carries)) = around.catalogue.zip(carries.and_then(Carries::of)) {
-        more.extend(catalogue.inspect(node, carries).problems);
+        more.extend(catalogue.inspect(node, carries, Owner::Api).problems);
         let known: Vec<Problem> = problems.iter().chain(&more).cloned().collect();
         let examined = catalogue.examine(node, carries, around.settings, &known);
         files.extend(examined.files);
@@ -184,7 +205,7 @@ fn complete(api: &mut Api) {
     let consumers = consumers.map(|consumer| &mut consumer.entrypoint_id);
     entrypoints.chain(groups).chain(securities).chain(consumers).for_each(|kind| *kind = names::kebab(kind));
     for flow in api.flows.iter_mut().chain(api.plans.iter_mut().flat_map(|plan| &mut plan.flows)) {
-        flow.steps_mut().for_each(|step| step.policy = names::kebab(&step.policy));
+        flow.settle_names();
     }
     // A health check that says nothing has its defaults.
     let Some(start) = api.source.clone() else { return };
@@ -213,7 +234,7 @@ fn judge(api: &mut Api, node: &Node, around: &Surroundings<'_>, problems: &mut V
     let Some(carries) = Carries::of(api.kind) else {
         let kind = node.field("type").unwrap_or(node);
         let reason = format!("APIs of type {} come with a later release", api.kind.name());
-        problems.push(Problem::warning(&kind.span, "type", reason.clone()).hint("the API is loaded but not served"));
+        problems.push(Problem::warning(&kind.span, "type", reason.clone()).hint(NOT_SERVED));
         api.idle = Some(reason);
         plans::withhold(api, node, around, &[], problems);
         return;
@@ -257,7 +278,7 @@ fn judge(api: &mut Api, node: &Node, around: &Surroundings<'_>, problems: &mut V
     reasons.extend(found.idle);
     let mut unguarded: Vec<usize> = (0..api.plans.len()).filter(|at| !is_open(api, *at)).collect();
     if let Some(catalogue) = around.catalogue {
-        let verdict = catalogue.inspect(node, carries);
+        let verdict = catalogue.inspect(node, carries, Owner::Api);
         problems.extend(verdict.problems);
         if carries == Carries::Messages {
             problems.extend(pairs::check(api, node, catalogue));

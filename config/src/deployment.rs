@@ -8,7 +8,8 @@ use ringway_expression::{Context, Field, Map, Root, Template, Value as Evaluated
 use crate::node::{Node, Value};
 use crate::problem::Problem;
 
-/// What is known then. Endpoints and the node are asked for by requests; secrets and dictionaries come with a later release.
+/// What is known then. Endpoints and the node are asked for by requests, dictionaries change while an API is served; secrets come with
+/// a later release.
 const KNOWN: Vocabulary = Vocabulary::deployment()
     .without(Root::Endpoints)
     .without(Root::Node)

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use crate::catalogue::{Carries, Catalogue, Examine, USES, What};
+use crate::catalogue::{Carries, Catalogue, Examine, NOT_SERVED, USES, What};
 use crate::names;
 use crate::node::{Node, Value};
 use crate::problem::Problem;
@@ -125,7 +125,7 @@ impl Catalogue {
             if examined.idle.is_none() {
                 examined.idle = Some(format!("{}: {}", problem.pointer, problem.message));
             }
-            examined.add(problem.hint("the API is loaded but not served"));
+            examined.add(problem.hint(NOT_SERVED));
         }
         // Policies and guards say for themselves what of theirs is evaluated.
         let parts = if matches!(what, What::Policy | What::Guard) {
@@ -141,7 +141,7 @@ impl Catalogue {
             if examined.idle.is_none() {
                 examined.idle = Some(format!("{}: `{{#…}}` {message}", problem.pointer));
             }
-            examined.add(problem.hint("the API is loaded but not served"));
+            examined.add(problem.hint(NOT_SERVED));
             return;
         }
         if let Some(files) = extension.files {

@@ -111,16 +111,8 @@ const WRAPPING: [&str; 12] = [
     "resources",
 ];
 
-/// The definitions of a document: a list holds several, and an export is unwrapped.
-pub(crate) fn definitions(document: Node, problems: &mut Vec<Problem>) -> Vec<Node> {
-    match document.value {
-        Value::Seq(items) => items.into_iter().map(|item| unwrap(item, problems)).collect(),
-        _ => vec![unwrap(document, problems)],
-    }
-}
-
 /// Moves what stands beside `api` in an export into the API.
-fn unwrap(document: Node, problems: &mut Vec<Problem>) -> Node {
+pub(crate) fn unwrap(document: Node, problems: &mut Vec<Problem>) -> Node {
     let is_export = document.field("api").is_some_and(|api| matches!(api.value, Value::Map(_)));
     let Value::Map(entries) = document.value else { return document };
     if !is_export {
@@ -174,6 +166,37 @@ pub(crate) fn settle(definition: &mut Node, problems: &mut Vec<Problem>) {
     });
     each_map(definition, "plans[*]", &mut |entries| {
         respell(entries, "definitionVersion", "4.0.0", "V4");
+    });
+}
+
+/// Fields that the Management API writes for itself into what APIs have in common; in documents, and in exports of one thing.
+const COMMON_BOOKKEEPING: [&str; 8] = [
+    "createdAt",
+    "deployedAt",
+    "environmentId",
+    "lifecycleState",
+    "organizationId",
+    "originContext",
+    "updatedAt",
+    "version",
+];
+
+/// Brings what APIs have in common into the one spelling: the fields of a document or of settings, or a document that `is_one` of it.
+pub(crate) fn settle_common(document: &mut Node, is_one: bool, problems: &mut Vec<Problem>) {
+    let maps: &[&str] = if is_one { &[""] } else { &["sharedPolicyGroups[*]", "dictionaries[*]"] };
+    for map in maps {
+        each_map(document, map, &mut |entries| {
+            entries.retain(|entry| !COMMON_BOOKKEEPING.contains(&entry.key.as_str()));
+        });
+    }
+    for steps in
+        ["steps[*]", "sharedPolicyGroups[*].steps[*]", "platform.flows[*].request[*]", "platform.flows[*].response[*]"]
+    {
+        each_map(document, steps, &mut |entries| entries.retain(|entry| entry.key != "id"));
+    }
+    each_map(document, "platform.flows[*]", &mut |entries| {
+        entries.retain(|entry| !["createdAt", "updatedAt"].contains(&entry.key.as_str()));
+        rename(entries, "connect", "entrypointConnect", problems);
     });
 }
 

@@ -6,22 +6,28 @@
 //!  ringway.yaml ─────────▶ Node ─▶ substitute ──────────▶ check ─▶ decode ─▶ Settings ───────────────────▶ routes ─▶ Snapshot
 //! ```
 //!
+//! What APIs have in common ([`api::Common`]) is read before the definitions, from the same files: the steps of shared policy groups are put in
+//! place in the tree of each definition.
+//!
 //! Every step answers with [`Problem`]s that have a file, a line and a column; nothing stops at the first.
 
 pub mod api;
 mod applications;
 mod catalogue;
 mod check;
+mod common;
 mod conditions;
 mod decode;
 mod definition;
 mod deployment;
+mod dictionaries;
 mod examine;
 mod excerpt;
 mod files;
 mod format;
 #[doc(hidden)]
 pub mod fuzz;
+mod groups;
 mod json;
 mod legacy;
 mod load;
@@ -59,7 +65,7 @@ pub use pairs::level;
 pub use premises::Premises;
 pub use problem::{Problem, Severity};
 pub use resources::ResourceUse;
-pub use schema::{schema_of_api, schema_of_ringway};
+pub use schema::{schema_of_api, schema_of_common, schema_of_ringway};
 pub use settings::Settings;
 pub use snapshot::Snapshot;
 pub use substitute::{Environment, NoEnvironment, ProcessEnvironment, VALUE_FILE_BYTES_MAX};

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::api::Api;
 use crate::applications;
 use crate::catalogue::Catalogue;
-use crate::definition::{self, Contents, Definition, Format, Surroundings};
+use crate::common::Common;
+use crate::definition::{Contents, Definition, Format, Surroundings};
 use crate::files::{self, FILE_BYTES_MAX, Found};
 use crate::node::{Node, Source, Value};
 use crate::premises::Premises;
@@ -93,8 +94,11 @@ impl<'a> Loader<'a> {
             }
         };
         // Definitions are read even if the settings are wrong, so that all problems show at once.
-        let definitions = self.definitions(&file, &mut loaded);
-        loaded.finish(file.settings, definitions);
+        let mut contents = self.definitions(&file, &mut loaded);
+        if let Some(node) = &file.node {
+            contents.common.settings(node, &mut contents.problems);
+        }
+        self.finish(file.settings, contents, &mut loaded);
         problem::sort(&mut loaded.problems);
         loaded.files.sort();
         loaded.files.dedup();
@@ -106,9 +110,9 @@ impl<'a> Loader<'a> {
         let mut loaded = Loaded::default();
         let mut contents = Contents::default();
         for path in paths {
-            self.path(path, &settings, &mut loaded, &mut contents);
+            self.path(path, &mut loaded, &mut contents);
         }
-        loaded.finish(settings, contents);
+        self.finish(settings, contents, &mut loaded);
         problem::sort(&mut loaded.problems);
         loaded
     }
@@ -117,15 +121,12 @@ impl<'a> Loader<'a> {
     /// [`NoEnvironment`](crate::NoEnvironment): its author must not read what this process may read.
     pub fn definition(&self, name: &str, text: &str, settings: &Settings) -> (Vec<Api>, Vec<Problem>) {
         let source = Source::new(name, text);
-        let around = self.around(settings);
-        let Contents { mut definitions, applications, mut problems, .. } =
-            definition::read(&source, Format::sniff(text), Path::new(""), &around);
-        problems.extend(routes::identify(&mut definitions));
-        problems.extend(routes::conflicts(&definitions));
-        applications::join(&applications, &mut definitions, &mut problems);
-        problem::sort(&mut problems);
-        let mut prints = Prints::default();
-        (definitions.into_iter().map(|definition| finished(definition, settings, &mut prints)).collect(), problems)
+        let (mut loaded, mut contents) = (Loaded::default(), Contents::default());
+        contents.take(&source, Format::sniff(text), Path::new(""), self.environment);
+        let (definitions, common) = self.judge(contents, settings, &mut loaded);
+        problem::sort(&mut loaded.problems);
+        let mut finish = Finish { settings, common: &common, prints: Prints::default() };
+        (definitions.into_iter().map(|definition| finish.one(definition)).collect(), loaded.problems)
     }
 
     /// Checks settings, definitions and folders of them. Settings are checked with the definitions that they name; all others together.
@@ -151,25 +152,21 @@ impl<'a> Loader<'a> {
         let mut loaded = Loaded::default();
         let mut read = Contents::default();
         for path in definitions.iter().filter(|path| !checked.contains(path)) {
-            self.file(path, &alone, &mut loaded, &mut read);
+            self.file(path, &mut loaded, &mut read);
         }
-        loaded.judge(&mut read);
+        self.judge(read, &alone, &mut loaded);
         problems.extend(loaded.problems);
         problem::sort(&mut problems);
         problems.dedup();
         problems
     }
 
-    fn around<'s>(&'s self, settings: &'s Settings) -> Surroundings<'s> {
-        Surroundings { environment: self.environment, settings, catalogue: self.catalogue }
-    }
-
-    /// Reads the definitions that settings name.
+    /// Takes the files that settings name.
     fn definitions(&self, file: &SettingsFile, loaded: &mut Loaded) -> Contents {
         let mut contents = Contents::default();
         for (at, path) in file.settings.apis.iter().enumerate() {
             let before = loaded.problems.len();
-            self.path(path, &file.settings, loaded, &mut contents);
+            self.path(path, loaded, &mut contents);
             // A path that is not there is a problem of the file that names it.
             let span = file.node.as_ref().and_then(|node| Some(&node.field("apis")?.items().get(at)?.span));
             for problem in loaded.problems.iter_mut().skip(before) {
@@ -185,7 +182,7 @@ impl<'a> Loader<'a> {
         contents
     }
 
-    fn path(&self, path: &Path, settings: &Settings, loaded: &mut Loaded, contents: &mut Contents) {
+    fn path(&self, path: &Path, loaded: &mut Loaded, contents: &mut Contents) {
         loaded.files.push(path.to_owned());
         let mut found = Found::default();
         if let Err(error) = files::find(path, &mut found) {
@@ -193,13 +190,13 @@ impl<'a> Loader<'a> {
             return;
         }
         for file in &found.definitions {
-            self.file(file, settings, loaded, contents);
+            self.file(file, loaded, contents);
         }
         loaded.files.extend(found.folders);
         loaded.files.extend(found.definitions);
     }
 
-    fn file(&self, path: &Path, settings: &Settings, loaded: &mut Loaded, contents: &mut Contents) {
+    fn file(&self, path: &Path, loaded: &mut Loaded, contents: &mut Contents) {
         let name = path.display().to_string();
         let text = match files::read(path) {
             Ok(text) => text,
@@ -207,47 +204,57 @@ impl<'a> Loader<'a> {
         };
         let format = Format::of(path).unwrap_or_else(|| Format::sniff(&text));
         let folder = path.parent().unwrap_or(Path::new(""));
-        let read = definition::read(&Source::new(name, text), format, folder, &self.around(settings));
-        contents.definitions.extend(read.definitions);
-        contents.applications.extend(read.applications);
-        loaded.problems.extend(read.problems);
-        loaded.files.extend(read.files);
-    }
-}
-
-impl Loaded {
-    /// Looks at what only shows when all is seen together.
-    fn judge(&mut self, Contents { definitions, applications, .. }: &mut Contents) {
-        self.problems.extend(routes::identify(definitions));
-        self.problems.extend(routes::conflicts(definitions));
-        applications::join(applications, definitions, &mut self.problems);
+        contents.take(&Source::new(name, text), format, folder, self.environment);
     }
 
-    /// Looks at all definitions together; makes the snapshot if nothing is wrong.
-    fn finish(&mut self, settings: Settings, mut contents: Contents) {
-        self.judge(&mut contents);
-        if self.problems.iter().any(Problem::is_error) {
+    /// Reads what was taken, and looks at what only shows when all is seen together.
+    fn judge(&self, mut contents: Contents, settings: &Settings, loaded: &mut Loaded) -> (Vec<Definition>, Common) {
+        let said = std::mem::take(&mut contents.common);
+        let (common, files) = Common::read(said, self.catalogue, settings, &mut contents.problems);
+        let around = Surroundings { settings, catalogue: self.catalogue, common: &common };
+        let mut definitions = contents.read(&around);
+        loaded.problems.append(&mut contents.problems);
+        loaded.files.append(&mut contents.files);
+        loaded.files.extend(files);
+        loaded.problems.extend(routes::identify(&mut definitions));
+        loaded.problems.extend(routes::conflicts(&definitions));
+        applications::join(&contents.applications, &mut definitions, &mut loaded.problems);
+        (definitions, common)
+    }
+
+    /// Makes the snapshot if nothing is wrong.
+    fn finish(&self, settings: Settings, contents: Contents, loaded: &mut Loaded) {
+        let (definitions, common) = self.judge(contents, &settings, loaded);
+        if loaded.problems.iter().any(Problem::is_error) {
             return;
         }
         static REVISION: AtomicU64 = AtomicU64::new(0);
-        let mut prints = Prints::default();
-        let finished = |definition| Arc::new(finished(definition, &settings, &mut prints));
-        let apis = contents.definitions.into_iter().map(finished).collect();
+        let mut finish = Finish { settings: &settings, common: &common, prints: Prints::default() };
+        let apis = definitions.into_iter().map(|definition| Arc::new(finish.one(definition))).collect();
         let revision = REVISION.fetch_add(1, Ordering::Relaxed) + 1;
-        self.snapshot = Some(Snapshot { settings, apis, revision });
+        loaded.snapshot = Some(Snapshot { apis, dictionaries: common.dictionaries, settings, revision });
     }
 }
 
-/// The API with its fingerprint.
-fn finished(definition: Definition, settings: &Settings, prints: &mut Prints) -> Api {
-    let Definition { mut api, node, joined, files } = definition;
-    let mut hasher = DefaultHasher::new();
-    hash(&node, &mut hasher);
-    joined.iter().for_each(|node| hash(node, &mut hasher));
-    (&api.id, &settings.tags, &settings.tenant, &api.idle).hash(&mut hasher);
-    files.into_iter().for_each(|path| prints.of(path).hash(&mut hasher));
-    api.fingerprint = hasher.finish();
-    api
+/// What the fingerprint of an API is made with.
+struct Finish<'a> {
+    settings: &'a Settings,
+    common: &'a Common,
+    prints: Prints,
+}
+
+impl Finish<'_> {
+    /// The API with its fingerprint.
+    fn one(&mut self, definition: Definition) -> Api {
+        let Definition { mut api, node, joined, files } = definition;
+        let mut hasher = DefaultHasher::new();
+        hash(&node, &mut hasher);
+        joined.iter().chain(&self.common.platform_node).for_each(|node| hash(node, &mut hasher));
+        (&api.id, &self.settings.tags, &self.settings.tenant, &api.idle).hash(&mut hasher);
+        files.into_iter().for_each(|path| self.prints.of(path).hash(&mut hasher));
+        api.fingerprint = hasher.finish();
+        api
+    }
 }
 
 /// What files hold that extensions are built from: each is read once, however many APIs it is for.
@@ -276,7 +283,7 @@ fn print(path: &Path) -> io::Result<u64> {
 }
 
 /// Hashes the values of a tree, not where they stand.
-fn hash(node: &Node, hasher: &mut DefaultHasher) {
+pub(crate) fn hash(node: &Node, hasher: &mut DefaultHasher) {
     match &node.value {
         Value::Null => 0_u8.hash(hasher),
         Value::Bool(value) => (1_u8, value).hash(hasher),

@@ -3,7 +3,7 @@
 //! Nothing is dropped in silence: each of these is named in a warning where it is written. What would change who may call, or what is done to a
 //! call, is never left out either: then the API is loaded but not served.
 
-use crate::catalogue::Carries;
+use crate::catalogue::{Carries, NOT_SERVED};
 use crate::names;
 use crate::node::{Node, Value};
 use crate::problem::Problem;
@@ -182,7 +182,7 @@ pub(crate) fn find(definition: &Node, carries: Carries) -> Pending {
         };
         let (message, hint) = match effect {
             Served | Acted => (format!("`{name}` {reason}{more}"), None),
-            Idle => (format!("`{name}` {reason}{more}"), Some("the API is loaded but not served")),
+            Idle => (format!("`{name}` {reason}{more}"), Some(NOT_SERVED)),
         };
         let problem = Problem::warning(first.span, first.pointer.clone(), message);
         pending.problems.push(problem.maybe_hint(hint.map(str::to_owned)));

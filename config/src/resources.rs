@@ -1,6 +1,6 @@
 //! Resources of an API: what policies and guards share, named by their configurations.
 
-use crate::catalogue::{Check, Extension};
+use crate::catalogue::{Check, Extension, Owner};
 use crate::names;
 use crate::node::{Node, Value};
 use crate::problem::Problem;
@@ -17,7 +17,7 @@ pub struct ResourceUse {
 /// What is wrong with the resources that the configuration of an extension names; `pointer` is the configuration's. Names of those that
 /// are used are added to `used`.
 pub(crate) fn check(
-    definition: &Node,
+    (definition, owner): (&Node, Owner),
     extension: &Extension,
     configuration: &Node,
     pointer: &str,
@@ -37,7 +37,9 @@ pub(crate) fn check(
                 let names: Vec<String> = resources.iter().filter_map(name).collect();
                 let near = names::nearest(wanted, names.iter().map(String::as_str));
                 let hint = near.map(|near| format!("did you mean `{near}`?"));
-                let message = format!("the API has no resource {}", node.shown());
+                let has_none =
+                    if owner == Owner::Platform { "the platform has no resources:" } else { "the API has no resource" };
+                let message = format!("{has_none} {}", node.shown());
                 problems.push(Problem::error(&node.span, pointer, message).maybe_hint(hint));
                 continue;
             };

@@ -24,9 +24,7 @@ pub(crate) fn examine(node: &Node, settings: &Settings, problems: &mut Vec<Probl
         unique(node, pattern, what, problems);
     }
     servers(node, settings, problems);
-    paths(node, problems);
-    selectors(node, problems);
-    parameters(node, problems);
+    flows(node, problems);
     cors(node, problems);
     health_checks(node, problems);
     if places(node, "endpointGroups[*].endpoints[*]").is_empty() {
@@ -37,6 +35,13 @@ pub(crate) fn examine(node: &Node, settings: &Settings, problems: &mut Vec<Probl
             "there is no endpoint: every call is answered 503",
         ));
     }
+}
+
+/// The same of flows, and of what else has paths.
+pub(crate) fn flows(node: &Node, problems: &mut Vec<Problem>) {
+    paths(node, problems);
+    selectors(node, problems);
+    parameters(node, problems);
 }
 
 fn unique(node: &Node, pattern: &str, what: &str, problems: &mut Vec<Problem>) {

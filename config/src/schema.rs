@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-use crate::api::Api;
+use crate::api::{Api, Common};
 use crate::node::Node;
 use crate::settings::Settings;
 use crate::{legacy, names, walk};
@@ -26,6 +26,14 @@ pub fn schema_of_api() -> Schema {
     if let Some(Value::Array(required)) = schema.get_mut("required") {
         required.retain(|name| !legacy::is_renamed(name.as_str().unwrap_or_default()));
     }
+    widen(&mut schema);
+    Schema::try_from(schema).unwrap_or_default()
+}
+
+/// The schema of a document of what APIs have in common, for editors.
+pub fn schema_of_common() -> Schema {
+    let about = "Platform flows, shared policy groups and dictionaries: what the APIs of a gateway have in common.";
+    let mut schema = titled::<Common>("What APIs have in common", about).to_value();
     widen(&mut schema);
     Schema::try_from(schema).unwrap_or_default()
 }

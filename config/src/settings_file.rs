@@ -10,7 +10,7 @@ use crate::node::{Node, Source, Value};
 use crate::problem::Problem;
 use crate::settings::{Certificate, ClientAuth, Listen, Settings};
 use crate::substitute::{Environment, Rule, substitute};
-use crate::{check, decode, schema};
+use crate::{check, common, decode, legacy, schema};
 
 /// Settings and the tree that they were read from.
 #[derive(Debug, Default)]
@@ -76,6 +76,7 @@ pub(crate) fn parse(
     let outcome = substitute(&mut node, Rule::Strict, folder, environment);
     loaded.files.extend(outcome.files);
     problems.extend(outcome.problems);
+    legacy::settle_common(&mut node, false, &mut problems);
     problems.extend(check::check::<Settings>(&node));
     let mut settings = None;
     if !problems.iter().any(Problem::is_error) {
@@ -107,7 +108,8 @@ pub(crate) fn looks_like(path: &Path) -> bool {
     let Ok(documents) = documents(&Source::new("", text), format) else { return false };
     let schema = schema::of::<Settings>();
     let Some(known) = schema.get("properties").and_then(serde_json::Value::as_object) else { return false };
-    let own = |key: &str| known.contains_key(key) && key != "tags";
+    // Some fields may stand in documents beside definitions, too.
+    let own = |key: &str| known.contains_key(key) && key != "tags" && !common::FIELDS.contains(&key);
     let of_definitions = ["api", "definitionVersion", "endpointGroups", "gravitee", "listeners", "name", "type"];
     documents.iter().all(|node| {
         let keys = || node.entries().iter().map(|entry| entry.key.as_str());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::api::Api;
+use crate::api::{Api, Dictionary};
 use crate::settings::Settings;
 
 /// A checked configuration. It never changes; a reload makes another.
@@ -12,6 +12,8 @@ pub struct Snapshot {
     pub settings: Settings,
     /// The APIs in the order of their files, those that are idle included.
     pub apis: Vec<Arc<Api>>,
+    /// Tables of texts for expressions; no two have the same name.
+    pub dictionaries: Vec<Arc<Dictionary>>,
     /// Counts the snapshots of this process, from 1.
     pub revision: u64,
 }

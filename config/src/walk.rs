@@ -1,5 +1,6 @@
 //! Finds the places of a tree that a pattern such as `flows[*].request[*].condition` names.
 
+use crate::groups;
 use crate::node::{Node, Span};
 
 /// A place that a pattern named.
@@ -13,7 +14,8 @@ pub(crate) struct Place<'n> {
 }
 
 /// The places that `pattern` names: fields by name or `*`, items by `[*]`. Null is the same as absent. What is disabled (`enabled: false`) is
-/// not looked into: it has no effect that could be missed.
+/// not looked into: it has no effect that could be missed. A step that stands for a shared policy group is not named itself; the steps that
+/// it stands for are.
 pub(crate) fn places<'n>(root: &'n Node, pattern: &str) -> Vec<Place<'n>> {
     let mut found = Vec::new();
     descend(root, &root.span, &steps(pattern), &mut String::new(), &mut found);
@@ -44,7 +46,14 @@ fn descend<'n>(node: &'n Node, span: &'n Span, steps: &[&str], pointer: &mut Str
     if *step == "[*]" {
         for (at, item) in node.items().iter().enumerate() {
             pointer.push_str(&format!("[{at}]"));
-            descend(item, &item.span, rest, pointer, found);
+            match groups::steps_of(item) {
+                Some(_) if is_disabled(item) => {}
+                Some(inner) => {
+                    pointer.push_str(".steps");
+                    descend(inner, &inner.span, steps, pointer, found);
+                }
+                None => descend(item, &item.span, rest, pointer, found),
+            }
             pointer.truncate(length);
         }
         return;

@@ -206,6 +206,7 @@ fn catalogue() -> Catalogue {
         }],
         guards: vec![extension("key-less", any), extension("jwt", any)],
         policies: vec![extension("transform-headers", any)],
+        reshape: None,
     }
 }
 

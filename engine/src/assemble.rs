@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
-use ringway_config::api::{self, Api, PlanMode};
+use ringway_config::api::{self, Api, ApiType, PlanMode};
 use ringway_contract::kind::{self, Registry};
-use ringway_contract::{Mask, PlanInfo, Services, Source, Subscriber, Subscribers, Template, Vocabulary};
+use ringway_contract::{Mask, PlanInfo, Policy, Services, Source, Subscriber, Subscribers, Template, Vocabulary};
 
-use crate::chain::{Chain, Flow, Masks, Mode, Scope, Selector, Step};
+use crate::chain::{Chain, Choice, Flow, Masks, Mode, Scope, Selector, Step};
+use crate::group::Group;
 use crate::plan::Plan;
 
 /// The plans of an API, in the order in which they are asked.
@@ -82,41 +83,50 @@ pub fn preflight(api: &Api, registry: Registry, services: &Services) -> Result<O
     runs.then(|| chain(api, None, registry, services)).transpose()
 }
 
-/// The flows of a plan, and those of the API behind them.
+/// The flows of the platform, those of a plan, and those of the API behind them.
+///
+/// # Errors
+/// As [`plans`].
 pub fn chain(api: &Api, plan: Option<&api::Plan>, registry: Registry, services: &Services) -> Result<Chain, String> {
-    let mode = match api.flow_execution.mode {
-        api::FlowMode::Default => Mode::All,
-        api::FlowMode::BestMatch => Mode::BestMatch,
-    };
     let id = plan.map_or("", |plan| plan.id.as_str());
+    let of_platform = api.platform.flows.iter().enumerate().map(|(at, flow)| (Scope::Platform, at, flow));
     let of_plan = plan.into_iter().flat_map(|plan| &plan.flows).enumerate().map(|(at, flow)| (Scope::Plan, at, flow));
     let of_api = api.flows.iter().enumerate().map(|(at, flow)| (Scope::Api, at, flow));
+    let (own, platform) = (choice(api.flow_execution), choice(api.platform.flow_execution));
     let mut flows = Vec::new();
-    for (scope, at, flow) in of_plan.chain(of_api) {
-        if !flow.enabled {
-            continue;
-        }
+    for (scope, at, flow) in of_platform.chain(of_plan).chain(of_api).filter(|(.., flow)| flow.enabled) {
         let selector = match (flow.http_selector(), flow.channel_selector()) {
             (Some(http), _) => Selector::new(&http.path, http.path_operator, &http.methods),
+            // A flow of the platform may be for messages only: what has none has no channel.
+            (None, Some(_)) if api.kind != ApiType::Message => continue,
             (None, Some(channel)) => Selector::channel(channel),
             (None, None) => Selector::default(),
         };
+        // What counts calls counts them per plan: two plans share nothing, though both run the API's flows and the platform's.
         let place = match scope {
-            // What counts calls counts them per plan: two plans share nothing, though both run the API's flows.
             Scope::Plan => format!("{}/{id}/flows[{at}]", api.id),
             Scope::Api => format!("{}/{id}//flows[{at}]", api.id),
+            Scope::Platform => format!("{}/{id}///flows[{at}]", api.id),
         };
-        let build =
-            Build { registry, services, place: &place, resources: &api.resources, groups: &api.endpoint_groups };
+        let resources = if scope == Scope::Platform { &[] } else { api.resources.as_slice() };
+        let build = Build { registry, services, resources, groups: &api.endpoint_groups };
         let mut masks = Masks::default();
-        let request = build.steps(&flow.request, Phase::Request, &mut masks.request)?;
-        let response = build.steps(&flow.response, Phase::Response, &mut masks.response)?;
+        let steps = |steps: &[api::Step], phase: Phase, masks: &mut Vec<Rc<dyn Mask>>| -> Result<Vec<Step>, String> {
+            let mut built = Vec::new();
+            if api.kind == ApiType::Message || !phase.is_of_messages() {
+                build.steps(steps, phase, &format!("{place}.{phase:?}"), &mut built, masks)?;
+            }
+            Ok(built)
+        };
+        let request = steps(&flow.request, Phase::Request, &mut masks.request)?;
+        let response = steps(&flow.response, Phase::Response, &mut masks.response)?;
         // Messages are not written down.
-        let publish = build.steps(&flow.publish, Phase::Publish, &mut Vec::new())?;
-        let subscribe = build.steps(&flow.subscribe, Phase::Subscribe, &mut Vec::new())?;
+        let publish = steps(&flow.publish, Phase::Publish, &mut Vec::new())?;
+        let subscribe = steps(&flow.subscribe, Phase::Subscribe, &mut Vec::new())?;
         let hides = !masks.request.is_empty() || !masks.response.is_empty();
         let is_empty = !hides && [&request, &response, &publish, &subscribe].iter().all(|steps| steps.is_empty());
-        if is_empty && !api.flow_execution.match_required {
+        let is_required = if scope == Scope::Platform { platform.match_required } else { own.match_required };
+        if is_empty && !is_required {
             continue;
         }
         let condition = flow.condition().map(|text| condition(text, Phase::Request)).transpose()?;
@@ -124,11 +134,27 @@ pub fn chain(api: &Api, plan: Option<&api::Plan>, registry: Registry, services: 
             let condition = step.condition.as_ref().is_some_and(|condition| condition.needs().request_content);
             condition || step.policy.phases().request_content
         };
-        let request_content = response.iter().any(needs);
-        let (publish, subscribe) = (publish.into(), subscribe.into());
-        flows.push(Flow { scope, selector, condition, request_content, masks, request, response, publish, subscribe });
+        flows.push(Flow {
+            scope,
+            selector,
+            condition,
+            request_content: response.iter().any(needs),
+            masks,
+            request: request.into(),
+            response: response.into(),
+            publish: publish.into(),
+            subscribe: subscribe.into(),
+        });
     }
-    Ok(Chain::new(flows, mode, api.flow_execution.match_required))
+    Ok(Chain::new(flows, own, platform))
+}
+
+fn choice(execution: api::FlowExecution) -> Choice {
+    let mode = match execution.mode {
+        api::FlowMode::Default => Mode::All,
+        api::FlowMode::BestMatch => Mode::BestMatch,
+    };
+    Choice { mode, match_required: execution.match_required }
 }
 
 /// Where a step stands.
@@ -138,6 +164,12 @@ enum Phase {
     Response,
     Publish,
     Subscribe,
+}
+
+impl Phase {
+    fn is_of_messages(self) -> bool {
+        matches!(self, Self::Publish | Self::Subscribe)
+    }
 }
 
 /// A condition was compiled when the definition was checked: that it compiles is known.
@@ -154,29 +186,39 @@ fn condition(text: &str, phase: Phase) -> Result<Template, String> {
 struct Build<'a> {
     registry: Registry,
     services: &'a Services,
-    place: &'a str,
     resources: &'a [api::Resource],
     groups: &'a [api::EndpointGroup],
 }
 
 impl Build<'_> {
-    /// The steps that take part in a phase, and what they hide of it.
-    fn steps(&self, steps: &[api::Step], phase: Phase, masks: &mut Vec<Rc<dyn Mask>>) -> Result<Box<[Step]>, String> {
-        let mut built = Vec::new();
+    /// Adds the steps that take part in a phase. The steps of a shared policy group are steps like others; only where the group as a whole
+    /// has a condition they are one. What they hide of the phase is added to `masks`.
+    fn steps(
+        &self,
+        steps: &[api::Step],
+        phase: Phase,
+        place: &str,
+        built: &mut Vec<Step>,
+        masks: &mut Vec<Rc<dyn Mask>>,
+    ) -> Result<(), String> {
         for (at, step) in steps.iter().enumerate().filter(|(_, step)| step.enabled) {
-            let Some(kind) = kind::find(self.registry.policies, &step.policy) else {
-                return Err(format!("policy `{}` is not known", step.policy));
+            let place = format!("{place}[{at}]");
+            let given = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
+            let condition = given(&step.condition).map(|text| self::condition(&text, phase)).transpose()?;
+            let message_condition = given(&step.message_condition).filter(|_| phase.is_of_messages());
+            let message_condition = message_condition.map(|text| self::condition(&text, phase)).transpose()?;
+            let policy = match &step.steps {
+                None => self.policy(step, &place)?,
+                Some(inner) if condition.is_none() && message_condition.is_none() => {
+                    self.steps(inner, phase, &format!("{place}.steps"), built, masks)?;
+                    continue;
+                }
+                Some(inner) => {
+                    let mut own = Vec::new();
+                    self.steps(inner, phase, &format!("{place}.steps"), &mut own, masks)?;
+                    Rc::new(Group::new(own))
+                }
             };
-            let place = format!("{}.{phase:?}[{at}]", self.place);
-            let source = Source {
-                configuration: step.configuration.as_ref(),
-                shared: None,
-                place: &place,
-                resources: self.resources,
-                groups: self.groups,
-            };
-            let policy = (kind.build)(source, self.services)
-                .map_err(|refusal| format!("policy `{}`: {refusal}", step.policy))?;
             masks.extend(policy.mask());
             let phases = policy.phases();
             let (takes_part, content) = match phase {
@@ -188,8 +230,6 @@ impl Build<'_> {
             if !takes_part {
                 continue;
             }
-            let condition = step.condition.as_deref().filter(|text| !text.trim().is_empty());
-            let condition = condition.map(|text| self::condition(text, phase)).transpose()?;
             let needs = condition.as_ref().map(Template::needs).unwrap_or_default();
             let content = content
                 || match phase {
@@ -197,12 +237,22 @@ impl Build<'_> {
                     Phase::Response => needs.response_content,
                     Phase::Publish | Phase::Subscribe => false,
                 };
-            let on_messages = matches!(phase, Phase::Publish | Phase::Subscribe);
-            let message_condition =
-                step.message_condition.as_deref().filter(|text| on_messages && !text.trim().is_empty());
-            let message_condition = message_condition.map(|text| self::condition(text, phase)).transpose()?;
             built.push(Step { policy, condition, message_condition, content });
         }
-        Ok(built.into())
+        Ok(())
+    }
+
+    fn policy(&self, step: &api::Step, place: &str) -> Result<Rc<dyn Policy>, String> {
+        let Some(kind) = kind::find(self.registry.policies, &step.policy) else {
+            return Err(format!("policy `{}` is not known", step.policy));
+        };
+        let source = Source {
+            configuration: step.configuration.as_ref(),
+            shared: None,
+            place,
+            resources: self.resources,
+            groups: self.groups,
+        };
+        (kind.build)(source, self.services).map_err(|refusal| format!("policy `{}`: {refusal}", step.policy))
     }
 }

@@ -1,7 +1,8 @@
 //! The policies that an exchange passes, compiled once per shard and plan.
 //!
-//! A flow is matched once, on the request; what matched holds for the response too. Flows of the plan come before those of the API on
-//! the way to the endpoint, and after them on the way back. What has no policy is not in the chain at all.
+//! A flow is matched once, on the request; what matched holds for the response too. Flows of the platform come before those of the plan and
+//! these before those of the API on the way to the endpoint, and the other way round on the way back. What has no policy is not in the
+//! chain at all.
 
 use std::rc::Rc;
 
@@ -14,10 +15,17 @@ use crate::messages::passage::Passage;
 /// Whose flow it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
+    /// The platform's, around all others.
+    Platform,
     /// The plan's.
     Plan,
     /// The API's.
     Api,
+}
+
+impl Scope {
+    /// In the order of the way back.
+    const BACK: [Self; 3] = [Self::Api, Self::Plan, Self::Platform];
 }
 
 /// A compiled flow.
@@ -275,12 +283,23 @@ pub enum Mode {
     BestMatch,
 }
 
+/// How flows of a scope are chosen.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Choice {
+    /// Which of those that match.
+    pub mode: Mode,
+    /// Whether a call that none of them matches is answered 404.
+    pub match_required: bool,
+}
+
 /// The chain of one plan.
 #[derive(Default)]
 pub struct Chain {
     flows: Box<[Flow]>,
-    mode: Mode,
-    match_required: bool,
+    /// Of the flows of plan and API.
+    own: Choice,
+    /// Of those of the platform.
+    platform: Choice,
     /// Whether a condition of a flow needs the body of the request.
     pub request_content: bool,
     /// Whether a pattern has parameters.
@@ -289,7 +308,7 @@ pub struct Chain {
 
 impl Chain {
     /// A chain; `flows` are in the order of the request.
-    pub fn new(flows: Vec<Flow>, mode: Mode, match_required: bool) -> Self {
+    pub fn new(flows: Vec<Flow>, own: Choice, platform: Choice) -> Self {
         let has_parameters =
             |flow: &Flow| flow.selector.segments.iter().any(|segment| matches!(segment, Segment::Parameter(_)));
         let condition_needs = |flow: &Flow| flow.condition.as_ref().is_some_and(|known| known.needs().request_content);
@@ -297,14 +316,14 @@ impl Chain {
             parameters: flows.iter().any(has_parameters),
             request_content: flows.iter().any(condition_needs),
             flows: flows.into(),
-            mode,
-            match_required,
+            own,
+            platform,
         }
     }
 
     /// Whether the chain has nothing to do.
     pub fn is_idle(&self) -> bool {
-        self.flows.is_empty() && !self.match_required
+        self.flows.is_empty() && !self.own.match_required && !self.platform.match_required
     }
 
     /// Writes the indices of the flows that the request takes to `matched`, and the parameters of its path to the exchange.
@@ -327,7 +346,9 @@ impl Chain {
         if self.parameters {
             // Conditions may ask for them.
             let mut parameters = Vec::new();
-            self.taken(matched).for_each(|flow| flow.selector.parameters(rest, &mut parameters));
+            let of = |platform| self.taken(matched).filter(move |flow| (flow.scope == Scope::Platform) == platform);
+            // The API's own names come before those that the platform gives to the same.
+            of(false).chain(of(true)).for_each(|flow| flow.selector.parameters(rest, &mut parameters));
             exchange.path_params = parameters.into();
         }
         let mut refusal = None;
@@ -342,20 +363,25 @@ impl Chain {
         if let Some(reply) = refusal {
             return Err(reply);
         }
-        if self.mode == Mode::BestMatch {
-            let best = [Scope::Plan, Scope::Api].map(|scope| {
-                let own = matched.iter().filter_map(|index| Some((*index, self.flows.get(usize::from(*index))?)));
-                let own = own.filter(|(_, flow)| flow.scope == scope);
-                // The first of equals wins, as in the order of the definition: `max_by_key` alone would take the last.
-                own.rev().max_by_key(|(_, flow)| flow.selector.specificity()).map(|(index, _)| index)
-            });
-            matched.retain(|index| best.contains(&Some(*index)));
-        }
-        if matched.is_empty() && self.match_required {
-            let message = "No flow of this API takes the request.";
-            return Err(Box::new(Reply::refusal(StatusCode::NOT_FOUND, "GATEWAY_NO_FLOW", message)));
+        for (scopes, choice) in [(&[Scope::Platform][..], self.platform), (&[Scope::Plan, Scope::Api], self.own)] {
+            if choice.mode == Mode::BestMatch {
+                scopes.iter().for_each(|scope| self.keep_best(*scope, matched));
+            }
+            if choice.match_required && !self.taken(matched).any(|flow| scopes.contains(&flow.scope)) {
+                let message = "No flow of this API takes the request.";
+                return Err(Box::new(Reply::refusal(StatusCode::NOT_FOUND, "GATEWAY_NO_FLOW", message)));
+            }
         }
         Ok(())
+    }
+
+    /// Leaves of the flows of a scope only the most specific one.
+    fn keep_best(&self, scope: Scope, matched: &mut Vec<u16>) {
+        let of = |index: &u16| self.flows.get(usize::from(*index)).filter(|flow| flow.scope == scope);
+        let own = matched.iter().filter_map(|index| Some((*index, of(index)?)));
+        // The first of equals wins, as in the order of the definition: `max_by_key` alone would take the last.
+        let best = own.rev().max_by_key(|(_, flow)| flow.selector.specificity()).map(|(index, _)| index);
+        matched.retain(|index| of(index).is_none() || best == Some(*index));
     }
 
     /// Tells a recording what the flows hide of it.
@@ -380,7 +406,7 @@ impl Chain {
     /// The steps on the way back, in order.
     pub fn response<'a>(&'a self, matched: &'a [u16]) -> impl Iterator<Item = &'a Step> {
         let of = move |scope| self.taken(matched).filter(move |flow| flow.scope == scope);
-        [Scope::Api, Scope::Plan].into_iter().flat_map(of).flat_map(|flow| flow.response.iter())
+        Scope::BACK.into_iter().flat_map(of).flat_map(|flow| flow.response.iter())
     }
 
     /// What each message passes on its way to a broker.
@@ -391,7 +417,7 @@ impl Chain {
     /// What each message passes on its way from a broker.
     pub fn subscribe(&self, matched: &[u16]) -> Passage {
         let of = |scope| self.taken(matched).filter(move |flow| flow.scope == scope);
-        Passage::new([Scope::Api, Scope::Plan].into_iter().flat_map(of).map(|flow| &flow.subscribe))
+        Passage::new(Scope::BACK.into_iter().flat_map(of).map(|flow| &flow.subscribe))
     }
 
     fn taken<'a>(&'a self, matched: &'a [u16]) -> impl Iterator<Item = &'a Flow> {
@@ -418,6 +444,32 @@ mod tests {
     use ringway_wire::Limits;
 
     use super::*;
+
+    fn flow(scope: Scope, path: &str) -> Flow {
+        Flow {
+            scope,
+            selector: Selector::new(path, PathOperator::StartsWith, &[]),
+            condition: None,
+            request_content: false,
+            masks: Masks::default(),
+            request: Box::default(),
+            response: Box::default(),
+            publish: Rc::default(),
+            subscribe: Rc::default(),
+        }
+    }
+
+    fn choice(mode: Mode, match_required: bool) -> Choice {
+        Choice { mode, match_required }
+    }
+
+    fn exchange(rest: &str) -> Exchange {
+        let mut request = Box::<Request>::default();
+        let mut bytes = BytesMut::from(&*format!("GET {rest} HTTP/1.1\r\nHost: a\r\nX-Tier: gold\r\n\r\n"));
+        request.head.parse(&mut bytes, &Limits::default()).unwrap();
+        let client = Client { address: None, tls: false, certificate: None };
+        Exchange::new(request, Rc::default(), Rc::default(), client)
+    }
 
     fn takes(pattern: &str, operator: PathOperator, methods: &[Method], method: http::Method, rest: &str) -> bool {
         Selector::new(pattern, operator, methods).matches(Some(&method), rest, &Facing::default())
@@ -451,37 +503,21 @@ mod tests {
 
     #[test]
     fn best_match_takes_the_most_specific_flow_of_each_scope() {
-        let flow = |scope, path| Flow {
-            scope,
-            selector: Selector::new(path, PathOperator::StartsWith, &[]),
-            condition: None,
-            request_content: false,
-            masks: Masks::default(),
-            request: Box::default(),
-            response: Box::default(),
-            publish: Rc::default(),
-            subscribe: Rc::default(),
-        };
         let flows = || {
             vec![flow(Scope::Plan, "/"), flow(Scope::Api, "/"), flow(Scope::Api, "/a/:id"), flow(Scope::Api, "/a/b")]
         };
-        let exchange = |rest: &str| {
-            let mut request = Box::<Request>::default();
-            let mut bytes = BytesMut::from(&*format!("GET {rest} HTTP/1.1\r\nHost: a\r\nX-Tier: gold\r\n\r\n"));
-            request.head.parse(&mut bytes, &Limits::default()).unwrap();
-            let client = Client { address: None, tls: false, certificate: None };
-            Exchange::new(request, Rc::default(), Rc::default(), client)
-        };
         let select = |mode, rest| {
             let (mut matched, mut exchange) = (Vec::new(), exchange(rest));
-            Chain::new(flows(), mode, false).select(&mut exchange, &Facing::default(), &mut matched).unwrap();
+            Chain::new(flows(), choice(mode, false), Choice::default())
+                .select(&mut exchange, &Facing::default(), &mut matched)
+                .unwrap();
             (matched, exchange.path_params.iter().map(|(name, value)| format!("{name}={value}")).collect::<String>())
         };
         assert_eq!(select(Mode::All, "/a/b"), (vec![0, 1, 2, 3], "id=b".into()));
         assert_eq!(select(Mode::BestMatch, "/a/b"), (vec![0, 3], "id=b".into()));
         assert_eq!(select(Mode::BestMatch, "/a/x"), (vec![0, 2], "id=x".into()));
         assert_eq!(select(Mode::BestMatch, "/z"), (vec![0, 1], String::new()));
-        let strict = Chain::new(vec![flow(Scope::Api, "/only")], Mode::All, true);
+        let strict = Chain::new(vec![flow(Scope::Api, "/only")], choice(Mode::All, true), Choice::default());
         let refusal = strict.select(&mut exchange("/other"), &Facing::default(), &mut Vec::new()).unwrap_err();
         assert_eq!((refusal.status, &*refusal.key), (StatusCode::NOT_FOUND, "GATEWAY_NO_FLOW"));
 
@@ -491,7 +527,7 @@ mod tests {
         flows[3].condition = Some(under("{#request.headers['x-tier'][0] == 'silver'}"));
         flows[2].condition = Some(under("{#request.headers['x-tier'][0] == 'gold'}"));
         let mut matched = Vec::new();
-        Chain::new(flows, Mode::BestMatch, false)
+        Chain::new(flows, choice(Mode::BestMatch, false), Choice::default())
             .select(&mut exchange("/a/b"), &Facing::default(), &mut matched)
             .unwrap();
         assert_eq!(matched, [0, 2]);
@@ -499,10 +535,30 @@ mod tests {
         // It sees the parameters of the path.
         let mut named = flow(Scope::Api, "/a/:id");
         named.condition = Some(under("{#request.pathParams['id'] != '0'}"));
-        let chain = Chain::new(vec![named], Mode::All, false);
+        let chain = Chain::new(vec![named], Choice::default(), Choice::default());
         for (rest, wanted) in [("/a/7", &[0][..]), ("/a/0", &[]), ("/b/7", &[])] {
             chain.select(&mut exchange(rest), &Facing::default(), &mut matched).unwrap();
             assert_eq!(matched, wanted, "{rest}");
         }
+    }
+    #[test]
+    fn flows_of_the_platform_are_chosen_by_themselves() {
+        let flows = || vec![flow(Scope::Platform, "/"), flow(Scope::Platform, "/a"), flow(Scope::Api, "/a/b")];
+        let select = |own, platform, rest: &str| {
+            let mut matched = Vec::new();
+            let chain = Chain::new(flows(), own, platform);
+            let outcome = chain.select(&mut exchange(rest), &Facing::default(), &mut matched);
+            outcome.map(|()| matched).map_err(|reply| reply.key.to_string())
+        };
+        let (all, best) = (choice(Mode::All, false), choice(Mode::BestMatch, false));
+        assert_eq!(select(all, all, "/a/b"), Ok(vec![0, 1, 2]));
+        assert_eq!(select(all, best, "/a/b"), Ok(vec![1, 2]));
+        assert_eq!(select(best, all, "/a/b"), Ok(vec![0, 1, 2]));
+        assert_eq!(select(best, best, "/z"), Ok(vec![0]));
+        // One of the platform is no match for an API that requires one, nor the other way round.
+        assert_eq!(select(choice(Mode::All, true), all, "/a"), Err("GATEWAY_NO_FLOW".into()));
+        let platform = vec![flow(Scope::Platform, "/z"), flow(Scope::Api, "/")];
+        let chain = Chain::new(platform, all, choice(Mode::All, true));
+        assert!(chain.select(&mut exchange("/a"), &Facing::default(), &mut Vec::new()).is_err());
     }
 }

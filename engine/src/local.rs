@@ -69,6 +69,7 @@ impl Local {
         peers: Option<Peers>,
         site: Site,
     ) -> Self {
+        services.dictionaries.put(site.dictionaries.iter().cloned());
         // Two shards, and two starts, differ in one of these at least.
         let seed = shard.unix_ms().rotate_left(20) ^ (u64::from(std::process::id()) << 8) ^ shard.id as u64;
         Self {
@@ -101,6 +102,7 @@ impl Local {
 
     /// Puts another site in force and gives back the one before.
     pub fn swap(&self, site: Site) -> Rc<Site> {
+        self.services.dictionaries.put(site.dictionaries.iter().cloned());
         self.site.replace(Rc::new(site))
     }
 

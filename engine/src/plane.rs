@@ -20,6 +20,7 @@ use ringway_ring::{Consumer, Producer, Ringer, doorbell, ring};
 
 use crate::access_log::{self, AccessLog, BATCHES_MAX};
 use crate::balance::desks;
+use crate::dictionaries::{self, DictionaryShared};
 use crate::servers;
 use crate::shared::{ApiShared, SubscriptionShared, share};
 use crate::site::Deployment;
@@ -77,6 +78,7 @@ pub struct Engine {
 struct Inner {
     shards: Vec<Handle>,
     apis: Vec<Arc<ApiShared>>,
+    dictionaries: Vec<Arc<DictionaryShared>>,
     snapshot: Arc<Snapshot>,
     writer: Option<LogWriter>,
 }
@@ -144,6 +146,7 @@ pub fn start(options: StartOptions) -> Result<Engine, StartError> {
     let shards = settings.shards.count(cores);
     let servers = servers::bind(settings, shards)?;
     let apis = share(&snapshot, &[], shards);
+    let dictionaries = dictionaries::share(&snapshot, &[]);
     let addresses = servers.addresses.clone();
 
     let (writer, sinks) = LogWriter::start(settings, shards)?;
@@ -152,7 +155,7 @@ pub fn start(options: StartOptions) -> Result<Engine, StartError> {
         .ok();
     let mut handles: Vec<Handle> = Vec::with_capacity(shards);
     let mut desks = desks(shards).map_err(StartError::io("doorbells between shards"))?.into_iter();
-    let deployment = |shard| Deployment::new(&snapshot, &apis, registry, shard).map_err(StartError::Snapshot);
+    let deployment = || Deployment::new(&snapshot, &apis, &dictionaries, registry).map_err(StartError::Snapshot);
     for (id, (openings, sink)) in servers.openings.into_iter().zip(sinks).enumerate() {
         let (orders, orders_in) = ring(ORDERS_MAX);
         let (ringer, sleeper) = doorbell().map_err(StartError::io("doorbell"))?;
@@ -171,7 +174,7 @@ pub fn start(options: StartOptions) -> Result<Engine, StartError> {
             }),
             shards,
             desk: desks.next(),
-            deployment: Box::new(deployment(id)?),
+            deployment: Box::new(deployment()?),
         };
         // A single shard beside other work of the machine is left to the scheduler; pinning pays when each core has one.
         let core = settings.pins(id, shards, cores);
@@ -194,7 +197,7 @@ pub fn start(options: StartOptions) -> Result<Engine, StartError> {
     let revision = AtomicU64::new(snapshot.revision);
     Ok(Engine {
         registry,
-        inner: Mutex::new(Inner { shards: handles, apis, snapshot, writer }),
+        inner: Mutex::new(Inner { shards: handles, apis, dictionaries, snapshot, writer }),
         addresses,
         tls: servers.tls,
         drained: AtomicBool::new(false),
@@ -219,9 +222,11 @@ impl DataPlane for Engine {
         let mut inner = self.inner();
         let shards = inner.shards.len();
         let apis = share(&snapshot, &inner.apis, shards);
+        let dictionaries = dictionaries::share(&snapshot, &inner.dictionaries);
         // Every deployment is compiled before the first shard hears of it.
-        let deployments: Result<Vec<_>, _> =
-            (0..shards).map(|shard| Deployment::new(&snapshot, &apis, self.registry, shard).map(Box::new)).collect();
+        let deployments: Result<Vec<_>, _> = (0..shards)
+            .map(|_| Deployment::new(&snapshot, &apis, &dictionaries, self.registry).map(Box::new))
+            .collect();
         let deployments = deployments.map_err(refuse)?;
         let certificates = servers::certificates(&snapshot.settings, &self.tls).map_err(refuse)?;
         for (handle, deployment) in inner.shards.iter_mut().zip(deployments) {
@@ -245,6 +250,7 @@ impl DataPlane for Engine {
         }
         servers::warn_of_changes(&inner.snapshot.settings, &snapshot.settings);
         inner.apis = apis;
+        inner.dictionaries = dictionaries;
         self.revision.store(snapshot.revision, Ordering::Relaxed);
         // The old snapshot and its APIs are freed here, not on a shard.
         inner.snapshot = snapshot;
@@ -443,6 +449,7 @@ mod tests {
         fetch: |_| None,
         guards: &[],
         policies: &[],
+        reshape: None,
     };
 
     /// Carriages and what they belong to hold each other; nothing of a shard may outlive it.
@@ -451,7 +458,7 @@ mod tests {
         let listen = Listen::Tcp(([127, 0, 0, 1], 0).into());
         let servers = vec![Server { listen, ..Server::default() }];
         let settings = Settings { shards: Shards::Count(1), servers, ..Settings::default() };
-        let snapshot = Arc::new(Snapshot { settings, apis: Vec::new(), revision: 1 });
+        let snapshot = Arc::new(Snapshot { settings, apis: Vec::new(), dictionaries: Vec::new(), revision: 1 });
         let engine = start(StartOptions { snapshot, registry: NOTHING }).unwrap();
         let counters = engine.inner().shards[0].counters.clone();
         let mut client = TcpStream::connect(&engine.addresses()[0].1).unwrap();

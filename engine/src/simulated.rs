@@ -10,6 +10,7 @@ use ringway_net::{BoundListener, Shard};
 use ringway_ring::{Producer, Ringer, doorbell, ring};
 
 use crate::access_log::AccessLog;
+use crate::dictionaries::{self, DictionaryShared};
 use crate::plane::{StartError, StartOptions};
 use crate::shared::{ApiShared, share};
 use crate::site::Deployment;
@@ -32,6 +33,7 @@ pub struct Control {
     reports: Receiver<Report>,
     counters: Arc<ShardCounters>,
     apis: Vec<Arc<ApiShared>>,
+    dictionaries: Vec<Arc<DictionaryShared>>,
 }
 
 /// A shard that serves the snapshot's first server on `bound`.
@@ -41,6 +43,8 @@ pub struct Control {
 pub fn shard(options: StartOptions, bound: BoundListener) -> Result<(Simulated, Control), StartError> {
     let StartOptions { snapshot, registry } = options;
     let apis = share(&snapshot, &[], 1);
+    let dictionaries = dictionaries::share(&snapshot, &[]);
+    let deployment = Deployment::new(&snapshot, &apis, &dictionaries, registry).map_err(StartError::Snapshot)?;
     let (orders, orders_in) = ring(ORDERS_MAX);
     let (ringer, sleeper) = doorbell().map_err(StartError::io("doorbell"))?;
     let (reports, reports_in) = mpsc::channel();
@@ -55,9 +59,10 @@ pub fn shard(options: StartOptions, bound: BoundListener) -> Result<(Simulated, 
         access_log: Box::new(move |shard| AccessLog::off(shard, counted)),
         shards: 1,
         desk: None,
-        deployment: Box::new(Deployment::new(&snapshot, &apis, registry, 0).map_err(StartError::Snapshot)?),
+        deployment: Box::new(deployment),
     };
-    Ok((Simulated { setup }, Control { registry, orders, ringer, reports: reports_in, counters, apis }))
+    let control = Control { registry, orders, ringer, reports: reports_in, counters, apis, dictionaries };
+    Ok((Simulated { setup }, control))
 }
 
 impl Simulated {
@@ -74,10 +79,12 @@ impl Control {
     /// Why it cannot be.
     pub fn publish(&mut self, snapshot: &Arc<Snapshot>) -> Result<(), String> {
         let apis = share(snapshot, &self.apis, 1);
-        let deployment = Deployment::new(snapshot, &apis, self.registry, 0)?;
+        let dictionaries = dictionaries::share(snapshot, &self.dictionaries);
+        let deployment = Deployment::new(snapshot, &apis, &dictionaries, self.registry)?;
         self.order(Order::Prepare(Box::new(deployment)));
         self.order(Order::Commit);
         self.apis = apis;
+        self.dictionaries = dictionaries;
         Ok(())
     }
 

@@ -4,14 +4,14 @@ use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http::StatusCode;
 use ringway_config::api::{Api, ApiType, EndpointGroup};
 use ringway_config::{Settings, Snapshot};
 use ringway_contract::kind::{self, Registry};
-use ringway_contract::{ApiInfo, PlanInfo, Services, Source, Template as Text, Vocabulary};
+use ringway_contract::{ApiInfo, Dictionary, PlanInfo, Services, Source, Template as Text, Vocabulary};
 use ringway_net::{DnsError, Pace, Shard, Signal, spawn, yield_now};
 use ringway_wire::{Limits, RequestHead};
 
@@ -20,6 +20,7 @@ use crate::assemble;
 use crate::chain::Chain;
 use crate::compile;
 use crate::cors::Cors;
+use crate::dictionaries::{self, DictionaryShared};
 use crate::messages::Door;
 use crate::messages::brokers::{self, Brokers};
 use crate::messages::push::{PushFacing, Pushing};
@@ -39,6 +40,8 @@ pub struct Deployment {
     pub snapshot: Arc<Snapshot>,
     /// Its APIs, with what all shards share of them.
     pub apis: Vec<Arc<ApiShared>>,
+    /// Its dictionaries.
+    pub dictionaries: Vec<Arc<DictionaryShared>>,
     /// Per server the routes of the APIs that it serves.
     pub routes: Vec<RouteTable>,
     /// The kinds of extensions.
@@ -55,12 +58,13 @@ impl Deployment {
     pub fn new(
         snapshot: &Arc<Snapshot>,
         apis: &[Arc<ApiShared>],
+        dictionaries: &[Arc<DictionaryShared>],
         registry: Registry,
-        _shard: usize,
     ) -> Result<Self, String> {
         Ok(Self {
             snapshot: snapshot.clone(),
             apis: apis.to_vec(),
+            dictionaries: dictionaries.to_vec(),
             routes: compile::routes(snapshot, apis)?,
             registry,
             revision: snapshot.revision,
@@ -113,6 +117,11 @@ pub struct Site {
     pub apis: Vec<Rc<ApiSite>>,
     /// Per server its routes; their ids are indices of `apis`.
     routes: Vec<RouteTable>,
+    /// Tables of texts for expressions, by name.
+    pub dictionaries: Vec<(String, Arc<Dictionary>)>,
+    /// The same, to ask their providers once the site is in force.
+    asked: Vec<Weak<DictionaryShared>>,
+    registry: Registry,
     /// Bounds of heads.
     pub limits: Limits,
     /// Most bytes of a request's body.
@@ -224,6 +233,9 @@ impl Site {
         Ok(Self {
             apis,
             routes: deployment.routes,
+            dictionaries: deployment.dictionaries.iter().map(|shared| shared.entry()).collect(),
+            asked: deployment.dictionaries.iter().map(Arc::downgrade).collect(),
+            registry: deployment.registry,
             limits: compile::limits(settings),
             body_bytes_max: compile::body_bytes_max(settings),
             requests_max: compile::requests_max(settings),
@@ -239,6 +251,11 @@ impl Site {
             message_bytes_max: settings.limits.message_bytes_max,
             revision: deployment.revision,
         })
+    }
+
+    /// Begins to ask the providers of dictionaries that fall to this shard.
+    pub fn ask(&self, services: &Services, shard: usize) {
+        dictionaries::begin(&self.asked, self.registry, services, shard);
     }
 
     /// Tells the streams of APIs that `next` does not serve in the same form to end.
@@ -288,7 +305,7 @@ impl ApiSite {
         let api = &*shared.api;
         if !api.is_served() {
             // Nothing routes to it, and what it names may not exist here.
-            return Ok(Self::idle(shared, shard));
+            return Ok(Self::idle(shared, services, shard));
         }
         let (mut groups, mut brokers) = (Vec::new(), None);
         match api.kind {
@@ -301,7 +318,7 @@ impl ApiSite {
             _ => groups = build_groups(shared, registry, settings, services, shard)?,
         }
         Ok(Self {
-            info: Rc::new(info(api)),
+            info: Rc::new(info(api, services)),
             counters: shared.counters.get(shard).cloned().unwrap_or_default(),
             plans: assemble::plans(api, registry, services)?,
             doors: build_doors(api, registry, services)?,
@@ -318,10 +335,10 @@ impl ApiSite {
         })
     }
 
-    fn idle(shared: &Arc<ApiShared>, shard: usize) -> Self {
+    fn idle(shared: &Arc<ApiShared>, services: &Services, shard: usize) -> Self {
         let api = &*shared.api;
         Self {
-            info: Rc::new(info(api)),
+            info: Rc::new(info(api, services)),
             counters: shared.counters.get(shard).cloned().unwrap_or_default(),
             plans: Vec::new(),
             doors: Vec::new(),
@@ -339,12 +356,13 @@ impl ApiSite {
     }
 }
 
-fn info(api: &Api) -> ApiInfo {
+fn info(api: &Api, services: &Services) -> ApiInfo {
     ApiInfo {
         id: api.id.clone(),
         name: api.name.clone(),
         version: api.api_version.clone(),
         properties: api.properties.iter().map(|property| (property.key.clone(), property.value.clone())).collect(),
+        dictionaries: services.dictionaries.clone(),
     }
 }
 

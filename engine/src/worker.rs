@@ -204,9 +204,11 @@ async fn serve(shard: Rc<Shard>, setup: Setup) -> Option<Rc<Local>> {
     }
 }
 
-/// Begins the subscriptions of the site in force that have not begun.
+/// Begins the subscriptions of the site in force that have not begun, and asks for its dictionaries.
 fn begin(local: &Rc<Local>) {
-    local.site().apis.iter().for_each(|api| push::begin(local, api));
+    let site = local.site();
+    site.apis.iter().for_each(|api| push::begin(local, api));
+    site.ask(&local.services, local.shard.id);
 }
 
 /// Waits until nothing is open and nobody can come any more. `false` when the shard ends before.

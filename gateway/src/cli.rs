@@ -146,7 +146,7 @@ pub enum Catalogue {
 /// Options of `schema`.
 #[derive(Debug, Args)]
 pub struct SchemaOptions {
-    /// `api` (a definition), `ringway` (ringway.yaml), or the name of an entrypoint, endpoint, policy or plan security.
+    /// `api` (a definition), `common` (what APIs have in common), `ringway` (ringway.yaml), or the name of an entrypoint, endpoint, policy or plan security.
     #[arg(default_value = "api", value_name = "NAME")]
     pub name: String,
 }

@@ -17,5 +17,6 @@ pub fn registry() -> Registry {
         fetch: ringway_connectors::fetch,
         guards: ringway_policies::GUARDS,
         policies: ringway_policies::POLICIES,
+        reshape: Some(ringway_policies::RESHAPING),
     }
 }

@@ -12,6 +12,7 @@ pub fn catalogue(registry: &Registry) -> Catalogue {
         brokers: extensions(registry.brokers),
         guards: extensions(registry.guards),
         policies: extensions(registry.policies),
+        reshape: registry.reshape.map(|known| known.check),
     }
 }
 

@@ -103,6 +103,8 @@ pub mod xml_threat_protection;
 pub mod xml_validation;
 pub mod xslt;
 
+pub use json_to_json::RESHAPING;
+
 /// Who may call a plan.
 pub static GUARDS: &[&Kind<dyn Guard>] = &[&api_key::KIND, &jwt::KIND, &key_less::KIND, &mtls::KIND, &oauth2::KIND];
 

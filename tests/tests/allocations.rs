@@ -58,6 +58,7 @@ fn gateway(backend: &str) -> Engine {
         brokers: ringway_connectors::BROKERS,
         guards: ringway_policies::GUARDS,
         policies: ringway_policies::POLICIES,
+        reshape: None,
     };
     let settings: Settings = decode(&node(&json!({
         "shards": 1,
@@ -79,7 +80,11 @@ fn gateway(backend: &str) -> Engine {
         Loader::default().catalogue(&catalogue).definition("a.json", &definition.to_string(), &settings);
     assert!(problems.is_empty(), "{problems:?}");
     let apis = apis.into_iter().map(Arc::new).collect();
-    start(StartOptions { snapshot: Arc::new(Snapshot { settings, apis, revision: 1 }), registry }).unwrap()
+    start(StartOptions {
+        snapshot: Arc::new(Snapshot { settings, apis, dictionaries: Vec::new(), revision: 1 }),
+        registry,
+    })
+    .unwrap()
 }
 
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nhello, world\n";

@@ -52,6 +52,7 @@ const REGISTRY: Registry = Registry {
     fetch: ringway_connectors::fetch,
     guards: ringway_policies::GUARDS,
     policies: POLICIES,
+    reshape: None,
 };
 
 #[test]
@@ -70,7 +71,8 @@ fn a_panic_on_one_connection_takes_nothing_else_with_it() {
     let catalogue = ringway_management::kinds::catalogue(&REGISTRY);
     let (apis, problems) = Loader::default().catalogue(&catalogue).definition("a.json", &api.json(), &settings);
     assert!(problems.is_empty(), "{problems:?}");
-    let snapshot = Snapshot { settings, apis: apis.into_iter().map(Arc::new).collect(), revision: 1 };
+    let snapshot =
+        Snapshot { settings, apis: apis.into_iter().map(Arc::new).collect(), dictionaries: Vec::new(), revision: 1 };
     let engine = ringway_engine::start(StartOptions { snapshot: Arc::new(snapshot), registry: REGISTRY }).unwrap();
     let address = engine.addresses()[0].1.parse().unwrap();
 

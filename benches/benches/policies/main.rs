@@ -23,7 +23,7 @@ use ringway_contract::{
     ApiInfo, Client, Exchange, Fetch, FetchRequest, FetchResponse, Message, Parcel, Policy, Reply, Request,
     ResponseHead,
 };
-use ringway_engine::chain::{Chain, Facing, Flow, Masks, Mode, Scope, Selector, Settled, Step, settle};
+use ringway_engine::chain::{Chain, Choice, Facing, Flow, Masks, Scope, Selector, Settled, Step, settle};
 use ringway_policies::POLICIES;
 use ringway_wire::Limits;
 
@@ -90,7 +90,7 @@ fn chain(policy: Option<&Rc<dyn Policy>>, back: bool) -> Chain {
         publish: Rc::default(),
         subscribe: Rc::default(),
     };
-    Chain::new(vec![flow], Mode::All, false)
+    Chain::new(vec![flow], Choice::default(), Choice::default())
 }
 
 /// Makes the exchanges that a row is measured with.

@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer};
 
 use super::yes;
+use crate::names;
 use crate::node::Node;
 
 /// How flows are chosen.
@@ -70,9 +71,11 @@ pub struct Flow {
 }
 
 impl Flow {
-    pub(crate) fn steps_mut(&mut self) -> impl Iterator<Item = &mut Step> {
+    /// Writes the names of policies in the one case that they have.
+    pub(crate) fn settle_names(&mut self) {
         let http = self.request.iter_mut().chain(&mut self.response).chain(&mut self.entrypoint_connect);
-        http.chain(&mut self.publish).chain(&mut self.subscribe).chain(&mut self.interact)
+        let steps = http.chain(&mut self.publish).chain(&mut self.subscribe).chain(&mut self.interact);
+        steps.for_each(|step| step.each_mut(&mut |step| step.policy = names::kebab(&step.policy)));
     }
 
     /// Its condition, if it has one.
@@ -279,6 +282,17 @@ pub struct Step {
     pub condition: Option<String>,
     /// Expression: for which messages it runs. Message APIs.
     pub message_condition: Option<String>,
+    /// The steps of the shared policy group that it stands for, put here when the definition is read.
+    #[schemars(skip)]
+    pub steps: Option<Vec<Step>>,
+}
+
+impl Step {
+    /// Changes it, and the steps that it stands for.
+    pub(crate) fn each_mut(&mut self, change: &mut dyn FnMut(&mut Step)) {
+        change(self);
+        self.steps.iter_mut().flatten().for_each(|step| step.each_mut(change));
+    }
 }
 
 fn root() -> String {

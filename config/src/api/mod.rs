@@ -5,6 +5,7 @@
 
 mod analytics;
 mod application;
+mod common;
 mod credential;
 mod endpoint;
 mod flow;
@@ -15,12 +16,14 @@ mod subscription;
 mod template;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use analytics::*;
 pub use application::*;
+pub use common::*;
 pub use credential::*;
 pub use endpoint::*;
 pub use flow::*;
@@ -150,6 +153,9 @@ pub struct Api {
     #[serde(default)]
     pub definition_context: Option<Node>,
 
+    /// Flows around its own and those of its plans.
+    #[serde(skip)]
+    pub platform: Arc<Platform>,
     /// Why it is loaded but not served by this gateway; `None` when it is served.
     #[serde(skip)]
     pub idle: Option<String>,

@@ -21,6 +21,8 @@ pub use network::*;
 pub use secret::*;
 pub use server::*;
 
+use crate::node::Node;
+
 /// The most shards: one per core of the largest machines.
 pub const SHARDS_MAX: usize = 1024;
 
@@ -40,6 +42,15 @@ pub struct Settings {
     /// below them.
     #[schemars(length(max = 1024))]
     pub apis: Vec<PathBuf>,
+    /// Flows around those of every API. They may stand in a file that `apis` names instead, where the other two may stand as well.
+    #[serde(skip_serializing)]
+    pub platform: Option<Node>,
+    /// Steps that flows of several APIs have in common.
+    #[serde(skip_serializing)]
+    pub shared_policy_groups: Vec<Node>,
+    /// Tables of texts for expressions.
+    #[serde(skip_serializing)]
+    pub dictionaries: Vec<Node>,
     /// Whether a change of these files is loaded by itself. `SIGHUP` and `POST /reload` on the admin port always load.
     pub watch: bool,
     /// Where operators connect. Read at the start only.
@@ -66,6 +77,9 @@ impl Default for Settings {
             driver: Driver::Auto,
             servers: vec![Server::default()],
             apis: Vec::new(),
+            platform: None,
+            shared_policy_groups: Vec::new(),
+            dictionaries: Vec::new(),
             watch: true,
             admin: Admin::default(),
             tags: Vec::new(),

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use ringway_wire::{FieldError, Fields, RequestHead, ResponseHead};
 
-use crate::{Arounds, Attributes, Elsewhere, Parcel, Recording, Subscriber, Tapped};
+use crate::{Arounds, Attributes, Dictionaries, Elsewhere, Parcel, Recording, Subscriber, Tapped};
 
 /// The request on its way to an endpoint.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +64,8 @@ pub struct ApiInfo {
     pub version: String,
     /// Its properties: constants for expressions.
     pub properties: BTreeMap<String, String>,
+    /// Tables of texts for expressions: those of the gateway.
+    pub dictionaries: Dictionaries,
 }
 
 /// What is fixed about the plan that admitted an exchange.

@@ -11,7 +11,7 @@ use ringway_config::{Examine, Files, Messaging, Node, Problem, ResourceUse};
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 
-use crate::{Broker, Endpoint, Entrypoint, Fetch, Guard, Policy, Pool, Push};
+use crate::{Broker, Dictionaries, Endpoint, Entrypoint, Fetch, Guard, Policy, Pool, Push};
 
 /// What a look-up of a name becomes; `None`: nobody could tell. A name that there is not has no address.
 pub type Resolving = Pin<Box<dyn Future<Output = Option<Vec<IpAddr>>>>>;
@@ -27,6 +27,8 @@ pub struct Services {
     pub response_rate_min: u32,
     /// Shards of the process: bounds that an operator gives for the whole are divided by it.
     pub shards: usize,
+    /// Tables of texts for expressions.
+    pub dictionaries: Dictionaries,
     /// Calls HTTP services beside the traffic; `None` where there is no shard, as in tests.
     pub fetch: Option<Rc<dyn Fetch>>,
     /// Looks up the addresses of a name, beside the traffic and with a memory of its own.
@@ -45,6 +47,7 @@ impl Default for Services {
             response_limits: ringway_wire::Limits::default(),
             response_rate_min: 0,
             shards: 0,
+            dictionaries: Dictionaries::default(),
             fetch: None,
             resolve: Rc::new(|_| Box::pin(std::future::ready(None))),
             sleep: |_| Box::pin(std::future::ready(())),
@@ -194,6 +197,18 @@ pub struct Kind<T: ?Sized> {
     pub build: fn(Source<'_>, &Services) -> Result<Rc<T>, Refusal>,
 }
 
+/// Makes another JSON document of one. `None`: it is none, or what would be made of it is too large.
+pub type Reshape = Box<dyn Fn(&[u8]) -> Option<String>>;
+
+/// What specifications can be read by which JSON documents are reshaped.
+#[derive(Clone, Copy)]
+pub struct Reshaping {
+    /// What is wrong with a specification, if something is.
+    pub check: fn(&str) -> Option<String>,
+    /// Reads a specification.
+    pub build: fn(&str) -> Result<Reshape, Refusal>,
+}
+
 /// The tables of all kinds, joined by the binary.
 #[derive(Clone, Copy)]
 pub struct Registry {
@@ -211,6 +226,8 @@ pub struct Registry {
     pub fetch: fn(&Services) -> Option<Rc<dyn Fetch>>,
     /// Steps of flows.
     pub policies: &'static [&'static Kind<dyn Policy>],
+    /// How dictionaries make their entries of what providers say.
+    pub reshape: Option<Reshaping>,
 }
 
 /// The kind called `name`, in a table.

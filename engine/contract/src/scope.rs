@@ -144,6 +144,10 @@ impl Context for Exchange {
         }
     }
 
+    fn dictionary(&self, id: &str, key: &str) -> Value<'_> {
+        self.api.dictionaries.text(id, key).map_or(Value::Null, |text| Value::Text(text.into()))
+    }
+
     fn now_ms(&self) -> Option<u64> {
         Some(now_ms())
     }
@@ -262,13 +266,14 @@ pub fn decoded(text: &str, form: bool) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use std::rc::Rc;
+    use std::sync::Arc;
 
     use bytes::{Bytes, BytesMut};
     use ringway_expression::{Template, Vocabulary};
     use ringway_wire::{Limits, ResponseHead};
 
     use super::*;
-    use crate::{ApiInfo, Attributes, Client, PlanInfo, Request, Subscriber};
+    use crate::{ApiInfo, Attributes, Client, Dictionaries, Dictionary, PlanInfo, Request, Subscriber};
 
     fn exchange() -> Exchange {
         let text = "GET /orders/v1/x?q=a%20b+c&q=2&%C3%A9=%zz&flag HTTP/1.1\r\nhost: api.example.com\r\nX-Tier: gold\r\n\
@@ -280,7 +285,11 @@ mod tests {
         let mut response = ResponseHead::new();
         response.set_status(http::StatusCode::SERVICE_UNAVAILABLE);
         response.fields.append("Content-Type", "application/json").unwrap();
+        let dictionaries = Dictionaries::default();
+        let countries = [("FR".to_owned(), "France".to_owned())].into();
+        dictionaries.put([("countries".to_owned(), Arc::new(Dictionary::new(countries)))]);
         let api = ApiInfo {
+            dictionaries,
             id: "orders".into(),
             properties: [("key".to_owned(), "value".to_owned())].into(),
             ..ApiInfo::default()
@@ -327,6 +336,7 @@ mod tests {
                 "app|a b|a%20b",
             ),
             ("{#api.id}{#api.properties['key']}{#properties.none}", "ordersvalue"),
+            ("{#dictionaries['countries']['FR']}|{#dictionaries.countries.get(#request.host)}|", "France||"),
             ("{#subscription.id}{#subscription.metadata}", "s-1{\"unit\":\"kg\"}"),
             ("{T(java.lang.System).currentTimeMillis() > 1600000000000}", "true"),
             ("{T(java.util.UUID).randomUUID().length()}", "36"),

@@ -129,7 +129,10 @@ impl<'a> Run<'a> {
             Code::Map(map) | Code::Attributes(map) => self.whole(*map)?,
             Code::Names(map) => self.names(*map)?,
             Code::Dictionary(id, name) => {
-                self.context.dictionary(&self.name(id, false, this)?, &self.name(name, false, this)?)
+                match self.context.dictionary(&self.name(id, false, this)?, &self.name(name, false, this)?) {
+                    Value::Text(Cow::Owned(text)) => self.made(0, text)?,
+                    entry => entry,
+                }
             }
             Code::List(items) => {
                 let items = items.iter().map(|item| self.value(item, this)).collect::<Result<Vec<_>>>()?;

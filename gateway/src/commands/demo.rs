@@ -91,7 +91,8 @@ impl Source for Samples {
         }
         if !loaded.problems.iter().any(Problem::is_error) {
             let revision = self.loads.fetch_add(1, Ordering::Relaxed) + 1;
-            loaded.snapshot = Some(Snapshot { settings: self.settings.clone(), apis, revision });
+            let settings = self.settings.clone();
+            loaded.snapshot = Some(Snapshot { settings, apis, dictionaries: Vec::new(), revision });
         }
         loaded
     }

@@ -10,6 +10,8 @@ use crate::registry::registry;
 
 /// The definition of an API.
 const API: &str = "api";
+/// What APIs have in common.
+const COMMON: &str = "common";
 /// The settings.
 const SETTINGS: &str = "ringway";
 
@@ -20,6 +22,7 @@ pub fn schema(options: &SchemaOptions, output: &Output) -> Outcome {
     let name = options.name.as_str();
     let found: Vec<(&str, Value)> = match name {
         API => vec![(API, ringway_config::schema_of_api().into())],
+        COMMON => vec![(COMMON, ringway_config::schema_of_common().into())],
         SETTINGS => vec![(SETTINGS, ringway_config::schema_of_ringway().into())],
         _ => [
             ("entrypoint", of(registry.entrypoints, name).or_else(|| of(registry.pushes, name))),
@@ -58,7 +61,7 @@ fn of<T: ?Sized>(table: &'static [&'static Kind<T>], name: &str) -> Option<Value
 
 fn nearest(name: &str) -> String {
     let registry = registry();
-    let mut names = vec![API, SETTINGS];
+    let mut names = vec![API, COMMON, SETTINGS];
     names.extend(registry.entrypoints.iter().map(|kind| kind.name));
     names.extend(registry.pushes.iter().map(|kind| kind.name));
     names.extend(registry.endpoints.iter().map(|kind| kind.name));

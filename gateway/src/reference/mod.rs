@@ -27,7 +27,7 @@ pub struct Page {
 /// All pages, the index first.
 pub fn pages() -> Vec<Page> {
     let registry = registry();
-    let mut pages = vec![settings(), definition(), faults(), qos(), command_line()];
+    let mut pages = vec![settings(), definition(), common(), faults(), qos(), command_line()];
     pages.extend(kinds("entrypoint", registry.entrypoints));
     pages.extend(kinds("entrypoint", registry.pushes));
     pages.extend(kinds("endpoint", registry.endpoints));
@@ -66,6 +66,19 @@ fn definition() -> Page {
         table(&schema)
     );
     page("api-definition.md", "API definitions", text)
+}
+
+fn common() -> Page {
+    let schema = schema(ringway_config::schema_of_common());
+    let text = format!(
+        "# What APIs have in common\n\n{}\n\nThese are the fields of a document in a file that `apis` names, and of `ringway.yaml`. A document may also be one \
+         group or one dictionary, as an export has it. What they do: [platform flows](../guide/policies.md#around-every-api), [shared policy \
+         groups](../guide/policies.md#the-same-steps-in-many-apis), [dictionaries](../guide/expressions.md#dictionaries). The JSON Schema is `ringway schema \
+         common`.\n\n{}",
+        options::about(&schema),
+        table(&schema)
+    );
+    page("common.md", "What APIs have in common", text)
 }
 
 /// Which pair of entrypoint and endpoint of a message API has which level.

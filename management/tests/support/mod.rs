@@ -101,7 +101,7 @@ impl Source for FakeSource {
 
 /// A snapshot of defaults.
 pub fn snapshot() -> Snapshot {
-    Snapshot { settings: Settings::default(), apis: Vec::new(), revision: 1 }
+    Snapshot { settings: Settings::default(), apis: Vec::new(), dictionaries: Vec::new(), revision: 1 }
 }
 
 /// A reloader between the two.

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http::StatusCode;
-use ringway_contract::kind::{Part, decode, refused};
+use ringway_contract::kind::{Part, Reshaping, decode, refused};
 use ringway_contract::{Exchange, Fields, Kind, Phases, Policy, Refusal, Reply, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -102,6 +102,35 @@ impl Operation {
     }
 }
 
+/// The operations of a specification.
+fn operations(specification: &str) -> Result<Vec<Operation>, Refusal> {
+    if specification.contains("{#") {
+        return Err(Refusal("expressions in it are not evaluated yet".into()));
+    }
+    let spec = Value::parse(specification.as_bytes()).map_err(|error| Refusal(error.to_string()))?;
+    match &spec {
+        Value::Array(operations) => operations.iter().map(Operation::parse).collect(),
+        single => Operation::parse(single).map(|operation| vec![operation]),
+    }
+}
+
+fn transform(operations: &[Operation], body: &[u8]) -> Option<String> {
+    let mut value = Value::parse(body).ok()?;
+    for operation in operations {
+        value = operation.apply(value).ok()?;
+    }
+    Some(value.to_string())
+}
+
+/// The same for JSON that is no body.
+pub const RESHAPING: Reshaping = Reshaping {
+    check: |specification| operations(specification).err().map(|Refusal(reason)| reason),
+    build: |specification| {
+        let operations = operations(specification)?;
+        Ok(Box::new(move |json| transform(&operations, json)))
+    },
+};
+
 struct JsonToJson {
     operations: Vec<Operation>,
     override_content_type: bool,
@@ -109,31 +138,15 @@ struct JsonToJson {
 
 impl JsonToJson {
     fn new(config: Config) -> Result<Self, Refusal> {
-        let within = |reason: String| Refusal(format!("specification: {reason}"));
-        if config.specification.contains("{#") {
-            return Err(within("expressions in it are not evaluated yet".into()));
-        }
-        let spec = Value::parse(config.specification.as_bytes()).map_err(|error| within(error.to_string()))?;
-        let operations = match &spec {
-            Value::Array(operations) => operations.iter().map(Operation::parse).collect(),
-            single => Operation::parse(single).map(|operation| vec![operation]),
-        };
-        let operations = operations.map_err(|Refusal(reason)| within(reason))?;
+        let operations = operations(&config.specification);
+        let operations = operations.map_err(|Refusal(reason)| Refusal(format!("specification: {reason}")))?;
         Ok(Self { operations, override_content_type: config.override_content_type })
-    }
-
-    fn transform(&self, body: &[u8]) -> Option<String> {
-        let mut value = Value::parse(body).ok()?;
-        for operation in &self.operations {
-            value = operation.apply(value).ok()?;
-        }
-        Some(value.to_string())
     }
 
     fn run<'a>(&self, content: &mut Option<Bytes>, fields: &mut Fields, status: StatusCode) -> Step<'a> {
         let is_json = media::is_json(fields);
         let Some(body) = content.as_ref().filter(|body| is_json && !body.is_empty()) else { return Step::Next };
-        let Some(json) = self.transform(body) else {
+        let Some(json) = transform(&self.operations, body) else {
             let message = "Unable to apply the JOLT transformation to the payload";
             return Step::Reply(Box::new(Reply::refusal(status, "INVALID_JSON_TRANSFORMATION", message)));
         };

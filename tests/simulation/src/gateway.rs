@@ -26,6 +26,7 @@ const REGISTRY: Registry = Registry {
     brokers: ringway_connectors::BROKERS,
     guards: ringway_policies::GUARDS,
     policies: ringway_policies::POLICIES,
+    reshape: None,
 };
 
 /// How long after the last client has gone the gateway may still hold something of it.
@@ -44,7 +45,12 @@ fn snapshot(plan: &Plan, version: u64) -> Arc<Snapshot> {
         Loader::default().catalogue(catalogue).definition("a.json", &plan.api(version).to_string(), &settings)
     });
     assert!(problems.is_empty(), "{problems:?}");
-    Arc::new(Snapshot { settings, apis: apis.into_iter().map(Arc::new).collect(), revision: version })
+    Arc::new(Snapshot {
+        settings,
+        apis: apis.into_iter().map(Arc::new).collect(),
+        dictionaries: Vec::new(),
+        revision: version,
+    })
 }
 
 /// Runs everything to the end; what the control side has left.

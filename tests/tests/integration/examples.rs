@@ -96,3 +96,27 @@ fn orders() {
     );
     assert_eq!(preflight.field("access-control-allow-origin"), Some("https://app.example.test"));
 }
+
+#[test]
+fn common() {
+    let backend = Backend::ok("ok");
+    let apis = example("common/api.yaml").replace("${BACKEND:-http://127.0.0.1:9000}", &backend.target());
+    let gateway = Gateway::start(
+        "shards: 1\nservers: [{ id: http, listen: '{http}' }]\nadmin: { listen: '{admin}' }\napis: ['{dir}/apis']\n",
+        &[("api.yaml", &apis), ("common.yaml", &example("common/common.yaml"))],
+    );
+    let ask = |target: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nX-Internal: secret\r\n\r\n");
+        let (head, _) = Client::ask(gateway.http(), &request);
+        assert_eq!(head.status(), 200);
+        head
+    };
+    for (target, greeting) in
+        [("/orders/?lang=fr", "Bienvenue"), ("/orders/?lang=de", "Welcome"), ("/orders/", "Welcome")]
+    {
+        let head = ask(target);
+        assert_eq!((head.field("x-served-by"), head.field("x-greeting")), (Some("Orders"), Some(greeting)), "{target}");
+    }
+    assert_eq!(ask("/items/").field("x-served-by"), Some("Items"));
+    assert!(backend.seen().iter().all(|(head, _)| head.field("x-internal").is_none()));
+}

@@ -8,6 +8,7 @@ mod around;
 mod balance;
 mod balance_shards;
 mod codings;
+mod common;
 mod demo;
 mod endings;
 mod endpoint;
