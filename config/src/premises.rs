@@ -20,12 +20,13 @@ pub struct Premises {
     pub servers: fn(&Settings) -> Vec<(usize, String)>,
 }
 
-/// Where the settings name files that a server needs.
-const FILES: [&str; 4] = [
+/// Where the settings name files that the gateway needs.
+const FILES: [&str; 5] = [
     "servers[*].tls.certificates[*].cert",
     "servers[*].tls.certificates[*].key",
     "servers[*].tls.certificates[*].pkcs12",
     "servers[*].tls.clientCa",
+    "ratelimit.redis.tls.ca",
 ];
 
 impl Premises {

@@ -199,6 +199,8 @@ fn relocate(settings: &mut Settings, folder: &Path) {
                 .for_each(relocate);
         }
     }
+    let redis = settings.ratelimit.redis.as_mut();
+    redis.and_then(|redis| redis.tls.as_mut()).and_then(|tls| tls.ca.as_mut()).into_iter().for_each(relocate);
     if settings.logging.access.file().is_some() {
         settings.logging.access.path =
             relocated(Path::new(&settings.logging.access.path), folder).display().to_string();

@@ -5,6 +5,7 @@ use ringway_contract::{Broker, Endpoint, Entrypoint, Kind, Push};
 mod address;
 pub mod bridge;
 mod caller;
+mod dial;
 mod fetch;
 pub mod http_get;
 pub mod http_post;
@@ -29,6 +30,7 @@ pub static PUSHES: &[&Kind<dyn Push>] = &[&webhook::PUSH];
 /// What an API of type PROXY reaches.
 pub static ENDPOINTS: &[&Kind<dyn Endpoint>] = &[&http_proxy::ENDPOINT];
 
+pub use dial::dial;
 pub use fetch::fetch;
 pub use kafka::Simulator;
 

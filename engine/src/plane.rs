@@ -292,6 +292,7 @@ impl DataPlane for Engine {
             })
             .collect();
         expose(&shards, &apis, out);
+        (self.registry.metrics)(out);
     }
 
     fn drain(&self, limit: Duration) -> usize {
@@ -447,6 +448,8 @@ mod tests {
         endpoints: &[],
         brokers: &[],
         fetch: |_| None,
+        dial: |_| None,
+        metrics: |_| {},
         guards: &[],
         policies: &[],
         reshape: None,

@@ -152,6 +152,7 @@ pub fn warn_of_changes(before: &Settings, after: &Settings) {
         ("shards", before.shards != after.shards),
         ("driver", before.driver != after.driver),
         ("admin", before.admin != after.admin),
+        ("ratelimit", before.ratelimit != after.ratelimit),
         ("logging.access", before.logging.access != after.logging.access),
     ];
     for (key, changed) in changes {

@@ -12,7 +12,7 @@ use ringway_config::api::{Api, ApiType, EndpointGroup};
 use ringway_config::{Settings, Snapshot};
 use ringway_contract::kind::{self, Registry};
 use ringway_contract::{ApiInfo, Dictionary, PlanInfo, Services, Source, Template as Text, Vocabulary};
-use ringway_net::{DnsError, Pace, Shard, Signal, spawn, yield_now};
+use ringway_net::{DnsError, Pace, Shard, Signal, spawn, until_closing, yield_now};
 use ringway_wire::{Limits, RequestHead};
 
 use crate::annotate::Annotations;
@@ -78,11 +78,17 @@ impl Deployment {
             shards,
             resolve: Rc::new(|name| Box::pin(addresses(name))),
             sleep: |duration| Box::pin(ringway_net::sleep(duration)),
-            spawn: |future| spawn(future),
+            spawn: |future| {
+                spawn(async move {
+                    until_closing(future).await;
+                });
+            },
             response_limits: compile::limits(settings),
             response_rate_min: settings.limits.backend_rate_min,
             ..Services::default()
         };
+        services.counts = settings.ratelimit.redis.clone().map(Rc::new);
+        services.dial = (self.registry.dial)(&services);
         services.fetch = (self.registry.fetch)(&services);
         services
     }

@@ -15,6 +15,8 @@ pub fn registry() -> Registry {
         endpoints: ringway_connectors::ENDPOINTS,
         brokers: ringway_connectors::BROKERS,
         fetch: ringway_connectors::fetch,
+        dial: ringway_connectors::dial,
+        metrics: ringway_policies::metrics,
         guards: ringway_policies::GUARDS,
         policies: ringway_policies::POLICIES,
         reshape: Some(ringway_policies::RESHAPING),

@@ -71,6 +71,7 @@ mod query;
 pub mod quota;
 pub mod rate_limit;
 pub mod rbac;
+mod redis;
 pub mod regex_threat_protection;
 mod registry;
 pub mod request_content_limit;
@@ -104,6 +105,7 @@ pub mod xml_validation;
 pub mod xslt;
 
 pub use json_to_json::RESHAPING;
+pub use redis::figures::expose as metrics;
 
 /// Who may call a plan.
 pub static GUARDS: &[&Kind<dyn Guard>] = &[&api_key::KIND, &jwt::KIND, &key_less::KIND, &mtls::KIND, &oauth2::KIND];

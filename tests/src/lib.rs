@@ -1,6 +1,7 @@
 //! The harness: real processes, real sockets, scripted peers, bounded time.
 //!
-//! * [`Gateway`] runs the binary under test; [`Nginx`], [`Kafka`], [`Mosquitto`] and [`RabbitMq`] are real peers.
+//! * [`Gateway`] runs the binary under test; [`Nginx`], [`Kafka`], [`Mosquitto`], [`RabbitMq`], [`RedisServer`] and [`Slapd`] are
+//!   real peers.
 //! * [`Client`] and [`Backend`] speak the bytes that a test writes down, as a conversation of `>` and `<` lines ([`Peer::talk`]).
 //! * [`Stage`] plays the cases of a [`script`]: both ends as one text, compared to the byte.
 //! * [`tool`] runs curl, h2load, wrk, openssl and Python with a limit on their time.
@@ -21,12 +22,15 @@ mod kafka;
 mod mosquitto;
 mod nginx;
 mod observer;
+mod oidc;
 mod peer;
 mod port;
 mod process;
 mod rabbitmq;
+mod redis;
 mod scratch;
 pub mod script;
+mod slapd;
 mod stage;
 pub mod tool;
 
@@ -42,9 +46,12 @@ pub use kafka::{Kafka, Record};
 pub use mosquitto::Mosquitto;
 pub use nginx::Nginx;
 pub use observer::Observer;
+pub use oidc::OidcProvider;
 pub use peer::Peer;
 pub use port::Port;
 pub use process::Process;
 pub use rabbitmq::{MESSAGE_BYTES_MAX, RabbitMq};
+pub use redis::RedisServer;
 pub use scratch::Scratch;
+pub use slapd::Slapd;
 pub use stage::Stage;

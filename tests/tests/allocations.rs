@@ -52,6 +52,8 @@ fn node(value: &Value) -> Node {
 fn gateway(backend: &str) -> Engine {
     let registry = Registry {
         fetch: |_| None,
+        dial: |_| None,
+        metrics: |_| {},
         entrypoints: ringway_connectors::ENTRYPOINTS,
         pushes: ringway_connectors::PUSHES,
         endpoints: ringway_connectors::ENDPOINTS,

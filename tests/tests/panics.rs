@@ -50,6 +50,8 @@ const REGISTRY: Registry = Registry {
     endpoints: ringway_connectors::ENDPOINTS,
     brokers: ringway_connectors::BROKERS,
     fetch: ringway_connectors::fetch,
+    dial: ringway_connectors::dial,
+    metrics: |_| {},
     guards: ringway_policies::GUARDS,
     policies: POLICIES,
     reshape: None,

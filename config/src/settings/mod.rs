@@ -4,6 +4,7 @@ mod http;
 mod limits;
 mod logging;
 mod network;
+mod ratelimit;
 mod secret;
 mod server;
 
@@ -18,6 +19,7 @@ pub use http::*;
 pub use limits::*;
 pub use logging::*;
 pub use network::*;
+pub use ratelimit::*;
 pub use secret::*;
 pub use server::*;
 
@@ -64,6 +66,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How long for everything, in milliseconds.
     pub timeouts: Timeouts,
+    /// How limits on requests are counted.
+    pub ratelimit: RateLimit,
     /// What HTTP messages may look like, and what the gateway adds to them.
     pub http: Http,
     /// Logs.
@@ -86,6 +90,7 @@ impl Default for Settings {
             tenant: None,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
+            ratelimit: RateLimit::default(),
             http: Http::default(),
             logging: Logging::default(),
         }

@@ -7,11 +7,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringway_config::api::{EndpointGroup, Resource};
+use ringway_config::settings::Redis;
 use ringway_config::{Examine, Files, Messaging, Node, Problem, ResourceUse};
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 
-use crate::{Broker, Dictionaries, Endpoint, Entrypoint, Fetch, Guard, Policy, Pool, Push};
+use crate::{Broker, Dial, Dictionaries, Endpoint, Entrypoint, Fetch, Guard, Policy, Pool, Push};
 
 /// What a look-up of a name becomes; `None`: nobody could tell. A name that there is not has no address.
 pub type Resolving = Pin<Box<dyn Future<Output = Option<Vec<IpAddr>>>>>;
@@ -33,9 +34,13 @@ pub struct Services {
     pub fetch: Option<Rc<dyn Fetch>>,
     /// Looks up the addresses of a name, beside the traffic and with a memory of its own.
     pub resolve: Rc<dyn Fn(String) -> Resolving>,
+    /// Connects to other servers beside the traffic; `None` where there is no shard, as in tests.
+    pub dial: Option<Rc<dyn Dial>>,
+    /// Where gateways count together (`ratelimit.redis`), if they do.
+    pub counts: Option<Rc<Redis>>,
     /// Ends after this long.
     pub sleep: fn(Duration) -> Pin<Box<dyn Future<Output = ()>>>,
-    /// Runs what nobody waits for. Whoever gives it bounds how much of it there is.
+    /// Runs what nobody waits for, until the shard ends. Whoever gives it bounds how much of it there is.
     pub spawn: fn(Pin<Box<dyn Future<Output = ()>>>),
 }
 
@@ -50,6 +55,8 @@ impl Default for Services {
             dictionaries: Dictionaries::default(),
             fetch: None,
             resolve: Rc::new(|_| Box::pin(std::future::ready(None))),
+            dial: None,
+            counts: None,
             sleep: |_| Box::pin(std::future::ready(())),
             spawn: drop,
         }
@@ -224,6 +231,10 @@ pub struct Registry {
     pub guards: &'static [&'static Kind<dyn Guard>],
     /// Makes the client that a shard lends to extensions.
     pub fetch: fn(&Services) -> Option<Rc<dyn Fetch>>,
+    /// Makes the shard's way to other servers.
+    pub dial: fn(&Services) -> Option<Rc<dyn Dial>>,
+    /// Appends what extensions count beside the engine, in the Prometheus text format (version 0.0.4).
+    pub metrics: fn(&mut String),
     /// Steps of flows.
     pub policies: &'static [&'static Kind<dyn Policy>],
     /// How dictionaries make their entries of what providers say.

@@ -8,6 +8,7 @@ pub mod around;
 pub mod attributes;
 pub mod broker;
 pub mod control;
+pub mod dial;
 pub mod dictionaries;
 pub mod endpoint;
 pub mod entrypoint;
@@ -33,6 +34,7 @@ pub mod worker;
 pub use around::{After, Around, Arounds, Tap, Tapped};
 pub use attributes::Attributes;
 pub use broker::{Broker, Publishing, Subscribe};
+pub use dial::{ByteStream, Dial, Remote, RemoteTls};
 pub use dictionaries::{Dictionaries, Dictionary};
 pub use endpoint::{Elsewhere, Endpoint, HealthRequest, Probe};
 pub use entrypoint::{Coupling, Entrypoint};
@@ -55,6 +57,8 @@ pub use subscriber::{Subscriber, Subscribers};
 pub use worker::{Jobs, Worker};
 // What kinds say of a configuration.
 pub use ringway_config::api::{EndpointGroup, Qos, Resource};
+// Where gateways count together.
+pub use ringway_config::settings::{Redis, Secret};
 pub use ringway_config::{Messaging, Node, Problem, ResourceUse};
 // Texts with expressions, in what an operator configures.
 pub use ringway_expression::{EvalError, Needs, Root, Template, Value, Vocabulary, context};

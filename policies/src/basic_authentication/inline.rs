@@ -140,7 +140,7 @@ impl Inline {
             let roles: Arc<[Value<'static>]> = roles.into_iter().map(|role| Value::Text(role.into())).collect();
             let roles = Some(roles).filter(|roles| !roles.is_empty()).map(Value::List);
             let name = username.to_lowercase();
-            users.insert(name, Known { user: User { name: username, roles }, proof });
+            users.insert(name, Known { user: User { name: username, roles, attributes: Vec::new() }, proof });
         }
         Ok(Self { users, decoy, seal, clerk: Clerk::new(services), right: Cache::default(), wrong: Cache::default() })
     }

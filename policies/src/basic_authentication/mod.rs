@@ -1,6 +1,7 @@
 //! Asks for a name and a password (RFC 7617), which resources of the API know.
 
 mod clerk;
+mod directory;
 mod hash;
 mod inline;
 mod provider;
@@ -13,7 +14,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::StatusCode;
 use ringway_contract::kind::{Part, Services, decode, refused};
-use ringway_contract::{Exchange, Kind, Node, Phases, Policy, Problem, Refusal, Reply, ResourceUse, Source, Step};
+use ringway_contract::{Exchange, Kind, Phases, Policy, Refusal, Reply, ResourceUse, Source, Step};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -36,7 +37,7 @@ pub static KIND: Kind<dyn Policy> = Kind {
         })
         .with_resources(&[ResourceUse {
             field: "authenticationProviders",
-            kinds: &[(INLINE, inline::check), (SERVICE, service::check), (DIRECTORY, directory)],
+            kinds: &[(INLINE, inline::check), (SERVICE, service::check), (DIRECTORY, directory::check)],
         }]),
     shared: None,
     messaging: None,
@@ -47,18 +48,11 @@ pub static KIND: Kind<dyn Policy> = Kind {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Config {
-    /// Names of the resources, of type `auth-provider-inline-resource` or `auth-provider-http-resource`, that are asked in this order
-    /// until one knows the user.
+    /// Names of the resources, of type `auth-provider-inline-resource`, `auth-provider-http-resource` or `auth-provider-ldap-resource`, that are
+    /// asked in this order until one knows the user.
     pub authentication_providers: Vec<String>,
     /// What the client is told that the name and the password are for; without: `gravitee.io`.
     pub realm: Option<String>,
-}
-
-/// A directory cannot be asked.
-fn directory(node: &Node) -> Vec<Problem> {
-    let message = "this gateway does not speak LDAP: put a small HTTP service in front of the directory and name it in a resource of type \
-                   `auth-provider-http-resource`, or write the users into one of type `auth-provider-inline-resource`";
-    vec![Problem::error(&node.span, "", message)]
 }
 
 /// The value of `WWW-Authenticate` (RFC 7617 section 2).
@@ -120,8 +114,11 @@ impl BasicAuthentication {
     /// What comes after all were asked.
     fn conclude<'a>(&self, exchange: &mut Exchange, known: Option<User>, away: bool) -> Step<'a> {
         match known {
-            Some(User { name, roles }) => {
+            Some(User { name, roles, attributes }) => {
                 exchange.attributes.set("user", name);
+                for (attribute, value) in attributes {
+                    exchange.attributes.set(format!("user.{attribute}"), value);
+                }
                 if let Some(roles) = roles {
                     exchange.attributes.set_json("user.roles", roles);
                 }

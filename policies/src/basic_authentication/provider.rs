@@ -7,6 +7,7 @@ use ringway_contract::kind::{Services, Source};
 use ringway_contract::{Exchange, Refusal, Value};
 
 use super::Credentials;
+use super::directory::Directory;
 use super::inline::Inline;
 use super::service::Service;
 
@@ -28,6 +29,8 @@ pub struct User {
     pub name: String,
     /// The attribute `user.roles`; not set where there are none.
     pub roles: Option<Value<'static>>,
+    /// Further attributes `user.…`.
+    pub attributes: Vec<(String, String)>,
 }
 
 /// A verdict that has to be waited for.
@@ -57,6 +60,7 @@ pub fn build(source: Source<'_>, name: &str, services: &Services) -> Result<Box<
     match kind {
         super::INLINE => Ok(Box::new(Inline::new(configuration, services).map_err(named)?)),
         super::SERVICE => Ok(Box::new(Service::new(configuration, services.fetch.clone()).map_err(named)?)),
+        super::DIRECTORY => Ok(Box::new(Directory::new(configuration, services).map_err(named)?)),
         other => Err(Refusal(format!("resource `{name}`: a resource of type `{other}` cannot tell who someone is"))),
     }
 }

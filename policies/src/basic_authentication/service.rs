@@ -160,7 +160,9 @@ impl Provider for Service {
             };
             let Ok(response) = self.fetch.fetch(request).await else { return Verdict::Away };
             match self.call.condition.as_bool(&Asked { exchange, texts, response: Some(&response) }) {
-                Ok(true) => Verdict::Known(User { name: credentials.name.clone(), roles: None }),
+                Ok(true) => {
+                    Verdict::Known(User { name: credentials.name.clone(), roles: None, attributes: Vec::new() })
+                }
                 Ok(false) => Verdict::Unknown,
                 Err(error) => {
                     tracing::warn!(api = exchange.api.id, %error, "the condition on an authentication cannot be evaluated");

@@ -1,6 +1,7 @@
 //! Keeps responses of the backend, and answers with them.
 
 mod flight;
+mod remote;
 mod resource;
 mod rules;
 mod store;
@@ -24,9 +25,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use self::flight::Flights;
+use self::remote::Remote;
 use self::store::Store;
 use self::visit::Visit;
 use crate::text::Text;
+
+/// Types of resources that keep responses.
+const MEMORY: &str = "cache";
+const REDIS: &str = "cache-redis";
 
 /// `cache`.
 pub static KIND: Kind<dyn Policy> = Kind {
@@ -35,7 +41,10 @@ pub static KIND: Kind<dyn Policy> = Kind {
     docs: include_str!("README.md"),
     configuration: Part::of::<Config>()
         .examined(|configuration, _| refused(configuration, decode(configuration).and_then(Rules::new).err()))
-        .with_resources(&[ResourceUse { field: "cacheName", kinds: &[("cache", resource::check)] }]),
+        .with_resources(&[ResourceUse {
+            field: "cacheName",
+            kinds: &[(MEMORY, resource::check), (REDIS, resource::check_redis)],
+        }]),
     shared: None,
     messaging: None,
     build: |source, services| Ok(Rc::new(Cache::new(source, services)?)),
@@ -45,7 +54,7 @@ pub static KIND: Kind<dyn Policy> = Kind {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Config {
-    /// Name of the resource, of type `cache`, that keeps the responses.
+    /// Name of the resource, of type `cache` or `cache-redis`, that keeps the responses.
     pub cache_name: String,
     /// What responses depend on besides the path; may have expressions. Without it, on the query.
     #[serde(default)]
@@ -177,7 +186,9 @@ impl Rules {
 /// What one shard has of a step; every exchange that passes it has a part in it.
 struct Shared {
     rules: Rules,
+    /// The responses, unless they are kept elsewhere; calls that are under way, and those that nobody waits for.
     store: Arc<Store>,
+    remote: Option<Rc<Remote>>,
     flights: Rc<Flights>,
     responses: Pool<ResponseHead>,
     sleep: fn(Duration) -> Pin<Box<dyn Future<Output = ()>>>,
@@ -198,10 +209,11 @@ enum Action {
 impl Cache {
     fn new(source: Source<'_>, services: &Services) -> Result<Self, Refusal> {
         let config: Config = decode(source.configuration)?;
-        let store = resource::store(source, &config.cache_name)?;
+        let (store, remote) = resource::store(source, &config.cache_name, services)?;
         let shared = Shared {
             rules: Rules::new(config)?,
             store,
+            remote,
             flights: Rc::default(),
             responses: services.responses.clone(),
             sleep: services.sleep,

@@ -1,6 +1,7 @@
 //! One exchange's way through the cache: what it may be answered, and what is kept of what it is answered.
 
 use std::cell::{Cell, RefCell};
+use std::hash::Hash;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use ringway_contract::{After, Around, Exchange, Fault, Framing, Known, Reply, Re
 
 use super::flight::{Flight, Lead, Part};
 use super::rules::{self, Directives};
-use super::store::{FLIGHT_MS, Store, Value};
+use super::store::{FLIGHT_MS, Value};
 use super::stored::Stored;
 use super::{BODY_BYTES_MAX, CachedMethod, Scope, Shared};
 use crate::clock::now_ms;
@@ -35,6 +36,8 @@ pub(super) struct Visit {
     lead: RefCell<Option<Lead>>,
     /// What the backend is asked about: whether it is still good.
     doubted: RefCell<Option<Arc<Stored>>>,
+    /// What was found where several gateways keep it.
+    brought: RefCell<Vec<(Key, Value)>>,
 }
 
 /// What the store has for a request.
@@ -61,7 +64,53 @@ enum Turn {
 
 impl Visit {
     pub(super) fn new(shared: Rc<Shared>, refresh: bool) -> Self {
-        Self { shared, refresh, key: Cell::default(), lead: RefCell::default(), doubted: RefCell::default() }
+        Self {
+            shared,
+            refresh,
+            key: Cell::default(),
+            lead: RefCell::default(),
+            doubted: RefCell::default(),
+            brought: RefCell::default(),
+        }
+    }
+
+    /// Whether requests like this one are answered from the cache at all.
+    fn takes(&self, head: &RequestHead) -> bool {
+        let no_store = self.shared.rules.by_fields && Directives::of(&head.fields).no_store;
+        self.shared.rules.methods.contains(&CachedMethod::of(&head.method)) && !no_store
+    }
+
+    /// Fetches what several gateways keep of this request.
+    async fn bring(&self, exchange: &Exchange) {
+        let Some(remote) = &self.shared.remote else { return };
+        self.brought.borrow_mut().clear();
+        let Some(head) = exchange.request.as_deref().map(|request| &request.head) else { return };
+        let Ok(Some(primary)) = self.primary(exchange, head) else { return };
+        if self.refresh || !self.takes(head) {
+            return;
+        }
+        let Some(value) = remote.get(primary).await else { return };
+        let names = if let Value::Varies(names) = &value { Some(names.clone()) } else { None };
+        self.brought.borrow_mut().push((primary, value));
+        if let Some(names) = names {
+            let key = self.secondary(primary, &names, head);
+            if let Some(value) = remote.get(key).await {
+                self.brought.borrow_mut().push((key, value));
+            }
+        }
+    }
+
+    /// What is there.
+    fn get(&self, key: Key) -> Option<Value> {
+        let brought = self.brought.borrow().iter().find(|(known, _)| *known == key).map(|(_, value)| value.clone());
+        brought.or_else(|| self.shared.store.get(key))
+    }
+
+    /// The key of one of the responses of a target, by the fields of the request that they differ by.
+    fn secondary(&self, primary: Key, names: &[Box<str>], head: &RequestHead) -> Key {
+        let values: Vec<(&str, Vec<&[u8]>)> =
+            names.iter().map(|name| (&**name, head.fields.get_all(name).collect())).collect();
+        self.shared.key(&(primary, values))
     }
 
     /// The key of a request, by the method that its response is kept under. `None`: what the response depends on is not known.
@@ -87,17 +136,17 @@ impl Visit {
         let query = if own.is_none() { head.query() } else { None };
         let route = exchange.attributes.get("request.endpoint");
         let place = (&*exchange.api.id, route, head.host(), head.port(), head.path(), query);
-        Key::of(&(place, method.as_str(), who, own))
+        self.shared.key(&(place, method.as_str(), who, own))
     }
 
     /// What the store has under a key, with what responses differ by.
     fn find(&self, head: &RequestHead, primary: Key) -> Found {
         let asked = if self.shared.rules.by_fields { Directives::of(&head.fields) } else { Directives::default() };
         let mut key = primary;
-        let mut value = self.shared.store.get(primary);
+        let mut value = self.get(primary);
         if let Some(Value::Varies(names)) = &value {
-            key = secondary(primary, names, head);
-            value = self.shared.store.get(key);
+            key = self.secondary(primary, names, head);
+            value = self.get(key);
         }
         let stored = match value {
             Some(Value::Response(stored)) => stored,
@@ -121,7 +170,7 @@ impl Visit {
         let rules = &self.shared.rules;
         let asked = if rules.by_fields { Directives::of(&head.fields) } else { Directives::default() };
         let method = CachedMethod::of(&head.method);
-        if !rules.methods.contains(&method) || asked.no_store {
+        if !self.takes(head) {
             return Turn::Done;
         }
         let primary = match self.primary(exchange, head) {
@@ -243,25 +292,25 @@ impl Visit {
         let (Some(request), Some(response)) = (exchange.request.as_deref(), exchange.response.as_deref()) else {
             return Kept::Not;
         };
-        let store = &self.shared.store;
         if let Some(stale) = doubted.filter(|_| response.status == StatusCode::NOT_MODIFIED) {
             let said = Directives::of(&response.fields);
             let explicit = rules::lifetime(response, &said, unix_ms() / 1000).unwrap_or(self.shared.rules.live_s);
             let fresh_ms = explicit.min(self.shared.rules.live_s).saturating_mul(1000);
             let renewed = Arc::new(stale.renewed(response, rules::age(response) * 1000, fresh_ms));
             // It stays where it was: a 304 need not say what the response varies by.
-            let names: Arc<[Box<str>]> = match store.get(primary) {
+            let names: Arc<[Box<str>]> = match self.get(primary) {
                 Some(Value::Varies(names)) => names,
                 _ => Arc::default(),
             };
-            let key = if names.is_empty() { primary } else { secondary(primary, &names, &request.head) };
+            let key = if names.is_empty() { primary } else { self.secondary(primary, &names, &request.head) };
             if !said.no_store && !said.private {
-                store.put(key, Value::Response(renewed.clone()), fresh_ms.saturating_add(STALE_MS));
+                let value = Value::Response(renewed.clone());
+                self.shared.keep(vec![(key, value)], fresh_ms.saturating_add(STALE_MS), lead);
             }
             return Kept::Renewed(renewed);
         }
         let Some(names) = rules::vary(response) else { return Kept::Not };
-        let key = if names.is_empty() { primary } else { secondary(primary, &names, &request.head) };
+        let key = if names.is_empty() { primary } else { self.secondary(primary, &names, &request.head) };
         let Some((fresh_ms, age_ms)) = self.lifetime(exchange, &request.head, response) else { return Kept::Not };
         let expected = match response.framing {
             Framing::Length(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
@@ -274,7 +323,7 @@ impl Visit {
         let asks = stored.field("etag").or(stored.field("last-modified")).is_some();
         let for_ms = if asks { fresh_ms.saturating_add(STALE_MS) } else { fresh_ms };
         exchange.tapped.set(Box::new(Recorder {
-            store: store.clone(),
+            shared: self.shared.clone(),
             primary,
             key,
             names: names.into(),
@@ -297,7 +346,7 @@ impl Visit {
         if !changed || head.method.is_safe() || self.shared.rules.key.is_some() {
             return;
         }
-        self.shared.store.remove(self.key_of(exchange, head, &Method::GET, None));
+        self.shared.remove(self.key_of(exchange, head, &Method::GET, None));
     }
 }
 
@@ -310,24 +359,25 @@ enum Kept {
     Renewed(Arc<Stored>),
 }
 
-/// The key of one of the responses of a target, by the fields of the request that they differ by.
-fn secondary(primary: Key, names: &[Box<str>], head: &RequestHead) -> Key {
-    let values: Vec<(&str, Vec<&[u8]>)> =
-        names.iter().map(|name| (&**name, head.fields.get_all(name).collect())).collect();
-    Key::of(&(primary, values))
-}
-
 impl Around for Visit {
     fn before<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
-        let turn = self.turn(exchange, false);
-        match turn {
-            Turn::Done => return Step::Next,
-            Turn::Refuse(reply) => return Step::Reply(reply),
-            Turn::Wait(_) | Turn::Look(..) => {}
+        let mut first = None;
+        if self.shared.remote.is_none() {
+            match self.turn(exchange, false) {
+                Turn::Done => return Step::Next,
+                Turn::Refuse(reply) => return Step::Reply(reply),
+                turn @ (Turn::Wait(_) | Turn::Look(..)) => first = Some(turn),
+            }
         }
         Step::Wait(Box::pin(async move {
             let began_ms = now_ms();
-            let mut turn = turn;
+            let mut turn = match first {
+                Some(turn) => turn,
+                None => {
+                    self.bring(exchange).await;
+                    self.turn(exchange, false)
+                }
+            };
             loop {
                 let waited_ms = now_ms().saturating_sub(began_ms);
                 match turn {
@@ -347,6 +397,7 @@ impl Around for Visit {
                     }
                 }
                 let late = now_ms().saturating_sub(began_ms) >= FLIGHT_MS;
+                self.bring(exchange).await;
                 turn = self.turn(exchange, late);
             }
         }))
@@ -383,9 +434,32 @@ impl Around for Visit {
     }
 }
 
+impl Shared {
+    /// A key that everybody knows who shares the responses.
+    fn key(&self, parts: &impl Hash) -> Key {
+        if self.remote.is_some() { Key::everywhere(parts) } else { Key::of(parts) }
+    }
+
+    /// Keeps values for so long. The call is over when they are there.
+    fn keep(&self, values: Vec<(Key, Value)>, for_ms: u64, lead: Option<Lead>) {
+        match &self.remote {
+            Some(remote) => remote.put(values, for_ms, lead),
+            None => values.into_iter().for_each(|(key, value)| self.store.put(key, value, for_ms)),
+        }
+    }
+
+    /// Forgets what is there.
+    fn remove(&self, key: Key) {
+        match &self.remote {
+            Some(remote) => remote.remove(key),
+            None => self.store.remove(key),
+        }
+    }
+}
+
 /// Keeps a response as soon as its body is whole.
 struct Recorder {
-    store: Arc<Store>,
+    shared: Rc<Shared>,
     primary: Key,
     key: Key,
     names: Arc<[Box<str>]>,
@@ -401,12 +475,12 @@ impl Tap for Recorder {
         if !self.whole {
             return;
         }
-        if self.body.len() + piece.len() > BODY_BYTES_MAX || !self.store.reserve(piece.len()) {
+        if self.body.len() + piece.len() > BODY_BYTES_MAX || !self.shared.store.reserve(piece.len()) {
             self.whole = false;
-            self.store.release(self.body.len());
+            self.shared.store.release(self.body.len());
             self.body = BytesMut::new();
             if let Some(lead) = self.lead.take() {
-                self.store.put(lead.key(), Value::Passes, PASS_MS);
+                self.shared.store.put(lead.key(), Value::Passes, PASS_MS);
             }
             return;
         }
@@ -418,16 +492,18 @@ impl Tap for Recorder {
             let mut stored = std::mem::take(&mut self.stored);
             // A copy of exactly its length: what is kept for long wastes nothing.
             stored.body = Bytes::copy_from_slice(&self.body);
+            let mut values = Vec::with_capacity(2);
             if !self.names.is_empty() {
-                self.store.put(self.primary, Value::Varies(self.names.clone()), self.for_ms);
+                values.push((self.primary, Value::Varies(self.names.clone())));
             }
-            self.store.put(self.key, Value::Response(Arc::new(stored)), self.for_ms);
+            values.push((self.key, Value::Response(Arc::new(stored))));
+            self.shared.keep(values, self.for_ms, self.lead.take());
         }
     }
 }
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        self.store.release(self.body.len());
+        self.shared.store.release(self.body.len());
     }
 }

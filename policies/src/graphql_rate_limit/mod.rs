@@ -33,7 +33,11 @@ pub static KIND: Kind<dyn Policy> = Kind {
     }),
     shared: None,
     messaging: None,
-    build: |source, _| Ok(Rc::new(GraphqlRateLimit::new(decode(source.configuration)?, source.place)?)),
+    build: |source, services| {
+        let mut policy = GraphqlRateLimit::new(decode(source.configuration)?, source.place)?;
+        policy.limiter = policy.limiter.among(services)?;
+        Ok(Rc::new(policy))
+    },
 };
 
 static NAMES: Names = Names {
@@ -66,7 +70,7 @@ pub struct Config {
     pub use_key_only: bool,
     /// Whether responses tell the client of the limit.
     pub add_headers: bool,
-    /// Whether counts may be late. They never are: within a gateway every request is counted at once.
+    /// Whether counts may be late. They never are: every request is counted before it passes.
     pub r#async: bool,
     /// What happens to a request that cannot be counted.
     pub error_strategy: ErrorStrategy,

@@ -1,20 +1,24 @@
 //! What `rate-limit`, `quota` and `spike-arrest` have in common: they count uses of a key per window and refuse those beyond a limit.
 
 use std::cell::RefCell;
+use std::hash::Hash;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use http::StatusCode;
-use ringway_contract::kind::refused;
+use ringway_contract::kind::{Services, refused};
 use ringway_contract::subscriber::now_ms;
 use ringway_contract::{Exchange, Node, Phases, Policy, Problem, Refusal, Reply, Step, Template, Value, Vocabulary};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 mod calendar;
+mod cluster;
 mod store;
 
 use crate::hashed::Key;
 pub use calendar::DAY_MS;
+use cluster::Cluster;
 use store::{Full, Local, Store, Use, Verdict};
 
 /// What happens to a request that cannot be counted, because a million other keys are.
@@ -116,10 +120,29 @@ pub struct Settings {
 pub struct Limiter {
     settings: Settings,
     place: Key,
+    /// The same in every gateway.
+    origin: Key,
     key: Template,
     dynamic_limit: Option<Template>,
     dynamic_period: Option<Template>,
     local: RefCell<Local>,
+    /// Where gateways count together, if they do.
+    cluster: Option<Rc<Cluster>>,
+}
+
+/// A use that is to be counted, and what of it the client is told.
+struct Asked {
+    of: Use,
+    period: Period,
+    slice_ms: Option<u64>,
+    period_limit: u64,
+}
+
+/// Who is to know a key by its name.
+#[derive(Clone, Copy)]
+enum Reach {
+    Process,
+    Gateways,
 }
 
 /// Why there is no verdict.
@@ -163,16 +186,26 @@ impl Limiter {
         }
         Ok(Self {
             place: Key::of(&(settings.names.policy, place)),
+            origin: Key::everywhere(&(settings.names.policy, place)),
             key: compile("key", &settings.key)?,
             dynamic_limit: optional("dynamicLimit", &settings.dynamic_limit)?,
             dynamic_period: optional("dynamicPeriodTime", &settings.dynamic_period)?,
             local: RefCell::new(Local::new()),
+            cluster: None,
             settings,
         })
     }
 
+    /// The same, counting with other gateways if the settings say so.
+    ///
+    /// # Errors
+    /// What they count in can never be reached.
+    pub fn among(self, services: &Services) -> Result<Self, Refusal> {
+        Ok(Self { cluster: Cluster::shared(services)?, ..self })
+    }
+
     /// Who is counted.
-    fn key(&self, exchange: &Exchange, period: Period) -> Result<Key, Failure> {
+    fn key(&self, exchange: &Exchange, period: Period, reach: Reach) -> Result<Key, Failure> {
         let mut rendered = String::new();
         let key = match self.key.as_text() {
             Some(text) => text,
@@ -182,19 +215,27 @@ impl Limiter {
             }
         };
         if self.settings.use_key_only {
-            return Ok(Key::of(&(self.place, period, key)));
+            return Ok(self.named(reach, &(period, key)));
         }
         let plan = exchange.plan.id.as_str();
         Ok(match &exchange.subscriber {
-            Some(subscriber) => Key::of(&(self.place, period, key, plan, subscriber.id.as_str())),
+            Some(subscriber) => self.named(reach, &(period, key, plan, subscriber.id.as_str())),
             None => {
                 let address: Option<IpAddr> = exchange.client.address.map(|address| address.ip().to_canonical());
-                Key::of(&(self.place, period, key, plan, address))
+                self.named(reach, &(period, key, plan, address))
             }
         })
     }
 
-    fn count(&self, exchange: &Exchange, now_ms: u64, weight: u64) -> Result<(Verdict, Told), Failure> {
+    fn named(&self, reach: Reach, parts: &impl Hash) -> Key {
+        match reach {
+            Reach::Process => Key::of(&(self.place, parts)),
+            Reach::Gateways => Key::everywhere(&(self.origin, parts)),
+        }
+    }
+
+    /// What there is to count.
+    fn asked(&self, exchange: &Exchange, now_ms: u64, weight: u64) -> Result<Asked, Failure> {
         let settings = &self.settings;
         let period_limit = match &self.dynamic_limit {
             Some(limit) if settings.limit == 0 => number(limit, exchange)?,
@@ -204,7 +245,7 @@ impl Limiter {
             Some(seconds) => Period::Fixed(number(seconds, exchange)?.max(1).saturating_mul(1000).min(PERIOD_MS_MAX)),
             None => settings.period,
         };
-        let key = self.key(exchange, period)?;
+        let key = self.key(exchange, period, Reach::Process)?;
         let (limit, slice_ms) = match period {
             Period::Sliced(ms) => {
                 let (limit, ms) = slice(period_limit, ms);
@@ -213,12 +254,43 @@ impl Limiter {
             _ => (period_limit, None),
         };
         let ends_ms = slice_ms.map_or(period, Period::Fixed).ends_ms(now_ms);
-        let used = Use { key, limit, now_ms, ends_ms, weight: weight.max(1) };
-        let verdict = Store::shared().count(&mut self.local.borrow_mut(), used);
-        let verdict = verdict.map_err(|Full| Failure::Full)?;
-        let period_s = period.ends_ms(now_ms).saturating_sub(now_ms) / 1000;
-        let Verdict { remaining, ends_ms, .. } = verdict;
-        Ok((verdict, Told { limit, remaining, ends_ms, slice_ms, period_limit, period_s }))
+        let of = Use { key, limit, now_ms, ends_ms, weight: weight.max(1) };
+        Ok(Asked { of, period, slice_ms, period_limit })
+    }
+
+    /// Counts within the process.
+    fn count(&self, asked: &Asked) -> Result<Verdict, Failure> {
+        Store::shared().count(&mut self.local.borrow_mut(), asked.of).map_err(|Full| Failure::Full)
+    }
+
+    /// Counts, and goes on with `then`.
+    fn counted<'a>(&'a self, exchange: &'a mut Exchange, weight: u64, then: Then) -> Step<'a> {
+        let asked = match self.asked(exchange, now_ms(), weight) {
+            Ok(asked) => asked,
+            Err(failure) => return step(self.uncounted(&failure)),
+        };
+        let verdict = match &self.cluster {
+            Some(cluster) if !cluster.leaves_alone() => match cluster.take(&asked.of) {
+                Some(verdict) => Ok(verdict),
+                None => {
+                    let name = match self.key(exchange, asked.period, Reach::Gateways) {
+                        Ok(name) => name,
+                        Err(failure) => return step(self.uncounted(&failure)),
+                    };
+                    return Step::Wait(Box::pin(async move {
+                        match cluster.ask(name, &asked.of).await.map_or_else(|| self.count(&asked), Ok) {
+                            Ok(verdict) => step(then(self, exchange, &asked, verdict)),
+                            Err(failure) => step(self.uncounted(&failure)),
+                        }
+                    }));
+                }
+            },
+            _ => self.count(&asked),
+        };
+        match verdict {
+            Ok(verdict) => step(then(self, exchange, &asked, verdict)),
+            Err(failure) => step(self.uncounted(&failure)),
+        }
     }
 
     /// The fields that tell a client of its limit. The last two are those of draft-ietf-httpapi-ratelimit-headers-10.
@@ -250,19 +322,20 @@ impl Limiter {
         reply
     }
 
-    fn uncounted(&self, failure: &Failure) -> Option<Reply> {
+    fn uncounted(&self, failure: &Failure) -> Option<Box<Reply>> {
         let names = self.settings.names;
-        match (failure, self.settings.error_strategy) {
+        let reply = match (failure, self.settings.error_strategy) {
             (Failure::Expression, _) => {
                 let message = "The limit of this API cannot be evaluated.";
-                Some(Reply::refusal(StatusCode::INTERNAL_SERVER_ERROR, names.failed, message))
+                Reply::refusal(StatusCode::INTERNAL_SERVER_ERROR, names.failed, message)
             }
             (Failure::Full, ErrorStrategy::BlockOnInternalError) => {
                 let message = "The request cannot be counted.";
-                Some(Reply::refusal(StatusCode::TOO_MANY_REQUESTS, names.blocked, message))
+                Reply::refusal(StatusCode::TOO_MANY_REQUESTS, names.blocked, message)
             }
-            (Failure::Full, ErrorStrategy::FallbackPassThrough) => None,
-        }
+            (Failure::Full, ErrorStrategy::FallbackPassThrough) => return None,
+        };
+        Some(Box::new(reply))
     }
 }
 
@@ -307,12 +380,9 @@ impl Policy for Limiter {
 
     /// Each message counts. One on its way to a client that is beyond the limit is not delivered.
     fn message<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
-        let now_ms = now_ms();
-        match self.count(exchange, now_ms, 1) {
-            Ok((verdict, _)) if verdict.within => Step::Next,
-            Ok((_, told)) => Step::Reply(Box::new(self.refuse(&told, now_ms))),
-            Err(failure) => self.uncounted(&failure).map_or(Step::Next, |reply| Step::Reply(Box::new(reply))),
-        }
+        self.counted(exchange, 1, |limiter, _, asked, verdict| {
+            (!verdict.within).then(|| Box::new(limiter.refuse(&asked.told(verdict), asked.of.now_ms)))
+        })
     }
 
     fn request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
@@ -320,16 +390,31 @@ impl Policy for Limiter {
     }
 }
 
+impl Asked {
+    fn told(&self, verdict: Verdict) -> Told {
+        let Verdict { remaining, ends_ms, .. } = verdict;
+        let now_ms = self.of.now_ms;
+        let period_s = self.period.ends_ms(now_ms).saturating_sub(now_ms) / 1000;
+        let (limit, slice_ms, period_limit) = (self.of.limit, self.slice_ms, self.period_limit);
+        Told { limit, remaining, ends_ms, slice_ms, period_limit, period_s }
+    }
+}
+
+/// What comes behind the counting.
+type Then = fn(&Limiter, &mut Exchange, &Asked, Verdict) -> Option<Box<Reply>>;
+
+fn step<'a>(refusal: Option<Box<Reply>>) -> Step<'a> {
+    refusal.map_or(Step::Next, Step::Reply)
+}
+
 impl Limiter {
     /// Counts a request as so many uses.
     pub fn charge<'a>(&'a self, exchange: &'a mut Exchange, weight: u64) -> Step<'a> {
-        let now_ms = now_ms();
-        let (verdict, told) = match self.count(exchange, now_ms, weight) {
-            Ok(counted) => counted,
-            Err(failure) => {
-                return self.uncounted(&failure).map_or(Step::Next, |reply| Step::Reply(Box::new(reply)));
-            }
-        };
+        self.counted(exchange, weight, Self::charged)
+    }
+
+    fn charged(&self, exchange: &mut Exchange, asked: &Asked, verdict: Verdict) -> Option<Box<Reply>> {
+        let (told, now_ms) = (asked.told(verdict), asked.of.now_ms);
         if self.settings.attributes {
             let attributes = &mut exchange.attributes;
             attributes.set("quota.count", (told.limit - told.remaining.min(told.limit)).to_string());
@@ -338,7 +423,7 @@ impl Limiter {
             attributes.set("quota.reset.time", told.ends_ms.to_string());
         }
         if !verdict.within {
-            return Step::Reply(Box::new(self.refuse(&told, now_ms)));
+            return Some(Box::new(self.refuse(&told, now_ms)));
         }
         if self.settings.add_headers {
             // They are names and numbers: no head refuses them.
@@ -346,7 +431,7 @@ impl Limiter {
                 let _ = exchange.tell(name, &value);
             });
         }
-        Step::Next
+        None
     }
 }
 

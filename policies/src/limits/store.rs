@@ -27,7 +27,7 @@ const REMEMBERED_MAX: usize = 4096;
 const STRIPES: usize = 64;
 const LEASES_MAX: usize = 64;
 /// A clock that was set back by more than this begins a new window, instead of holding the old one for longer than its period.
-const CLOCK_SLACK_MS: u64 = 1000;
+pub const CLOCK_SLACK_MS: u64 = 1000;
 
 type Windows = HashMap<Key, Arc<Window>, BuildHasherDefault<Hashed>>;
 

@@ -24,7 +24,7 @@ pub static KIND: Kind<dyn Policy> = Kind {
         .on_messages(),
     shared: None,
     messaging: None,
-    build: |source, _| Ok(Rc::new(limiter(decode(source.configuration)?, source.place)?)),
+    build: |source, services| Ok(Rc::new(limiter(decode(source.configuration)?, source.place)?.among(services)?)),
 };
 
 static NAMES: Names = Names {
@@ -43,7 +43,7 @@ static NAMES: Names = Names {
 pub struct Config {
     /// What happens to a request that cannot be counted.
     pub error_strategy: ErrorStrategy,
-    /// Whether counts may be late. They never are: within a gateway every request is counted at once.
+    /// Whether counts may be late. They never are: every request is counted before it passes.
     pub r#async: bool,
     /// Whether responses tell the client of the limit.
     pub add_headers: bool,

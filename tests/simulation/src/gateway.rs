@@ -21,6 +21,8 @@ use crate::{backend, client};
 const REGISTRY: Registry = Registry {
     pushes: &[],
     fetch: |_| None,
+    dial: |_| None,
+    metrics: |_| {},
     entrypoints: ringway_connectors::ENTRYPOINTS,
     endpoints: ringway_connectors::ENDPOINTS,
     brokers: ringway_connectors::BROKERS,
