@@ -1,8 +1,8 @@
 //! What it costs to send one topic to many: a message API in front of the `mock` endpoint, and clients of its `sse` entrypoint.
 //!
 //! For each interval between two messages it prints how many were delivered, the gateway's CPU time per delivered message, and what a
-//! core would do per second. Then what an idle subscriber weighs. The gateway has one shard on a core of its own, the clients the other
-//! core; every client must have received every message, in order.
+//! core would do per second. Then what an idle subscriber weighs, and how many connections a real broker (Mosquitto) has for all of them. The
+//! gateway has one shard on a core of its own, the clients the other core; every client must have received every message, in order.
 #![allow(clippy::print_stdout, reason = "a report is what this program is for")]
 
 use std::io::{ErrorKind, Read, Write};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use ringway_benches::cost;
-use ringway_tests::{Api, Gateway};
+use ringway_tests::{Api, Gateway, Mosquitto};
 use rustix::event::{Timespec, epoll};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::json;
@@ -37,6 +37,9 @@ struct Options {
     /// Subscribers that are weighed.
     #[arg(long, default_value_t = 5_000)]
     idle: usize,
+    /// Subscribers in front of a real broker.
+    #[arg(long, default_value_t = 10_000)]
+    shared: usize,
 }
 
 /// Content of each message, besides its number: with it an event has about 130 bytes.
@@ -65,6 +68,11 @@ fn main() -> Result<()> {
         );
     }
     println!("{:.0} bytes per idle subscriber, of {}", weigh(options.idle)?, options.idle);
+    let connections = share(options.shared)?;
+    println!(
+        "{connections} connection(s) to the broker for {} subscribers, all of which heard a message",
+        options.shared
+    );
     Ok(())
 }
 
@@ -214,4 +222,34 @@ fn greeted(gateway: &Gateway) -> Result<Client> {
         client.tail.extend_from_slice(buffer.get(..count).unwrap_or_default());
     }
     Ok(client)
+}
+
+/// How many connections a broker has for so many subscribers of one topic. Each of them has to hear a message.
+fn share(count: usize) -> Result<usize> {
+    let mosquitto = Mosquitto::start();
+    let place = json!({ "serverHost": "127.0.0.1", "serverPort": mosquitto.address().port() });
+    let api = Api::messages(
+        "/",
+        json!([{ "type": "sse", "configuration": { "heartbeatIntervalInMs": 600_000 } }]),
+        "mqtt5",
+        place,
+    );
+    let api = api
+        .with("endpointGroups/0/endpoints/0/inheritConfiguration", json!(true))
+        .with("endpointGroups/0/sharedConfiguration", json!({ "consumer": { "topic": "t" } }));
+    let gateway = Gateway::configured("logging: { access: { enabled: false } }\n", &[api]);
+    let mut open = Vec::with_capacity(count);
+    for _ in 0..count {
+        open.push(greeted(&gateway)?);
+    }
+    mosquitto.publish(&["-t", "t", "-q", "1", "-m", "to all of them"]);
+    let mut buffer = [0; 4096];
+    for client in &mut open {
+        while find(&client.tail, b"data: to all of them").is_none() {
+            let read = client.stream.read(&mut buffer)?;
+            ensure!(read > 0, "a stream ended");
+            client.tail.extend_from_slice(buffer.get(..read).unwrap_or_default());
+        }
+    }
+    Ok(mosquitto.log().matches(" as ringway-").count())
 }

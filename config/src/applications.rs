@@ -1,9 +1,10 @@
 //! Files of applications: read like definitions, and joined with the APIs that they are subscribed to.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use crate::api::{Api, Application, ApplicationStatus, Applications};
-use crate::catalogue::Carries;
+use crate::catalogue::{Carries, Catalogue};
 use crate::definition::Definition;
 use crate::names;
 use crate::node::Node;
@@ -17,6 +18,15 @@ pub(crate) struct Read {
     node: Node,
     /// Its place in its file.
     at: usize,
+    /// Of each of its subscriptions the files that its entrypoint is built from.
+    files: Vec<Vec<PathBuf>>,
+}
+
+impl Read {
+    /// Files that entrypoints are built from.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.files.iter().flatten()
+    }
 }
 
 /// Whether a document lists applications.
@@ -25,7 +35,7 @@ pub(crate) fn is_list(document: &Node) -> bool {
 }
 
 /// Reads the applications of a document.
-pub(crate) fn read(document: &Node, problems: &mut Vec<Problem>) -> Vec<Read> {
+pub(crate) fn read(document: &Node, catalogue: Option<&Catalogue>, problems: &mut Vec<Problem>) -> Vec<Read> {
     let found = check::check::<Applications>(document);
     let broken = found.iter().any(Problem::is_error);
     problems.extend(found);
@@ -41,7 +51,31 @@ pub(crate) fn read(document: &Node, problems: &mut Vec<Problem>) -> Vec<Read> {
     };
     let nodes = document.field("applications").map(Node::items).unwrap_or_default();
     let all = read.applications.into_iter().zip(nodes).enumerate();
-    all.map(|(at, (application, node))| Read { application, node: node.clone(), at }).collect()
+    all.map(|(at, (application, node))| {
+        let files = files(node, at, catalogue, problems);
+        Read { application, node: node.clone(), at, files }
+    })
+    .collect()
+}
+
+/// Lets the entrypoints look at what an application's subscriptions tell them.
+fn files(
+    application: &Node,
+    at: usize,
+    catalogue: Option<&Catalogue>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Vec<PathBuf>> {
+    let subscriptions = application.field("subscriptions").map(Node::items).unwrap_or_default();
+    let examined = subscriptions.iter().enumerate().map(|(number, subscription)| {
+        let (Some(catalogue), Some(consumer)) = (catalogue, subscription.field("consumerConfiguration")) else {
+            return Vec::new();
+        };
+        let pointer = format!("applications[{at}].subscriptions[{number}].consumerConfiguration");
+        let examined = catalogue.examine_consumer(consumer, pointer);
+        problems.extend(examined.problems);
+        examined.files
+    });
+    examined.collect()
 }
 
 /// Gives every API the subscriptions that stand with applications.
@@ -100,5 +134,6 @@ fn subscribe(read: &Read, definitions: &mut [Definition], problems: &mut Vec<Pro
         }
         api.subscriptions.push(subscription);
         definition.joined.push(read.node.clone());
+        definition.files.extend(read.files.get(at).into_iter().flatten().cloned());
     }
 }

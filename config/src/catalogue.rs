@@ -273,7 +273,9 @@ impl Catalogue {
             verdict.problems.push(Problem::error(&name.span, pointer, message).hint(hint));
             return;
         }
+        let coming = reference::COMING.iter().filter(|_| used.what == What::Entrypoint);
         let known = self.table(used.what, carries).iter().map(|known| known.name).chain(reference.iter().copied());
+        let known = known.chain(coming.clone().map(|(known, _)| *known));
         if let Some(near) = names::misspelt(text, known) {
             let problem = Problem::error(&name.span, pointer, format!("there is no {kind} {}", name.shown()));
             verdict.problems.push(problem.hint(format!("did you mean `{near}`?")));
@@ -286,10 +288,11 @@ impl Catalogue {
             verdict.problems.push(Problem::error(&name.span, pointer, message).hint(*way));
             return;
         }
-        let coming = reference.iter().any(|known| names::same(known, text));
-        let reason = match coming {
-            true => format!("the {kind} `{text}` comes with a later release"),
-            false => format!("there is no {kind} `{text}`"),
+        let with = coming.clone().find(|(known, _)| names::same(known, text)).map(|(_, with)| *with);
+        let with = with.or_else(|| reference.iter().any(|known| names::same(known, text)).then_some("a later release"));
+        let reason = match with {
+            Some(with) => format!("the {kind} `{text}` comes with {with}"),
+            None => format!("there is no {kind} `{text}`"),
         };
         let (severity, hint) = match used.what {
             What::Guard => (Severity::Warning, "the plan is not offered: nobody can use it"),

@@ -69,6 +69,8 @@ pub(crate) struct Definition {
 pub(crate) struct Contents {
     /// Definitions, as trees.
     definitions: Vec<Node>,
+    /// Lists of applications, as trees.
+    lists: Vec<Node>,
     /// What they have in common.
     pub(crate) common: common::Said,
     /// Applications without errors.
@@ -107,7 +109,7 @@ impl Contents {
 
     fn sort(&mut self, document: Node) {
         if applications::is_list(&document) {
-            self.applications.extend(applications::read(&document, &mut self.problems));
+            self.lists.push(document);
         } else if common::is_common(&document) {
             self.common.take(document, &mut self.problems);
         } else {
@@ -115,8 +117,13 @@ impl Contents {
         }
     }
 
-    /// Reads the definitions.
+    /// Reads the definitions, and the applications.
     pub(crate) fn read(&mut self, around: &Surroundings<'_>) -> Vec<Definition> {
+        for list in std::mem::take(&mut self.lists) {
+            let applications = applications::read(&list, around.catalogue, &mut self.problems);
+            self.files.extend(applications.iter().flat_map(applications::Read::files).cloned());
+            self.applications.extend(applications);
+        }
         let mut read = Vec::new();
         for node in std::mem::take(&mut self.definitions) {
             let (mut problems, mut files) = (Vec::new(), Vec::new());
@@ -266,10 +273,12 @@ fn judge(api: &mut Api, node: &Node, around: &Surroundings<'_>, problems: &mut V
     }
     let groups = node.field("endpointGroups").map(Node::items).unwrap_or_default();
     for (at, other) in groups.iter().enumerate().skip(1) {
-        if api.endpoint_groups.get(at).is_some_and(|group| subscriptions::takes_dead_letters(api, group)) {
+        if pairs::may_serve(api, at)
+            || api.endpoint_groups.get(at).is_some_and(|group| subscriptions::takes_dead_letters(api, group))
+        {
             continue;
         }
-        let message = "only the first group is used: others are reached by policies that come with a later release";
+        let message = "only the first group is used: no flow has a policy of the request that could name another";
         problems.push(Problem::warning(&other.span, format!("endpointGroups[{at}]"), message));
         break;
     }

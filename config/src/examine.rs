@@ -60,16 +60,7 @@ impl Catalogue {
             }
         }
         for place in walk::places(definition, "subscriptions[*].consumerConfiguration") {
-            // What a subscription tells an entrypoint is examined as what an endpoint inherits: `sharedConfiguration`.
-            let part = Part {
-                node: place.node,
-                configuration: None,
-                shared: place.node.field("entrypointConfiguration").cloned(),
-                group: format!("{}.entrypointConfiguration", place.pointer),
-                pointer: place.pointer,
-                over: None,
-            };
-            self.look((What::Consumer, carries), "entrypointId", &part, known, &mut examined);
+            self.consumer(place.node, place.pointer, (carries, known), &mut examined);
         }
         for group in walk::places(definition, "endpointGroups[*]") {
             for place in walk::places(group.node, "endpoints[*]") {
@@ -94,6 +85,35 @@ impl Catalogue {
             }
         }
         examined
+    }
+
+    /// Lets the entrypoint look at what a subscription tells it that stands with its application.
+    pub(crate) fn examine_consumer(&self, consumer: &Node, pointer: String) -> Examined {
+        let mut examined = Examined::default();
+        let name = consumer.field("entrypointId").and_then(Node::as_text).unwrap_or_default();
+        let known = self.pushes.iter().find(|known| names::same(known.name, name));
+        if let (Some(check), Some(told)) =
+            (known.and_then(|known| known.shared), consumer.field("entrypointConfiguration"))
+        {
+            let place = format!("{pointer}.entrypointConfiguration");
+            examined.problems.extend(check(told).into_iter().map(|problem| problem.below(&place)));
+        }
+        let known = examined.problems.clone();
+        self.consumer(consumer, pointer, (Carries::Messages, &known), &mut examined);
+        examined
+    }
+
+    /// What a subscription tells an entrypoint is examined as what an endpoint inherits: `sharedConfiguration`.
+    fn consumer(&self, node: &Node, pointer: String, (carries, known): (Carries, &[Problem]), examined: &mut Examined) {
+        let part = Part {
+            node,
+            configuration: None,
+            shared: node.field("entrypointConfiguration").cloned(),
+            group: format!("{pointer}.entrypointConfiguration"),
+            pointer,
+            over: None,
+        };
+        self.look((What::Consumer, carries), "entrypointId", &part, known, examined);
     }
 
     fn look(

@@ -1,9 +1,10 @@
 //! Which entrypoint may be coupled with which endpoint of a message API, and at which level of service.
 
-use crate::api::{Api, Listener, Qos};
+use crate::api::{Api, EndpointGroup, Listener, Qos};
 use crate::catalogue::{Catalogue, Extension, Messaging};
 use crate::node::Node;
 use crate::problem::Problem;
+use crate::subscriptions;
 
 impl Messaging {
     /// Whether an entrypoint that asks for this can be served by an endpoint that can do `endpoint`, at `qos`. `AUTO` is whatever the two do
@@ -52,6 +53,17 @@ pub fn level(qos: Qos) -> &'static str {
     }
 }
 
+/// Whether the group at this place serves clients: the first does, and any other where a policy of the request may name it.
+pub(crate) fn may_serve(api: &Api, at: usize) -> bool {
+    let mut flows = api.plans.iter().flat_map(|plan| &plan.flows).chain(&api.flows);
+    at == 0 || flows.any(|flow| flow.enabled && flow.request.iter().any(|step| step.enabled))
+}
+
+/// Whether messages of clients may go through the group at this place. One that takes dead letters is for those.
+fn carries(api: &Api, at: usize, group: &EndpointGroup) -> bool {
+    may_serve(api, at) && (at == 0 || !subscriptions::takes_dead_letters(api, group))
+}
+
 /// Looks at every pair of a definition whose extensions exist.
 pub(crate) fn check(api: &Api, node: &Node, catalogue: &Catalogue) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -62,7 +74,8 @@ pub(crate) fn check(api: &Api, node: &Node, catalogue: &Catalogue) -> Vec<Proble
             let Some((name, wants)) = messaging(table, &entrypoint.kind) else { continue };
             // One problem for each type: an API's endpoints are mostly of one.
             let mut seen: Vec<&str> = Vec::new();
-            for endpoint in api.endpoint_groups.iter().take(1).flat_map(|group| &group.endpoints) {
+            let groups = api.endpoint_groups.iter().enumerate().filter(|(at, group)| carries(api, *at, group));
+            for endpoint in groups.flat_map(|(_, group)| &group.endpoints) {
                 let Some((other, can)) = messaging(&catalogue.brokers, &endpoint.kind) else { continue };
                 if seen.contains(&other) {
                     continue;

@@ -18,6 +18,10 @@ pub(crate) const ENTRYPOINTS: [&str; 13] = [
     "websocket",
 ];
 
+/// Entrypoints that Ringway has a place for, which the reference product does not have, and what they come with.
+pub(crate) const COMING: [(&str, &str); 1] =
+    [("grpc", "HTTP/2, in a later release; `sse`, `websocket` and `http-post` serve the same endpoints meanwhile")];
+
 /// Types of endpoints.
 pub(crate) const ENDPOINTS: [&str; 13] = [
     "a2a-proxy",

@@ -208,7 +208,7 @@ fn every_kind_of_problem_has_its_place_and_its_words() {
         (
             "flows:",
             "  - { name: other, type: http-proxy }\nflows:",
-            "23:5: warning: endpointGroups[1]: only the first group is used: others are reached by policies that come with a later release",
+            "23:5: warning: endpointGroups[1]: only the first group is used: no flow has a policy of the request that could name another",
         ),
         // Text that cannot be read.
         (

@@ -3,6 +3,9 @@
 
 mod support;
 
+#[path = "support/said.rs"]
+mod said;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -140,14 +143,17 @@ async fn refused(broker: &Rc<dyn Broker>, wish: &Subscribe) -> Fault {
     }
 }
 
-/// The next message, whose credit goes back at once.
+/// The next message, whose credit goes back at once. A broker that is away meanwhile is waited for.
 async fn next(feed: &mut Feed) -> Message {
-    match within(feed.next()).await {
-        Some(Delivery::Message(message)) => {
-            feed.grant(message.weight());
-            message
+    loop {
+        match within(feed.next()).await {
+            Some(Delivery::Message(message)) => {
+                feed.grant(message.weight());
+                return message;
+            }
+            Some(Delivery::Away(_)) => {}
+            other => panic!("{other:?}"),
         }
-        other => panic!("{other:?}"),
     }
 }
 
@@ -373,13 +379,18 @@ fn a_topic_that_is_not_there_or_not_ours_ends_the_subscription() {
 fn a_feed_that_takes_nothing_pauses_its_partitions_and_loses_nothing() {
     on_a_shard(|| async {
         const MESSAGES: usize = 5_000;
-        let cluster = Cluster::new(&[("events", 1)]);
-        let broker = cluster.of("events", "latest");
+        said::listen();
+        let cluster = Cluster::new(&[("paused", 1)]);
+        let broker = cluster.of("paused", "latest");
         let mut feed = subscribed(&broker, &wish("a", Qos::None)).await;
         let long = |number: usize| format!("{number} {}", "x".repeat(1_000));
-        cluster.publish("events", 0, (0..MESSAGES).map(long));
-        // Longer than it takes to be paused.
-        sleep(Duration::from_millis(500)).await;
+        cluster.publish("paused", 0, (0..MESSAGES).map(long));
+        within(async {
+            while !said::of("\"paused\"", "partitions are paused") {
+                sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
         let mut owed = 0;
         let mut held = 0;
         while let Some(Some(Delivery::Message(message))) = for_a_while(Duration::from_millis(300), feed.next()).await {

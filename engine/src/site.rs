@@ -22,8 +22,9 @@ use crate::compile;
 use crate::cors::Cors;
 use crate::dictionaries::{self, DictionaryShared};
 use crate::messages::Door;
-use crate::messages::brokers::{self, Brokers};
+use crate::messages::brokers::{Brokers, Member as BrokerMember, Seed};
 use crate::messages::push::{PushFacing, Pushing};
+use crate::messages::route::Route;
 use crate::plan::Plan;
 use crate::record::Logging;
 use crate::router::RouteTable;
@@ -172,8 +173,8 @@ pub struct ApiSite {
     pub doors: Vec<Door>,
     /// The groups that serve it, if it carries requests: the first, unless a policy names another.
     pub groups: Vec<Group>,
-    /// The brokers that serve it, if it carries messages.
-    pub brokers: Option<Brokers>,
+    /// The groups of brokers that serve it, if it carries messages: the first, unless a policy names another.
+    pub brokers: Vec<Rc<Brokers>>,
     /// Subscriptions that this shard sends the messages of.
     pub pushing: Vec<Rc<Pushing>>,
     /// Set when it is not served any more in this form: its streams are to end.
@@ -267,7 +268,7 @@ impl Site {
     /// Tells the streams of APIs that `next` does not serve in the same form to end.
     pub fn retire(&self, next: &Site) {
         let kept: HashSet<*const ApiSite> = next.apis.iter().map(Rc::as_ptr).collect();
-        for api in self.apis.iter().filter(|api| api.brokers.is_some() && !kept.contains(&Rc::as_ptr(api))) {
+        for api in self.apis.iter().filter(|api| !api.brokers.is_empty() && !kept.contains(&Rc::as_ptr(api))) {
             api.retired.set();
         }
     }
@@ -313,14 +314,9 @@ impl ApiSite {
             // Nothing routes to it, and what it names may not exist here.
             return Ok(Self::idle(shared, services, shard));
         }
-        let (mut groups, mut brokers) = (Vec::new(), None);
+        let (mut groups, mut brokers) = (Vec::new(), Vec::new());
         match api.kind {
-            ApiType::Message => {
-                // As with groups of requests: the first group serves.
-                if let Some(group) = api.endpoint_groups.first() {
-                    brokers = Some(build_brokers(api, (group, None), registry, services, shard)?);
-                }
-            }
+            ApiType::Message => brokers = build_brokers(shared, registry, services, shard)?,
             _ => groups = build_groups(shared, registry, settings, services, shard)?,
         }
         Ok(Self {
@@ -329,8 +325,8 @@ impl ApiSite {
             plans: assemble::plans(api, registry, services)?,
             doors: build_doors(api, registry, services)?,
             groups,
+            pushing: build_pushing(shared, &brokers, registry, services, shard)?,
             brokers,
-            pushing: build_pushing(shared, registry, services, shard)?,
             retired: Rc::default(),
             failover: compile::failover(api),
             cors: compile::cors(api)?,
@@ -349,7 +345,7 @@ impl ApiSite {
             plans: Vec::new(),
             doors: Vec::new(),
             groups: Vec::new(),
-            brokers: None,
+            brokers: Vec::new(),
             pushing: Vec::new(),
             retired: Rc::default(),
             failover: None,
@@ -400,10 +396,25 @@ fn build_doors(api: &Api, registry: Registry, services: &Services) -> Result<Vec
     Ok(built)
 }
 
-/// The brokers of a group, or the one of this name.
 fn build_brokers(
+    shared: &ApiShared,
+    registry: Registry,
+    services: &Services,
+    shard: usize,
+) -> Result<Vec<Rc<Brokers>>, String> {
+    let mut common = &*shared.endpoints;
+    let mut built = Vec::new();
+    for group in &shared.api.endpoint_groups {
+        let (own, others) = common.split_at(group.endpoints.len().min(common.len()));
+        built.push(Rc::new(build_broker_group(&shared.api, (group, own), registry, services, shard)?));
+        common = others;
+    }
+    Ok(built)
+}
+
+fn build_broker_group(
     api: &Api,
-    (group, only): (&EndpointGroup, Option<&str>),
+    (group, common): (&EndpointGroup, &[EndpointShared]),
     registry: Registry,
     services: &Services,
     shard: usize,
@@ -412,7 +423,7 @@ fn build_brokers(
         return Err(format!("group `{}` has more than {MEMBERS_MAX} endpoints", group.name));
     }
     let mut members = Vec::with_capacity(group.endpoints.len());
-    for endpoint in group.endpoints.iter().filter(|endpoint| only.is_none_or(|only| endpoint.name == only)) {
+    for (endpoint, common) in group.endpoints.iter().zip(common) {
         let Some(kind) = kind::find(registry.brokers, &endpoint.kind) else {
             return Err(format!("endpoint type `{}` is not known", endpoint.kind));
         };
@@ -427,16 +438,23 @@ fn build_brokers(
         };
         let broker = (kind.build)(source, services)
             .map_err(|refusal| format!("endpoint `{}` of group `{}`: {refusal}", endpoint.name, group.name))?;
-        let name = Rc::from(endpoint.name.as_str());
-        members.push(Rc::new(brokers::Member::new(name, endpoint.weight, endpoint.secondary, broker)));
+        members.push(Rc::new(BrokerMember::new(Seed {
+            name: &endpoint.name,
+            weight: endpoint.weight,
+            secondary: endpoint.secondary,
+            broker,
+            healthy: common.healthy.clone(),
+            counters: common.counters.get(shard).cloned().unwrap_or_default(),
+        })));
     }
     let balancer = Balancer::new(group.load_balancer.kind, members.len(), shard as u64);
-    Ok(Brokers::new(members, balancer))
+    Ok(Brokers::new(Rc::from(group.name.as_str()), members, balancer))
 }
 
 /// The subscriptions that fall to this shard: each to one, so that its messages stay in order.
 fn build_pushing(
     shared: &ApiShared,
+    brokers: &[Rc<Brokers>],
     registry: Registry,
     services: &Services,
     shard: usize,
@@ -467,10 +485,7 @@ fn build_pushing(
         };
         let refused = |refusal| format!("entrypoint `{}`: {refusal}", kind.name);
         let push = (kind.build)(source, services).map_err(refused)?;
-        let dead_letters = entrypoint.dlq.as_ref().and_then(|dlq| api.dead_letter_group(dlq));
-        let dead_letters =
-            dead_letters.map(|(group, only)| build_brokers(api, (group, only), registry, services, shard));
-        let dead_letters = dead_letters.transpose()?.map(Rc::new);
+        let dead_letters = entrypoint.dlq.as_ref().and_then(|dlq| Route::named(brokers, &dlq.endpoint));
         for (subscription, known) in own {
             let told = subscription.consumer_configuration.as_ref();
             let told = told.and_then(|consumer| consumer.entrypoint_configuration.as_ref());

@@ -9,10 +9,9 @@ use ringway_management::logging::Colour;
 /// What is not there yet, so that nobody has to find out by trying.
 const NOT_YET: &str = "\
 Not there yet:
-  plans beyond keyless (API keys, JWT, OAuth2, mTLS)    subscriptions and applications
-  message APIs (Kafka, MQTT, RabbitMQ, Solace)          native Kafka and TCP APIs
-  HTTP/2, HTTP/3, gRPC                                  expressions (EL) in definitions
-  policies other than those of `ringway list policies`  Management API, Console, Developer Portal
+  HTTP/2 and HTTP/3, and with HTTP/2 the entrypoint     native Kafka and TCP APIs
+  `grpc` of message APIs and gRPC backends              Management API, Console, Developer Portal
+  policies other than those of `ringway list policies`  administration of applications and subscriptions
 
 `ringway check` warns about every field of a definition that is read but not acted on.
 

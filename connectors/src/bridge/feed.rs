@@ -154,6 +154,6 @@ fn is_idle(end: &FeedEnd, weight: Option<usize>) -> bool {
 fn weight(delivery: &Delivery) -> usize {
     match delivery {
         Delivery::Message(message) => message.weight(),
-        Delivery::Ready | Delivery::Fault(_) => 0,
+        Delivery::Ready | Delivery::Away(_) | Delivery::Fault(_) => 0,
     }
 }

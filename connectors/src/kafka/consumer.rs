@@ -327,7 +327,7 @@ impl Reader {
     }
 
     /// A failure that concerns connections.
-    fn troubled(&self, failure: &Failure) -> Result<(), Fault> {
+    fn troubled(&mut self, failure: &Failure) -> Result<(), Fault> {
         match failure.code {
             code::FATAL => {
                 tracing::error!(%failure, "a Kafka consumer has ended");
@@ -342,6 +342,11 @@ impl Reader {
                 }
                 None => {
                     tracing::info!(%failure, "a Kafka broker is away");
+                    if code == code::ALL_BROKERS_DOWN {
+                        // Without room for it nobody waits for messages.
+                        let _ = self.remote.send(Delivery::Away(Fault::new(Cause::BrokerUnreachable)));
+                        self.remote.ring();
+                    }
                     Ok(())
                 }
             },
@@ -637,6 +642,7 @@ impl Reader {
         if blocked && !self.is_paused {
             self.is_paused = true;
             self.consumer.pause(&self.assigned);
+            tracing::debug!(topics = ?self.topics, "nobody takes messages: partitions are paused");
         } else if self.is_paused && self.pending.is_empty() && self.remote.credit() >= RESUME_AT_BYTES {
             self.is_paused = false;
             self.consumer.resume(&self.assigned);

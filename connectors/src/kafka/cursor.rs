@@ -16,8 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
 use ringway_contract::{Message, Origin};
 
-use super::native::Place;
-use super::settings::is_topic;
+use super::place::{Place, is_topic};
 
 /// Longest id before it is encoded: base64 makes the contract's 4 KiB of it. Partitions that find no place in it are left out; a client
 /// that comes back with it goes on where its group has come to there.

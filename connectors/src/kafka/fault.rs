@@ -45,3 +45,8 @@ pub fn denied(code: Code) -> Option<Fault> {
     };
     Some(Fault::new(Cause::BrokerRefused).detail(detail))
 }
+
+/// Whether another cluster may take what this one does not: it is the brokers that fail, not the message.
+pub fn is_brokers(fault: &Fault) -> bool {
+    matches!(fault.cause, Cause::BrokerUnreachable | Cause::BrokerTimeout | Cause::BrokerClosed | Cause::BrokerRefused)
+}

@@ -36,6 +36,7 @@ mod jaas;
 mod ledger;
 mod lookup;
 mod native;
+mod place;
 mod producer;
 mod settings;
 
@@ -44,8 +45,9 @@ use config::{OffsetReset, Topics};
 use consumer::Commits;
 use native::Place;
 pub use native::Simulator;
+use place::is_topic;
 use producer::Detail;
-use settings::{Complaint, Settings, Token, is_topic};
+use settings::{Complaint, Settings, Token};
 
 /// `kafka`, the endpoint of message APIs.
 pub static BROKER: Kind<dyn Broker> = Kind {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ringway_contract::{Cause, Fault};
+use ringway_contract::{Cause, Fault, Retry};
 
 use super::fault;
 use super::native::{Code, Producer, Shipment, code};
@@ -50,10 +50,10 @@ pub fn run(plan: &Plan, mut remote: RemotePublisher<Detail>) {
                 remote = back;
                 let fault = refused.or(failed);
                 for report in client.close() {
-                    answer(&mut remote, report.claim, report.code, is_down, fault);
+                    answer(&mut remote, report.claim, (report.code, report.unsent), is_down, fault);
                 }
                 if let Some(shipment) = waiting {
-                    answer(&mut remote, shipment.claim, code::PURGED, is_down, fault);
+                    answer(&mut remote, shipment.claim, (code::PURGED, true), is_down, fault);
                 }
                 fault
             }
@@ -132,7 +132,7 @@ impl Writer {
                 }
                 Err((shipment, code)) => {
                     moved = true;
-                    answer(&mut self.remote, shipment.claim, code, self.is_down, None);
+                    answer(&mut self.remote, shipment.claim, (code, true), self.is_down, None);
                     self.remote.ring();
                 }
             }
@@ -168,7 +168,7 @@ impl Writer {
             if report.code == code::NONE {
                 self.is_down = false;
             }
-            answer(&mut self.remote, report.claim, report.code, self.is_down, None);
+            answer(&mut self.remote, report.claim, (report.code, report.unsent), self.is_down, None);
         }
         if moved {
             self.remote.ring();
@@ -177,13 +177,21 @@ impl Writer {
     }
 }
 
-/// Tells what became of a message. `instead`: why everything that is under way was given up.
-fn answer(remote: &mut RemotePublisher<Detail>, claim: Claim, code: Code, is_down: bool, instead: Option<Fault>) {
+/// Tells what became of a message, and whether it is certain that no broker has it. `instead`: why everything that is under way was given up.
+fn answer(
+    remote: &mut RemotePublisher<Detail>,
+    claim: Claim,
+    (code, unsent): (Code, bool),
+    is_down: bool,
+    instead: Option<Fault>,
+) {
     let outcome = match code {
         code::NONE => Ok(()),
         code::PURGED | code::PURGED_INFLIGHT => Err(instead.unwrap_or(fault::publishing(code, is_down))),
         code => Err(fault::publishing(code, is_down)),
     };
+    let outcome =
+        outcome.map_err(|fault| if unsent && fault::is_brokers(&fault) { fault.retry(Retry::Safe) } else { fault });
     if let Err(fault) = outcome {
         tracing::debug!(code, %fault, "a message was not published");
     }

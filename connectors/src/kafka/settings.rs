@@ -137,15 +137,6 @@ const PRODUCER: [&str; 11] = [
     "topic.metadata.propagation.max.ms",
 ];
 
-/// Longest name of a topic (Kafka's own limit).
-const TOPIC_BYTES_MAX: usize = 249;
-
-/// Whether this may be the name of a topic.
-pub fn is_topic(name: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    !name.is_empty() && name.len() <= TOPIC_BYTES_MAX && name != "." && name != ".." && name.bytes().all(plain)
-}
-
 /// Settings and token of the consumer of a definition, but for the group.
 ///
 /// # Errors

@@ -125,6 +125,7 @@ impl Consumer {
                 connected = connect(&self.plan.target, hello) => connected,
                 () = gone(&mut self.feed, &mut self.ledger) => return None,
             };
+            let away = connected.is_err();
             let end = match connected {
                 Ok((mut connection, accepted)) => {
                     let served = self.serve(&mut connection, accepted.session_present, &mut failures).await;
@@ -151,6 +152,11 @@ impl Consumer {
             }
             if matches!(end, End::Told(TAKEN_OVER)) {
                 self.taken_over();
+            }
+            if away {
+                // Without room for it, it is told the next time.
+                let _ = self.feed.send(Delivery::Away(Fault::new(Cause::BrokerUnreachable)));
+                self.feed.ring();
             }
             let pause = backoff(failures);
             failures = failures.saturating_add(1);

@@ -13,6 +13,7 @@ use std::cell::OnceCell;
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ringway_contract::kind::{Part, decode};
@@ -23,18 +24,19 @@ use ringway_contract::{
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{LastWill, LastWillProperties, Login, Publish};
 
+use crate::tls::SslConfig;
 use crate::{bridge, tls};
 
 mod config;
 mod connection;
 mod consume;
 mod convert;
-mod examine;
+pub mod examine;
 mod lease;
 mod ledger;
 mod produce;
 
-pub use config::{EndpointConfig, SharedConfig};
+pub use config::{Auth, Consumer, EndpointConfig, Producer, SharedConfig};
 use connection::Target;
 use consume::{Plan, Settle};
 
@@ -54,12 +56,15 @@ pub static BROKER: Kind<dyn Broker> = Kind {
     build: |source, _| Ok(Rc::new(Mqtt::new(source)?)),
 };
 
-struct Mqtt {
+/// Speaks to a broker.
+pub struct Mqtt {
     target: Arc<Target>,
     consumer: Option<config::Consumer>,
     producer: Option<config::Producer>,
     expiry_s: u32,
     will: Option<LastWill>,
+    /// How long a message waits for a broker that is away.
+    patience: Duration,
     publisher: OnceCell<bridge::Publisher<Publish>>,
 }
 
@@ -67,12 +72,25 @@ impl Mqtt {
     fn new(source: Source<'_>) -> Result<Self, Refusal> {
         let endpoint = decode::<EndpointConfig>(source.configuration)?;
         let shared = decode::<SharedConfig>(source.shared)?;
+        let ssl = shared.security.ssl.clone().map(|ssl| ssl.located(source.shared));
+        Self::of(endpoint, shared, ssl.as_ref(), source.has_siblings())
+    }
+
+    /// One of a configuration that may have been written in other words. `among_others`: whether another broker may serve instead.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn of(
+        endpoint: EndpointConfig,
+        shared: SharedConfig,
+        ssl: Option<&SslConfig>,
+        among_others: bool,
+    ) -> Result<Self, Refusal> {
         examine::refuse(&endpoint, &shared)?;
-        let ssl = shared.security.ssl.map(|ssl| ssl.located(source.shared));
         let target = Target {
             host: endpoint.server_host,
             port: endpoint.server_port,
-            tls: ssl.as_ref().map(tls::client).transpose()?,
+            tls: ssl.map(tls::client).transpose()?,
             login: shared.security.auth.map(|auth| Login::new(auth.username, auth.password)),
             keep_alive_s: shared.keep_alive_interval.max(2),
             attempts_max: shared.reconnect_attempts.map(u32::from),
@@ -83,6 +101,7 @@ impl Mqtt {
             producer: shared.producer.filter(|producer| producer.enabled),
             expiry_s: config::expiry(shared.session_expiry_interval),
             will: shared.last_will.map(will),
+            patience: if among_others { produce::PATIENCE_AMONG_OTHERS } else { produce::PATIENCE },
             publisher: OnceCell::new(),
         })
     }
@@ -133,7 +152,7 @@ impl Mqtt {
             return Ok(publisher);
         }
         let (publisher, remote) = bridge::publisher().map_err(internal)?;
-        let plan = produce::Plan { target: self.target.clone(), will: self.will.clone() };
+        let plan = produce::Plan { target: self.target.clone(), will: self.will.clone(), patience: self.patience };
         bridge::spawn(produce::run(plan, remote)).map_err(internal)?;
         Ok(self.publisher.get_or_init(|| publisher))
     }

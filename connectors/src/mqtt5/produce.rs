@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringway_contract::{Cause, Fault};
+use ringway_contract::{Cause, Fault, Retry};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Disconnect, DisconnectReasonCode, LastWill, Packet, PubRel, Publish};
 use tokio::select;
@@ -22,7 +22,9 @@ const UNDER_WAY_MAX: usize = 4 * 1024;
 const OUTPUT_BYTES_MAX: usize = 256 * 1024;
 
 /// How long a message waits for a broker that is away.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it does where another broker may take it.
+pub const PATIENCE_AMONG_OTHERS: Duration = Duration::from_millis(500);
 
 /// How long the broker remembers which messages of QoS 2 it has, in seconds.
 const EXPIRY_S: u32 = 300;
@@ -36,12 +38,23 @@ pub struct Plan {
     pub target: Arc<Target>,
     /// What the broker publishes if the gateway goes without saying so.
     pub will: Option<LastWill>,
+    /// How long a message waits for a broker that is away.
+    pub patience: Duration,
 }
 
 struct Waiting {
     publish: Publish,
     claim: Claim,
     since: Instant,
+    /// Whether a connection broke after it was sent: the broker may have it.
+    doubtful: bool,
+}
+
+impl Waiting {
+    /// A fault as it is told of this one.
+    fn judged(&self, fault: Fault) -> Fault {
+        if self.doubtful { fault } else { fault.retry(Retry::Safe) }
+    }
 }
 
 struct Sent {
@@ -140,7 +153,8 @@ impl Producer {
             let gone = self.remote.is_gone();
             while self.take_one() {}
             let now = Instant::now();
-            let old = |since: &Instant| *since + PATIENCE <= now;
+            let patience = self.plan.patience;
+            let old = |since: &Instant| *since + patience <= now;
             let mut answered = false;
             while self.sent.front().is_some_and(|sent| old(&sent.since)) {
                 let Some(sent) = self.sent.pop_front() else { break };
@@ -150,14 +164,15 @@ impl Producer {
             }
             while self.waiting.front().is_some_and(|waiting| old(&waiting.since)) {
                 let Some(waiting) = self.waiting.pop_front() else { break };
-                self.remote.done(waiting.claim, Err(Fault::new(Cause::BrokerUnreachable)));
+                let fault = waiting.judged(Fault::new(Cause::BrokerUnreachable));
+                self.remote.done(waiting.claim, Err(fault));
                 answered = true;
             }
             if answered {
                 self.remote.ring();
             }
             let oldest = [self.sent.front().map(|sent| sent.since), self.waiting.front().map(|waiting| waiting.since)];
-            let next = oldest.into_iter().flatten().min().map(|since| since + PATIENCE);
+            let next = oldest.into_iter().flatten().min().map(|since| since + patience);
             match next {
                 None if gone => return,
                 None => {
@@ -181,6 +196,7 @@ impl Producer {
         }
         while self.take_one() {}
         for waiting in self.waiting.drain(..) {
+            let fault = waiting.judged(fault);
             self.remote.done(waiting.claim, Err(fault));
         }
         self.remote.ring();
@@ -189,7 +205,7 @@ impl Producer {
     fn take_one(&mut self) -> bool {
         let Some(job) = self.remote.take() else { return false };
         let (_, publish, claim) = job.claim();
-        self.waiting.push_back(Waiting { publish, claim, since: Instant::now() });
+        self.waiting.push_back(Waiting { publish, claim, since: Instant::now(), doubtful: false });
         true
     }
 
@@ -258,7 +274,7 @@ impl Producer {
                 continue;
             }
             (publish.pkid, publish.dup) = (0, false);
-            self.waiting.push_front(Waiting { publish, claim, since });
+            self.waiting.push_front(Waiting { publish, claim, since, doubtful: true });
         }
         if answered {
             self.remote.ring();
@@ -268,7 +284,7 @@ impl Producer {
 
     /// Sends a message, or says why not. Whether one was answered.
     fn send(&mut self, next: Waiting, connection: &mut Connection, accepted: &Accepted) -> Result<bool, End> {
-        let Waiting { mut publish, claim, since } = next;
+        let Waiting { mut publish, claim, since, .. } = next;
         let refusal = |detail| Err(Fault::new(Cause::PublishFailed).detail(detail));
         let acknowledged = publish.qos != QoS::AtMostOnce;
         if acknowledged {

@@ -118,7 +118,12 @@ async fn connected(
         match state.borrow_and_update().clone() {
             State::Up(connection) if connection.status().connected() => return Ok(connection),
             State::Refused(fault) => return Err(Some(fault)),
-            _ => {}
+            State::Down(fault) => {
+                // Without room for it, it is told the next time.
+                let _ = remote.send(Delivery::Away(fault));
+                remote.ring();
+            }
+            State::Up(_) | State::Connecting => {}
         }
         tokio::select! {
             changed = state.changed() => if changed.is_err() { return Err(None) },

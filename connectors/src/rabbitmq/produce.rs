@@ -10,7 +10,7 @@ use futures_util::{FutureExt, StreamExt};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Confirmation, Connection, ErrorKind, ExchangeKind};
-use ringway_contract::{Cause, Fault, Qos};
+use ringway_contract::{Cause, Fault, Qos, Retry};
 use tokio::time::sleep;
 
 use super::config::{NAME_BYTES_MAX, Producer};
@@ -79,7 +79,8 @@ async fn refuse<T>(remote: &mut RemotePublisher<Detail>, fault: Fault, until: im
         let mut answered = false;
         while let Some(job) = remote.take() {
             let (_, _, claim) = job.claim();
-            remote.done(claim, Err(fault));
+            // The broker has seen nothing of it.
+            remote.done(claim, Err(fault.retry(Retry::Safe)));
             answered = true;
         }
         if answered {

@@ -7,6 +7,7 @@ use ringway_contract::{Node, Problem, Refusal};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::direct;
 use crate::tls::{BrokerSsl, SslConfig};
 
 /// `configuration` of an endpoint.
@@ -14,9 +15,9 @@ use crate::tls::{BrokerSsl, SslConfig};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EndpointConfig {
     /// Where the broker is: `tcp://host:port` or, with TLS, `tcps://host:port`. The port is that of the open protocol, not 55555 of Solace's own
-    /// (SMF). Default 5672, with TLS 5671.
+    /// (SMF). Default for `AMQP` 5672, with TLS 5671; for `MQTT` 1883, with TLS 8883.
     pub url: String,
-    /// The message VPN; without, the broker's default.
+    /// The message VPN; without, the broker's default. Over `MQTT` the port alone decides.
     pub vpn_name: Option<String>,
     /// The open protocol by which the broker is spoken to. Not in the reference product, which speaks SMF.
     pub protocol: Protocol,
@@ -28,8 +29,20 @@ pub struct EndpointConfig {
 pub enum Protocol {
     /// AMQP 1.0, for queues and durable topic endpoints.
     Amqp,
-    /// MQTT 5, for direct topics. Not there yet.
+    /// MQTT 5, for direct topics.
     Mqtt,
+}
+
+impl Protocol {
+    /// Where brokers listen for it.
+    fn port(self, tls: bool) -> u16 {
+        match (self, tls) {
+            (Self::Amqp, false) => 5672,
+            (Self::Amqp, true) => 5671,
+            (Self::Mqtt, false) => 1883,
+            (Self::Mqtt, true) => 8883,
+        }
+    }
 }
 
 /// `sharedConfiguration` of a group, inherited by its endpoints.
@@ -70,19 +83,23 @@ pub struct Auth {
 pub struct Consumer {
     /// Whether there are subscriptions at all. Default true.
     pub enabled: bool,
-    /// The topic, one: a durable topic endpoint of the client, and for streams that hear what comes from now on one that goes with them.
+    /// Over `AMQP` one topic: a durable topic endpoint of the client, and for streams that hear what comes from now on one that goes with
+    /// them. Over `MQTT` one or more, which may have Solace's wildcards for whole levels (`*`, and `>` at the end), or those of MQTT.
     pub topics: Vec<String>,
-    /// The queue that all clients read, instead of a topic. Several topics on one queue are the broker's to configure. Not in the reference
-    /// product.
+    /// The queue that all clients read, instead of a topic; over `AMQP` only. Several topics on one queue are the broker's to configure. Not
+    /// in the reference product.
     pub queue: Option<String>,
     /// Messages that the broker may have sent and the gateway has not settled. Default 100. Not in the reference product.
     #[schemars(range(min = 1, max = 10_000))]
     pub prefetch: u32,
+    /// Over `MQTT`: whether the connections of one consumer share its messages (`$share/CONSUMER/TOPIC`). Default true. Not in the reference
+    /// product.
+    pub shared: bool,
 }
 
 impl Default for Consumer {
     fn default() -> Self {
-        Self { enabled: true, topics: Vec::new(), queue: None, prefetch: 100 }
+        Self { enabled: true, topics: Vec::new(), queue: None, prefetch: 100, shared: true }
     }
 }
 
@@ -94,9 +111,10 @@ pub struct Producer {
     pub enabled: bool,
     /// The topic, one.
     pub topics: Vec<String>,
-    /// The queue, instead of a topic. Not in the reference product.
+    /// The queue, instead of a topic; over `AMQP` only. Not in the reference product.
     pub queue: Option<String>,
-    /// Whether the broker keeps messages (`PERSISTENT`, the default) or only passes them on (`DIRECT`).
+    /// Whether the broker keeps messages (`PERSISTENT`, the default; over `MQTT` QoS 1) or only passes them on (`DIRECT`; QoS 0, of which
+    /// nobody says that it has arrived).
     pub delivery_mode: DeliveryMode,
 }
 
@@ -133,7 +151,7 @@ impl Place {
     ///
     /// # Errors
     /// It is none.
-    pub fn parse(url: &str) -> Result<Self, String> {
+    pub fn parse(url: &str, protocol: Protocol) -> Result<Self, String> {
         let (scheme, rest) = url.split_once("://").ok_or("needs a scheme: `tcp://` or `tcps://`")?;
         let tls = match scheme {
             "tcp" | "amqp" => false,
@@ -144,7 +162,7 @@ impl Place {
         // An IPv6 address has colons of its own, and brackets because of them.
         let (host, port) = match rest.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) {
             Some((host, port)) => (host, port.parse().map_err(|_| format!("`{port}` is no port"))?),
-            None => (rest, if tls { 5671 } else { 5672 }),
+            None => (rest, protocol.port(tls)),
         };
         let host = host.trim_start_matches('[').trim_end_matches(']');
         if host.is_empty() || host.contains(['/', '@']) || port == 0 {
@@ -179,7 +197,7 @@ pub fn examine(configuration: Option<&Node>, shared: Option<&Node>) -> Vec<Probl
     let mut refuse = |node: &Node, pointer: &str, message: String| {
         problems.push(Problem::error(&node.span, pointer, message));
     };
-    let place = Place::parse(&endpoint.url);
+    let place = Place::parse(&endpoint.url, endpoint.protocol);
     match &place {
         Err(error) => refuse(node.field("url").unwrap_or(node), "configuration.url", error.clone()),
         Ok(place) if [55_555, 55_443, 55_003].contains(&place.port) => {
@@ -189,19 +207,19 @@ pub fn examine(configuration: Option<&Node>, shared: Option<&Node>) -> Vec<Probl
         }
         Ok(_) => {}
     }
+    if let Some(entry) = node.entry("vpnName").filter(|_| endpoint.protocol == Protocol::Mqtt) {
+        let message = "`vpnName` has no effect over `MQTT`: each VPN has a port of its own";
+        problems.push(Problem::warning(&entry.span, "configuration.vpnName", message));
+    }
     let mut refuse = |node: &Node, pointer: &str, message: String| {
         problems.push(Problem::error(&node.span, pointer, message));
     };
-    if endpoint.protocol == Protocol::Mqtt {
-        let message = "`MQTT` is not spoken to Solace yet; direct topics can be reached by the endpoint `mqtt5`";
-        refuse(node.field("protocol").unwrap_or(node), "configuration.protocol", message.to_owned());
-    }
     let Some(node) = shared else {
         refuse(node, SHARED, NOTHING.to_owned());
         return problems;
     };
     let Ok(config) = decode::<SharedConfig>(shared) else { return problems };
-    for (name, message) in self::shared(&config) {
+    for (name, message) in self::shared(&config, endpoint.protocol) {
         let pointer = if name.is_empty() { SHARED.to_owned() } else { format!("{SHARED}.{name}") };
         refuse(node.field(name).unwrap_or(node), &pointer, message);
     }
@@ -222,12 +240,16 @@ pub fn files(_: Option<&Node>, shared: Option<&Node>) -> Vec<PathBuf> {
 
 const NOTHING: &str = "neither a consumer nor a producer is enabled: nothing can be read or published";
 
-fn shared(config: &SharedConfig) -> Vec<(&'static str, String)> {
+fn shared(config: &SharedConfig, protocol: Protocol) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
     let consumer = config.consumer.as_ref().filter(|consumer| consumer.enabled);
     let producer = config.producer.as_ref().filter(|producer| producer.enabled);
     if consumer.is_none() && producer.is_none() {
         found.push(("", NOTHING.to_owned()));
+    }
+    if protocol == Protocol::Mqtt {
+        found.extend(direct::shared(config).err());
+        return found;
     }
     if let Some(Err(error)) = consumer.map(|consumer| address(&consumer.topics, consumer.queue.as_deref())) {
         found.push(("consumer", error));
@@ -243,11 +265,8 @@ fn shared(config: &SharedConfig) -> Vec<(&'static str, String)> {
 /// # Errors
 /// There is something.
 pub fn refuse(endpoint: &EndpointConfig, config: &SharedConfig) -> Result<Place, Refusal> {
-    let place = Place::parse(&endpoint.url).map_err(|error| Refusal(format!("url: {error}")))?;
-    if endpoint.protocol == Protocol::Mqtt {
-        return Err(Refusal("protocol: `MQTT` is not spoken to Solace yet".to_owned()));
-    }
-    match shared(config).into_iter().next() {
+    let place = Place::parse(&endpoint.url, endpoint.protocol).map_err(|error| Refusal(format!("url: {error}")))?;
+    match shared(config, endpoint.protocol).into_iter().next() {
         Some((name, message)) => Err(Refusal(format!("{name}: {message}"))),
         None => Ok(place),
     }
@@ -266,10 +285,11 @@ mod tests {
             ("tcp://[::1]:7/", place("::1", 7, false)),
             ("tcp://[::1]", place("::1", 5672, false)),
         ] {
-            assert_eq!(Place::parse(url), expected, "{url}");
+            assert_eq!(Place::parse(url, Protocol::Amqp), expected, "{url}");
         }
+        assert_eq!(Place::parse("tcps://a", Protocol::Mqtt), place("a", 8883, true));
         for url in ["a:1", "http://a", "tcp://", "tcp://a:b", "tcp://u@a:1", "tcp://a:0", "tcp://a/b"] {
-            assert!(Place::parse(url).is_err(), "{url}");
+            assert!(Place::parse(url, Protocol::Mqtt).is_err(), "{url}");
         }
     }
 

@@ -47,6 +47,7 @@ pub struct Plan {
 
 enum End {
     Gone,
+    Away(Fault),
     Lost,
     Fault(Fault),
 }
@@ -77,6 +78,11 @@ pub async fn run(target: Arc<Target>, plan: Plan, mut remote: RemoteFeed) {
             End::Fault(fault) => {
                 remote.deliver(Delivery::Fault(fault)).await;
                 return;
+            }
+            End::Away(fault) => {
+                // Without room for it, it is told the next time.
+                let _ = remote.send(Delivery::Away(fault));
+                remote.ring();
             }
             End::Lost => tracing::debug!(address = plan.address, "a subscription is lost, and tried again"),
         }
@@ -109,7 +115,7 @@ async fn session(
 ) -> Result<std::convert::Infallible, End> {
     let mut line = connect(target, &plan.name).await.map_err(|trouble| match trouble {
         Trouble::Refused(fault) => End::Fault(fault),
-        Trouble::Lost(_) => End::Lost,
+        Trouble::Lost(fault) => End::Away(fault),
     })?;
     let mut source = Source::builder().address(plan.address.as_str());
     if plan.durable {

@@ -1,4 +1,4 @@
-//! Solace event brokers over AMQP 1.0.
+//! Solace event brokers by their open protocols: AMQP 1.0 here, MQTT 5 in `direct.rs`.
 
 use std::cell::OnceCell;
 use std::hash::{BuildHasher, RandomState};
@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use bytes::BytesMut;
 use ringway_contract::kind::{Part, decode};
 use ringway_contract::{
-    Attributes, Broker, Cause, Fault, Feed, Kind, Message, Messaging, Origin, Publishing, Qos, Refusal, Source,
-    Subscribe,
+    Attributes, Broker, Cause, Fault, Feed, Kind, Message, Messaging, Origin, Publishing, Qos, Refusal, Services,
+    Source, Subscribe,
 };
 
 use crate::{bridge, tls};
@@ -18,18 +18,20 @@ use crate::{bridge, tls};
 mod config;
 mod consume;
 mod convert;
+mod direct;
 mod link;
 mod produce;
 
-use config::Consumer;
+use config::{Consumer, Place, Protocol};
 pub use config::{EndpointConfig, SharedConfig};
 use consume::Settle;
+use direct::Direct;
 use link::Target;
 
 /// `solace`, the endpoint of message APIs.
 pub static BROKER: Kind<dyn Broker> = Kind {
     name: "solace",
-    about: "A Solace event broker over AMQP 1.0: queues, topic endpoints, and topics to publish to.",
+    about: "A Solace event broker by its open protocols: queues and topic endpoints over AMQP 1.0, direct topics over MQTT 5.",
     docs: include_str!("README.md"),
     configuration: Part::of::<EndpointConfig>().examined(config::examine).reading(config::files),
     shared: Some(Part::of::<SharedConfig>()),
@@ -39,9 +41,20 @@ pub static BROKER: Kind<dyn Broker> = Kind {
         // A queue has no places to go on from: what was accepted is gone.
         recover: false,
     }),
-    build: |source, _| Ok(Rc::new(Solace::new(source)?)),
+    build,
 };
 
+fn build(source: Source<'_>, _: &Services) -> Result<Rc<dyn Broker>, Refusal> {
+    let endpoint = decode::<EndpointConfig>(source.configuration)?;
+    let shared = decode::<SharedConfig>(source.shared)?;
+    let place = config::refuse(&endpoint, &shared)?;
+    Ok(match endpoint.protocol {
+        Protocol::Amqp => Rc::new(Solace::new(place, endpoint.vpn_name, shared, source)?),
+        Protocol::Mqtt => Rc::new(Direct::new(place, &shared, source)?),
+    })
+}
+
+/// A broker by its AMQP port.
 struct Solace {
     target: Arc<Target>,
     consumer: Option<Consumer>,
@@ -50,10 +63,7 @@ struct Solace {
 }
 
 impl Solace {
-    fn new(source: Source<'_>) -> Result<Self, Refusal> {
-        let endpoint = decode::<EndpointConfig>(source.configuration)?;
-        let shared = decode::<SharedConfig>(source.shared)?;
-        let place = config::refuse(&endpoint, &shared)?;
+    fn new(place: Place, vpn: Option<String>, shared: SharedConfig, source: Source<'_>) -> Result<Self, Refusal> {
         let ssl = tls::SslConfig::from(shared.security.ssl).located(source.shared);
         let tls = place.tls.then(|| tls::client(&ssl)).transpose()?;
         let producer = shared.producer.filter(|producer| producer.enabled);
@@ -63,7 +73,7 @@ impl Solace {
             Ok::<_, Refusal>(produce::Plan { address, name: format!("ringway-{:x}", unique()), durable })
         });
         Ok(Self {
-            target: Arc::new(Target { place, vpn: endpoint.vpn_name, auth: shared.security.auth, tls }),
+            target: Arc::new(Target { place, vpn, auth: shared.security.auth, tls }),
             consumer: shared.consumer.filter(|consumer| consumer.enabled),
             producer: producer.transpose()?,
             publisher: OnceCell::new(),

@@ -9,7 +9,7 @@ use fe2o3_amqp::link::SendError;
 use fe2o3_amqp::types::messaging::Outcome;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use ringway_contract::{Cause, Fault, Qos};
+use ringway_contract::{Cause, Fault, Qos, Retry};
 use tokio::time::sleep;
 
 use super::convert;
@@ -65,7 +65,8 @@ async fn refuse(remote: &mut RemotePublisher<()>, fault: Fault, until: impl Futu
     loop {
         while let Some(job) = remote.take() {
             let (_, (), claim) = job.claim();
-            remote.done(claim, Err(fault));
+            // The broker has seen nothing of it.
+            remote.done(claim, Err(fault.retry(Retry::Safe)));
         }
         remote.ring();
         if remote.is_gone() {

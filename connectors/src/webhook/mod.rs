@@ -1,5 +1,6 @@
 //! Webhooks: each message of a subscription is a POST to the consumer's URL.
 
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -35,7 +36,7 @@ pub static PUSH: Kind<dyn Push> = Kind {
     name: "webhook",
     about: "Each message of a subscription is a POST to its consumer's URL, repeated if need be, in order.",
     docs: include_str!("README.md"),
-    configuration: Part::of::<Config>().examined(examine),
+    configuration: Part::of::<Config>().examined(examine).reading(files),
     shared: Some(Part::of::<SubscriptionConfig>()),
     messaging: Some(Messaging { publish: &[], subscribe: LEVELS, recover: false }),
     build: |source, services| {
@@ -85,6 +86,12 @@ fn shared(config: &Config, told: &SubscriptionConfig, node: Option<&Node>) -> Sh
     let shared =
         SharedConfig { http, ssl: told.ssl.clone(), proxy: config.proxy.clone(), headers: told.headers.clone() };
     shared.located(node)
+}
+
+/// The stores of a subscription.
+fn files(_: Option<&Node>, subscription: Option<&Node>) -> Vec<PathBuf> {
+    let told = decode::<SubscriptionConfig>(subscription);
+    told.map_or_else(|_| Vec::new(), |told| told.ssl.located(subscription).files())
 }
 
 /// What the schemas let pass. What a subscription says comes as the shared configuration.

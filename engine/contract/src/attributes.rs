@@ -8,12 +8,12 @@ use ringway_expression::Value;
 pub const PREFIX: &str = "gravitee.attribute.";
 
 /// A small ordered map. Exchanges carry few attributes, so a scan beats hashing; constants are kept without allocating.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Attributes {
     entries: Vec<(Cow<'static, str>, Stored)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Stored {
     Text(Cow<'static, str>),
     Json(Value<'static>),

@@ -42,6 +42,7 @@ pub trait Broker {
     /// has one of its own.
     fn subject(&self, wish: &Subscribe, attributes: &Attributes) -> Option<String>;
 
-    /// Publishes one message. Messages of one session are published in the order of the calls.
+    /// Publishes one message. Messages of one session are published in the order of the calls. A fault whose retry is
+    /// [`Retry::Safe`](crate::Retry::Safe) left the broker without the message: it may be published elsewhere.
     fn publish(&self, message: Message, qos: Qos, attributes: &Attributes) -> Publishing;
 }

@@ -35,8 +35,10 @@ pub enum Delivery {
     Ready,
     /// A message.
     Message(Message),
-    /// The subscription has ended and does not come back by itself: wrong credentials, no such topic, ... A broker that is away for a
-    /// while is not told.
+    /// The broker cannot be reached at the moment; it is tried again until the feed is dropped. Whoever has another broker may go there.
+    /// Told after an attempt that failed, perhaps after each one, also before the subscription was accepted.
+    Away(Fault),
+    /// The subscription has ended and does not come back by itself: wrong credentials, no such topic, ...
     Fault(Fault),
 }
 

@@ -80,6 +80,17 @@ pub struct Source<'a> {
 }
 
 impl Source<'_> {
+    /// Whether this is an endpoint of a group that has others: what it cannot do for the moment, one of them may.
+    pub fn has_siblings(&self) -> bool {
+        let is_here = |group: &EndpointGroup, endpoint: &str| {
+            let names = self.place.strip_suffix(endpoint).and_then(|rest| rest.strip_suffix('/'));
+            names.is_some_and(|rest| rest.ends_with(&group.name))
+        };
+        self.groups.iter().any(|group| {
+            group.endpoints.len() > 1 && group.endpoints.iter().any(|endpoint| is_here(group, &endpoint.name))
+        })
+    }
+
     /// The configuration of the resource of this name, and its type.
     ///
     /// # Errors

@@ -6,8 +6,8 @@ use crate::Attributes;
 
 /// One event of a message API: what a broker stores, what a client receives or sends.
 ///
-/// It crosses threads by ownership. Its payload stays where the broker's client library or the shard's buffer put it.
-#[derive(Debug, Default)]
+/// It crosses threads by ownership; a clone is for a second try elsewhere. Its payload stays where the broker's client library or the shard's buffer put it.
+#[derive(Clone, Debug, Default)]
 pub struct Message {
     /// The payload.
     pub content: Bytes,

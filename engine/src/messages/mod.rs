@@ -4,7 +4,9 @@
 //!   whole.rs    one answer after a while, or after a message was published: served by the carriage, as any exchange
 //!   stream.rs   a stream or an upgraded connection: its head is sent by the carriage, then it lives in a task of its own
 //!   topic.rs    one subscription for many streams
-//!   brokers.rs  which broker
+//!   route.rs    which brokers, and what is done when one is away
+//!   brokers.rs  a group of them
+//!   outbox.rs   what one client publishes
 //!   passage.rs  policies on messages
 //!   push/       subscriptions whose messages the gateway sends
 //! ```
@@ -23,8 +25,10 @@ use crate::exchange::{Stage, Stop};
 use crate::messages::passage::Passage;
 
 pub mod brokers;
+mod outbox;
 pub mod passage;
 pub mod push;
+pub mod route;
 pub mod stream;
 pub mod topic;
 mod whole;

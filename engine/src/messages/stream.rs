@@ -1,8 +1,7 @@
 //! Sessions that go on: server-sent events, WebSockets. The carriage sends the head; after that a session has a task of its own, which holds
 //! no buffer while nothing happens.
 
-use std::collections::VecDeque;
-use std::future::{Future, poll_fn, ready};
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -10,14 +9,16 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ringway_contract::{
-    Answer, Cause, Chunk, Delivery, Ending, Fault, Feed, Message, Out, Parcel, Position, Publishing, Qos, Receipt,
-    Render, Session, Tick,
+    Answer, Cause, Chunk, Delivery, Ending, Fault, Feed, Message, Out, Parcel, Position, Qos, Receipt, Render, Session,
+    Subscribe, Tick,
 };
 use ringway_net::{Buffers, Pace, Peek, Signal};
 use ringway_wire::{Connection as Hop, Framing, Known, Version};
 
-use super::brokers::{Member, Source};
+use super::brokers::{Asked, Source};
+use super::outbox::{Outbox, Terms, Told};
 use super::passage::{Fate, Passage};
+use super::route::{Choice, Route};
 use super::topic::Found;
 use super::{Begun, Receipts};
 use crate::annotate;
@@ -30,10 +31,6 @@ use crate::local::Local;
 use crate::tunnel::Record;
 use crate::writer::Writer;
 
-/// Messages of one session that a broker has not answered yet; a client with more is not read.
-const PUBLISHING_MAX: usize = 64;
-/// Their bytes, one message more at the most.
-const PUBLISHING_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long a session that is over waits for a broker that answers nothing.
 const PUBLISHED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -48,7 +45,7 @@ pub struct Streaming {
     session: Box<dyn Session>,
     renderer: Option<Rc<dyn Render>>,
     source: Option<Source>,
-    member: Rc<Member>,
+    path: Box<Path>,
     publish: Passage,
     subscribe: Passage,
     qos: Qos,
@@ -65,6 +62,24 @@ impl Streaming {
     pub fn sees_request(&self) -> bool {
         !self.publish.is_idle() || !self.subscribe.is_idle()
     }
+}
+
+/// Where a session's messages come from and go to.
+struct Path {
+    route: Route,
+    /// The broker that it began with, or has gone to since.
+    choice: Choice,
+    elsewhere: Elsewhere,
+}
+
+/// What becomes of a subscription whose broker is away.
+enum Elsewhere {
+    /// It waits: there is no other.
+    Stay,
+    /// It goes to another, with this wish.
+    Go(Box<Subscribe>),
+    /// It ends: its client knows better where it was.
+    Leave,
 }
 
 /// A session on its own.
@@ -87,25 +102,22 @@ pub(super) async fn open(
     matched: &[u16],
     mut begun: Begun<'_>,
 ) -> Result<Served, Stop> {
-    let Some(brokers) = stage.api.brokers.as_ref() else { return Err(Fault::new(Cause::NoEndpoint).into()) };
-    let mut receipts = Receipts::None;
-    let (mut tried, mut last) = (0, Fault::new(Cause::NoEndpoint));
-    let (member, source) = loop {
-        let Some((index, member)) = brokers.choose(tried) else { return Err(last.into()) };
-        let Some(wish) = &begun.outline.subscribe else { break (member, None) };
-        let (wish, receipt) = super::subscribe(stage.exchange, begun.door, wish);
-        receipts = receipt;
-        // Bytes are for all only where nothing is done to messages for one.
-        let shared = begun.renderer.as_ref().filter(|_| begun.subscribe.is_idle());
-        match member.subscribe(&wish, &stage.exchange.attributes, shared, &desk.total).await {
-            Ok(source) => break (member, Some(source)),
-            // Nothing has been delivered: another broker of the group may have it.
-            Err(fault) if fault.cause.side() != ringway_contract::Side::Client => {
-                tracing::warn!(api = stage.api.info.id, endpoint = &*member.name, %fault, "a subscription failed");
-                tried |= 1 << (index % 64);
-                last = fault;
+    let route = Route::of(&stage.exchange.attributes, &stage.api.brokers)?;
+    let (mut receipts, mut elsewhere) = (Receipts::None, Elsewhere::Stay);
+    let (choice, source) = match &begun.outline.subscribe {
+        None => (route.begin(stage.local)?, None),
+        Some(wish) => {
+            let (wish, receipt) = super::subscribe(stage.exchange, begun.door, wish);
+            receipts = receipt;
+            // Bytes are for all only where nothing is done to messages for one.
+            let shared = begun.renderer.as_ref().filter(|_| begun.subscribe.is_idle());
+            let asked = Asked { wish: &wish, attributes: &stage.exchange.attributes, renderer: shared };
+            let (choice, source) = route.subscribe(stage.local, &asked, &desk.total).await?;
+            if route.has_other(choice.index) {
+                let remembers = begun.door.recovers && begun.door.qos == Qos::AtLeastOnce;
+                elsewhere = if remembers { Elsewhere::Leave } else { Elsewhere::Go(Box::new(wish)) };
             }
-            Err(fault) => return Err(fault.into()),
+            (choice, Some(source))
         }
     };
 
@@ -144,7 +156,7 @@ pub(super) async fn open(
         session: begun.session,
         renderer: begun.renderer,
         source,
-        member: member.clone(),
+        path: Box::new(Path { route, choice, elsewhere }),
         publish: begun.publish,
         subscribe: begun.subscribe,
         qos: begun.door.qos,
@@ -187,14 +199,6 @@ pub async fn run(local: Rc<Local>, mut live: Box<Live>) {
     record.close(&local, &served);
 }
 
-/// A message of the client that its broker has not answered yet.
-struct Pending {
-    verdict: Publishing,
-    weight: usize,
-    /// Whether it went to the broker at all.
-    sent: bool,
-}
-
 /// What a session waits for.
 enum Event {
     /// The gateway or the API goes.
@@ -203,8 +207,8 @@ enum Event {
     Delivery(bool),
     /// Bytes of a shared one.
     Found(Found),
-    /// The broker's verdict on the oldest message under way.
-    Published(Result<(), Fault>),
+    /// What has become of the oldest message under way.
+    Published(Told),
     /// The client says something, or has gone.
     Readable,
 }
@@ -217,8 +221,7 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
     let mut readable = pin!(stream.readable());
     let mut drained = pin!(local.drain.wait());
     let mut retired = pin!(retired.wait());
-    let mut publishing: VecDeque<Pending> = VecDeque::new();
-    let mut publishing_bytes = 0;
+    let mut outbox = Outbox::new(streaming.path.choice.clone());
     let mut out = Out::default();
     let mut reads = true;
     let mut input = std::mem::take(early);
@@ -233,15 +236,11 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
     }
     loop {
         if streaming.publish.is_idle() {
-            for message in out.publish.drain(..) {
-                let weight = message.weight();
-                let verdict = streaming.member.broker.publish(message, streaming.qos, &record.exchange.attributes);
-                publishing.push_back(Pending { verdict, weight, sent: true });
-                publishing_bytes += weight;
-            }
+            let terms = terms(local, streaming, record);
+            out.publish.drain(..).for_each(|message| outbox.push(message, &terms));
         } else if !out.publish.is_empty() {
             // Boxed: most sessions have no policies on messages, and all of them would carry their future.
-            publishing_bytes += Box::pin(publish_all(streaming, record, &mut out.publish, &mut publishing)).await;
+            Box::pin(publish_all(local, streaming, record, &mut out.publish, &mut outbox)).await;
         }
         if !out.bytes.is_empty() {
             let bytes = std::mem::take(&mut out.bytes).freeze();
@@ -249,7 +248,7 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
                 return Some(fault);
             }
         }
-        if out.finished && publishing.is_empty() {
+        if out.finished && outbox.is_empty() {
             return finish(local, client, streaming).await;
         }
         match streaming.idle {
@@ -257,16 +256,13 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
             Some(idle) => slot.arm(idle),
             None => slot.disarm(),
         }
-        let room = publishing.len() < PUBLISHING_MAX && publishing_bytes < PUBLISHING_BYTES_MAX;
-        let listens = reads && room && !out.finished;
+        let listens = reads && outbox.has_room() && !out.finished;
         let event = slot.guard(poll_fn(|cx| {
             if !out.finished && (drained.as_mut().poll(cx).is_ready() || retired.as_mut().poll(cx).is_ready()) {
                 return Poll::Ready(Event::GoAway);
             }
-            if let Some(oldest) = publishing.front_mut()
-                && let Poll::Ready(verdict) = oldest.verdict.as_mut().poll(cx)
-            {
-                return Poll::Ready(Event::Published(verdict));
+            if let Poll::Ready(told) = outbox.poll(cx, &terms(local, streaming, record)) {
+                return Poll::Ready(Event::Published(told));
             }
             if listens && readable.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Event::Readable);
@@ -283,13 +279,11 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
                 streaming.session.tick(Tick::Idle, &mut out);
                 None
             }
-            Ok(Event::Published(verdict)) => {
-                let (weight, sent) = publishing.pop_front().map_or((0, false), |oldest| (oldest.weight, oldest.sent));
-                publishing_bytes -= weight;
-                if verdict.is_ok() && sent {
+            Ok(Event::Published(Told { outcome, sent })) => {
+                if outcome.is_ok() && sent {
                     record.counters.published.bump();
                 }
-                streaming.session.published(verdict, &mut out);
+                streaming.session.published(outcome, &mut out);
                 None
             }
             Ok(Event::Readable) => {
@@ -324,10 +318,28 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
                 None
             }
             Ok(Event::Found(Found::Lagged)) => Some(Ending::Lagged),
+            Ok(Event::Found(Found::Away(fault))) => {
+                // Boxed: see `send`.
+                let mut leaving = Box::pin(leave(local, client, streaming, record, fault));
+                poll_fn(|cx| {
+                    if drained.as_mut().poll(cx).is_ready() || retired.as_mut().poll(cx).is_ready() {
+                        return Poll::Ready(Some(Ending::GoAway));
+                    }
+                    leaving.as_mut().poll(cx)
+                })
+                .await
+            }
             Ok(Event::Found(Found::Ended(fault))) => Some(fault.map_or(Ending::Complete, Ending::Fault)),
             Ok(Event::Delivery(true)) => {
                 // Boxed: see `send`.
-                match Box::pin(relay(local, client, streaming, record, &mut out)).await {
+                let relayed = Box::pin(async {
+                    let (ending, away) = relay(local, client, streaming, record, &mut out).await?;
+                    match away {
+                        Some(fault) if ending.is_none() => Ok(leave(local, client, streaming, record, fault).await),
+                        _ => Ok::<_, Fault>(ending),
+                    }
+                });
+                match relayed.await {
                     Ok(ending) => ending,
                     Err(fault) => return Some(fault),
                 }
@@ -354,46 +366,68 @@ fn make_room(buffers: &Buffers, input: &mut BytesMut) {
     }
 }
 
-/// Takes the client's messages through the policies and hands them to the broker; how much they weigh. One that is dropped was published, as
-/// far as its client knows.
+fn terms<'a>(local: &'a Local, streaming: &'a Streaming, record: &'a Record) -> Terms<'a> {
+    let (route, qos, attributes) = (&streaming.path.route, streaming.qos, &record.exchange.attributes);
+    Terms { local, route, qos, attributes }
+}
+
+/// Takes the client's messages through the policies and hands them to the broker. One that is dropped was published, as far as its client
+/// knows.
 async fn publish_all(
+    local: &Local,
     streaming: &Streaming,
     record: &mut Record,
     messages: &mut Vec<Message>,
-    publishing: &mut VecDeque<Pending>,
-) -> usize {
-    let mut bytes = 0;
+    outbox: &mut Outbox,
+) {
     for message in messages.drain(..) {
         let weight = message.weight();
-        let (verdict, sent): (Publishing, bool) =
-            match streaming.publish.pass(&mut record.exchange, Parcel::from(message)).await {
-                Fate::On(parcel) => {
-                    let attributes = &record.exchange.attributes;
-                    (streaming.member.broker.publish(parcel.message, streaming.qos, attributes), true)
-                }
-                Fate::Dropped => (Box::pin(ready(Ok(()))), false),
-                Fate::Refused(..) => (Box::pin(ready(Err(Fault::new(Cause::MessageRefused)))), false),
-            };
-        publishing.push_back(Pending { verdict, weight, sent });
-        bytes += weight;
+        match streaming.publish.pass(&mut record.exchange, Parcel::from(message)).await {
+            Fate::On(parcel) => outbox.push(parcel.message, &terms(local, streaming, record)),
+            Fate::Dropped => outbox.keep(weight, None),
+            Fate::Refused(..) => outbox.keep(weight, Some(Fault::new(Cause::MessageRefused))),
+        }
     }
-    bytes
 }
 
-/// Renders what a subscription of its own brings, sends it, and tells the broker's side so.
+/// Leaves a broker that is away for another, if there is one that can be had. Otherwise it is waited for.
+async fn leave(
+    local: &Local,
+    client: &Connection,
+    streaming: &mut Streaming,
+    record: &Record,
+    fault: Fault,
+) -> Option<Ending> {
+    let Path { choice, route, elsewhere } = &mut *streaming.path;
+    choice.member.failed(&fault, local.shard.now());
+    let wish = match elsewhere {
+        Elsewhere::Stay => return None,
+        Elsewhere::Leave => return route.has_awake(choice.index, local).then_some(Ending::GoAway),
+        Elsewhere::Go(wish) => wish,
+    };
+    let shared = streaming.renderer.as_ref().filter(|_| streaming.subscribe.is_idle());
+    let asked = Asked { wish, attributes: &record.exchange.attributes, renderer: shared };
+    let (choice, source) = route.resubscribe(local, choice, &asked, &client.timer).await?;
+    tracing::info!(endpoint = &*choice.member.name, "a stream goes on at another broker");
+    streaming.path.choice = choice;
+    streaming.source = Some(source);
+    None
+}
+
+/// Renders what a subscription of its own brings, sends it, and tells the broker's side so. Gives why it ends, and whether its broker is away.
 async fn relay(
     local: &Local,
     client: &Connection,
     streaming: &mut Streaming,
     record: &mut Record,
     out: &mut Out,
-) -> Result<Option<Ending>, Fault> {
+) -> Result<(Option<Ending>, Option<Fault>), Fault> {
     let mut positions: Vec<Position> = Vec::new();
     let (mut weight, mut delivered) = (0, 0);
-    let mut ending = None;
+    let (mut ending, mut away) = (None, None);
     {
         let Streaming { session, renderer, source, subscribe, .. } = streaming;
-        let Some(Source::Own(feed)) = source else { return Ok(Some(Ending::Complete)) };
+        let Some(Source::Own(feed)) = source else { return Ok((Some(Ending::Complete), None)) };
         let mut next = feed.take();
         while let Some(delivery) = next.take() {
             match delivery {
@@ -421,6 +455,7 @@ async fn relay(
                     }
                 }
                 Delivery::Ready => {}
+                Delivery::Away(fault) => away = Some(fault),
                 Delivery::Fault(fault) => ending = Some(Ending::Fault(fault)),
             }
             if out.bytes.len() < GATHERED_BYTES_MAX && ending.is_none() && !out.finished {
@@ -435,7 +470,7 @@ async fn relay(
     if let Some(Source::Own(feed)) = &mut streaming.source {
         settle(feed, &positions, weight, streaming.receipts, sent.is_ok());
     }
-    sent.map(|()| ending)
+    sent.map(|()| (ending, away))
 }
 
 fn settle(feed: &mut Feed, positions: &[Position], weight: usize, receipts: Receipts, arrived: bool) {

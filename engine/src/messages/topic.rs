@@ -36,6 +36,8 @@ pub struct Topic {
     readers: Cell<usize>,
     state: Cell<State>,
     changed: Waiters,
+    /// How often the broker was found away, and how the last time.
+    away: Cell<(u32, Option<Fault>)>,
     /// Set when the last reader has gone.
     left: Waiters,
     /// Readers that fell out of a log.
@@ -86,6 +88,8 @@ pub enum Found {
     Bytes(Bytes),
     /// What it had still to read is gone.
     Lagged,
+    /// The broker is away, and is tried again. Told once for each attempt.
+    Away(Fault),
     /// There will be no more.
     Ended(Option<Fault>),
 }
@@ -99,6 +103,8 @@ pub struct Reader {
     log: Rc<Log>,
     /// Number of the next segment.
     next: u64,
+    /// How often it was told that the broker is away.
+    aways: u32,
 }
 
 impl Topic {
@@ -109,6 +115,7 @@ impl Topic {
             readers: Cell::new(0),
             state: Cell::new(State::Opening),
             changed: Waiters::default(),
+            away: Cell::default(),
             left: Waiters::default(),
             lagged: Cell::new(0),
         });
@@ -121,18 +128,21 @@ impl Topic {
         !matches!(self.state.get(), State::Ended(_))
     }
 
-    /// Waits until the broker has accepted the subscription.
+    /// Waits until the broker has accepted the subscription. Where it is not the last hope, one that is away is not waited for.
     ///
     /// # Errors
     /// It has not.
-    pub async fn opened(self: &Rc<Self>) -> Result<(), Fault> {
+    pub async fn opened(self: &Rc<Self>, last_hope: bool) -> Result<(), Fault> {
         // Whoever waits for it counts as a reader: it must not end because nobody has read yet.
         let _waits = Stake::new(self);
         poll_fn(|cx| match self.state.get() {
-            State::Opening => {
-                self.changed.add(cx);
-                Poll::Pending
-            }
+            State::Opening => match self.away.get() {
+                (_, Some(fault)) if !last_hope => Poll::Ready(Err(fault)),
+                _ => {
+                    self.changed.add(cx);
+                    Poll::Pending
+                }
+            },
             State::Open => Poll::Ready(Ok(())),
             State::Ended(fault) => Poll::Ready(Err(fault.unwrap_or(Fault::new(Cause::SubscribeFailed)))),
         })
@@ -157,11 +167,20 @@ impl Topic {
             log
         });
         let next = log.first.get() + log.segments.borrow().len() as u64;
-        Reader { topic: Stake::new(self), log, next }
+        Reader { topic: Stake::new(self), log, next, aways: self.away.get().0 }
     }
 
     fn set(&self, state: State) {
         self.state.set(state);
+        self.tell();
+    }
+
+    fn found_away(&self, fault: Fault) {
+        self.away.set((self.away.get().0.wrapping_add(1), Some(fault)));
+        self.tell();
+    }
+
+    fn tell(&self) {
         self.changed.wake();
         for log in self.logs.borrow().iter().filter_map(Weak::upgrade) {
             log.grown.wake();
@@ -199,6 +218,12 @@ impl Reader {
         }
         if let State::Ended(fault) = self.topic.state.get() {
             return Poll::Ready(Found::Ended(fault));
+        }
+        if let (count, Some(fault)) = self.topic.away.get()
+            && count != self.aways
+        {
+            self.aways = count;
+            return Poll::Ready(Found::Away(fault));
         }
         self.log.grown.add(cx);
         Poll::Pending
@@ -244,6 +269,7 @@ async fn feed_all(topic: Rc<Topic>, mut feed: Feed) {
         };
         match delivery {
             Some(Some(Delivery::Ready)) => {
+                topic.away.set((topic.away.get().0, None));
                 topic.set(State::Open);
                 // Whoever waited for it takes a place first: what a broker has kept comes right behind this, often in one piece with it.
                 yield_now().await;
@@ -252,7 +278,7 @@ async fn feed_all(topic: Rc<Topic>, mut feed: Feed) {
                 scratch.extend(topic.logs.borrow().iter().filter_map(Weak::upgrade).map(|log| (log, BytesMut::new())));
                 let mut next = Some(Delivery::Message(first));
                 let (mut granted, mut count) = (0, 0);
-                let mut ended = None;
+                let (mut ended, mut away) = (None, None);
                 while let Some(delivery) = next.take() {
                     match delivery {
                         Delivery::Message(message) => {
@@ -263,6 +289,7 @@ async fn feed_all(topic: Rc<Topic>, mut feed: Feed) {
                             count += 1;
                         }
                         Delivery::Ready => {}
+                        Delivery::Away(fault) => away = Some(fault),
                         Delivery::Fault(fault) => ended = Some(fault),
                     }
                     if count < BATCH_MAX && ended.is_none() {
@@ -278,9 +305,13 @@ async fn feed_all(topic: Rc<Topic>, mut feed: Feed) {
                 if let Some(fault) = ended {
                     break Some(fault);
                 }
+                if let Some(fault) = away {
+                    topic.found_away(fault);
+                }
                 // The readers' turn.
                 yield_now().await;
             }
+            Some(Some(Delivery::Away(fault))) => topic.found_away(fault),
             Some(Some(Delivery::Fault(fault))) => break Some(fault),
             Some(None) | None => break None,
         }

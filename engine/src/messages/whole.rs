@@ -10,8 +10,9 @@ use http::StatusCode;
 use ringway_contract::{Cause, Chunk, Delivery, Ending, Fault, Feed, Out, Parcel, Position, Receipt, Tick};
 use ringway_wire::{Connection, Framing, Version};
 
-use super::brokers::Source;
+use super::brokers::{Asked, Source};
 use super::passage::Fate;
+use super::route::Route;
 use super::{Begun, Receipts};
 use crate::annotate;
 use crate::call::{self, Served};
@@ -32,7 +33,7 @@ pub(super) async fn serve(
     matched: &[u16],
     mut begun: Begun<'_>,
 ) -> Result<Served, Stop> {
-    let Some(brokers) = stage.api.brokers.as_ref() else { return Err(Fault::new(Cause::NoEndpoint).into()) };
+    let route = Route::of(&stage.exchange.attributes, &stage.api.brokers)?;
     let mut out = Out::default();
     let mut request_bytes = 0;
     let mut unread = stage.exchange.request.as_deref().is_some_and(|request| request.head.framing.has_content());
@@ -45,7 +46,6 @@ pub(super) async fn serve(
         unread = false;
         begun.session.received(&mut body, &mut out)?;
     }
-    let Some((_, member)) = brokers.choose(0) else { return Err(Fault::new(Cause::NoEndpoint).into()) };
     if !out.publish.is_empty() {
         desk.total.arm(stage.site.timeouts.request);
         let published = async {
@@ -59,7 +59,7 @@ pub(super) async fn serve(
                         Fate::Refused(reply, _) => return Err(Stop::Reply(reply)),
                     }
                 };
-                member.broker.publish(message, begun.door.qos, &stage.exchange.attributes).await?;
+                route.publish(stage.local, message, begun.door.qos, &stage.exchange.attributes).await?;
                 stage.api.counters.published.bump();
             }
             Ok(())
@@ -71,7 +71,8 @@ pub(super) async fn serve(
     let mut collected = None;
     if let Some(wish) = &begun.outline.subscribe {
         let (wish, receipts) = super::subscribe(stage.exchange, begun.door, wish);
-        let source = member.subscribe(&wish, &stage.exchange.attributes, None, &desk.total).await?;
+        let asked = Asked { wish: &wish, attributes: &stage.exchange.attributes, renderer: None };
+        let (_, source) = route.subscribe(stage.local, &asked, &desk.total).await?;
         let Source::Own(mut feed) = source else { return Err(Fault::new(Cause::Internal).into()) };
         let positions = collect(stage, desk, &mut begun, &mut feed, &mut out).await?;
         collected = Some((feed, positions, receipts));
@@ -153,7 +154,8 @@ async fn collect(
                 feed.grant(weight);
                 None
             }
-            Ok(Event::Delivery(Some(Delivery::Ready))) => None,
+            // One that is away may be back before the answer's time is up.
+            Ok(Event::Delivery(Some(Delivery::Ready | Delivery::Away(_)))) => None,
             Ok(Event::Delivery(Some(Delivery::Fault(fault)))) => Some(Ending::Fault(fault)),
             Ok(Event::Delivery(None)) => Some(Ending::Complete),
             Ok(Event::Gone) => break Err(Fault::new(Cause::ClientClosed).into()),

@@ -26,7 +26,13 @@ impl Tried {
         self.0 |= 1 << (index % MEMBERS_MAX);
     }
 
-    fn has(self, index: usize) -> bool {
+    /// All but one, which is the only one to be asked.
+    pub fn all_but(index: usize) -> Self {
+        Self(!(1 << (index % MEMBERS_MAX)))
+    }
+
+    /// Whether a member is marked.
+    pub fn has(self, index: usize) -> bool {
         self.0 & (1 << (index % MEMBERS_MAX)) != 0
     }
 }

@@ -25,6 +25,8 @@ mod messages;
 mod metrics;
 mod nginx;
 mod parking;
+#[path = "../passages/mod.rs"]
+mod passages;
 mod plans;
 mod proxy_protocol;
 mod records;

@@ -4,8 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code outside of test functions")]
 
 mod audits;
+mod clients;
 mod faults;
+mod groups;
 mod pairs;
+#[path = "../passages/mod.rs"]
+mod passages;
+mod policies;
 mod schemas;
 mod security;
 

@@ -59,14 +59,17 @@ pub async fn subscribed(broker: &Rc<dyn Broker>, qos: Qos) -> Feed {
     }
 }
 
-/// The next message, whose credit goes back at once.
+/// The next message, whose credit goes back at once. A broker that is away meanwhile is waited for.
 pub async fn next(feed: &mut Feed) -> Message {
-    match within(feed.next()).await {
-        Some(Delivery::Message(message)) => {
-            feed.grant(message.weight());
-            message
+    loop {
+        match within(feed.next()).await {
+            Some(Delivery::Message(message)) => {
+                feed.grant(message.weight());
+                return message;
+            }
+            Some(Delivery::Away(_)) => {}
+            other => panic!("{other:?}"),
         }
-        other => panic!("{other:?}"),
     }
 }
 
@@ -82,6 +85,7 @@ pub async fn soon(feed: &mut Feed) -> Option<Message> {
             feed.grant(message.weight());
             Some(message)
         }
+        Delivery::Away(_) => None,
         other => panic!("{other:?}"),
     }
 }

@@ -2,9 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code outside of test functions")]
 
 mod audits;
+mod clients;
 mod faults;
 mod feeds;
+mod groups;
 mod pairs;
+#[path = "../passages/mod.rs"]
+mod passages;
+mod policies;
+mod solace;
 
 use ringway_tests::{Api, Gateway, Head, Mosquitto, Peer};
 use serde_json::{Value, json};

@@ -7,20 +7,7 @@ use std::sync::Arc;
 
 use rdkafka_sys::bindings as rd;
 
-use super::Code;
-
-/// A place in a partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The topic.
-    pub topic: Arc<str>,
-    /// The partition.
-    pub partition: i32,
-    /// Offset of a message, or one of [`Place::BEGINNING`], [`Place::UNKNOWN`] and [`Place::STORED`].
-    pub offset: i64,
-    /// What a call says of this partition; 0: nothing.
-    pub error: Code,
-}
+use super::{Code, Place};
 
 impl Place {
     /// The oldest message that is kept.
@@ -31,16 +18,6 @@ impl Place {
     pub const STORED: i64 = rd::RD_KAFKA_OFFSET_STORED as i64;
     /// To ask for it with [`super::Consumer::ends`]: the end.
     pub const END: i64 = rd::RD_KAFKA_OFFSET_END as i64;
-
-    /// A place.
-    pub fn new(topic: Arc<str>, partition: i32, offset: i64) -> Self {
-        Self { topic, partition, offset, error: 0 }
-    }
-
-    /// Whether both are of one partition.
-    pub fn is_beside(&self, other: &Self) -> bool {
-        self.partition == other.partition && self.topic == other.topic
-    }
 }
 
 /// A list of our own.

@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rdkafka_sys::bindings as rd;
 use ringway_ring::Ringer;
 
+pub use super::place::Place;
 pub use consumer::{BATCH_MAX, Consumer};
-pub use list::Place;
 pub use producer::{Producer, Report, Shipment};
 pub use record::Record;
 pub use simulator::Simulator;

@@ -41,6 +41,8 @@ pub struct Report {
     pub claim: Claim,
     /// [`code::NONE`], or why it was not published.
     pub code: Code,
+    /// Whether it is certain that no broker has it.
+    pub unsent: bool,
 }
 
 /// What librdkafka keeps for us while it has a message.
@@ -218,6 +220,9 @@ pub(super) unsafe extern "C" fn on_report(
         (hub(opaque), (!cargo.is_null()).then(|| Box::from_raw(cargo)), code)
     };
     if let Some(cargo) = cargo {
-        lock(&hub.reports).push(Report { claim: cargo.claim, code });
+        // SAFETY: the message is librdkafka's for as long as this call.
+        let status = unsafe { rd::rd_kafka_message_status(message) };
+        let unsent = status == rd::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED;
+        lock(&hub.reports).push(Report { claim: cargo.claim, code, unsent });
     }
 }

@@ -8,7 +8,7 @@ use rdkafka_sys::bindings as rd;
 
 use super::producer::{memory, vu};
 use super::{Hub, check, create, lock, settle, text};
-use crate::kafka::settings::is_topic;
+use crate::kafka::place::is_topic;
 
 /// librdkafka's simulated cluster of one broker, on a free port of loopback: it speaks Kafka's protocol, keeps up to 5 MB of a partition in
 /// memory and nothing on a disk. It has neither transactions, TLS nor an administration, and everybody is let in. It ends when this is dropped,

@@ -11,7 +11,8 @@ use ringway_contract::{Cause, Delivery, Fault, Feed, Message, Parcel, Position, 
 
 use super::parcel::{self, End};
 use super::{Halt, Pause, Run};
-use crate::messages::brokers::Source;
+use crate::messages::brokers::{Asked, Source};
+use crate::messages::route::Choice;
 use crate::shared::Status;
 
 /// How long a broker's side has to take the last receipts.
@@ -27,6 +28,8 @@ pub(super) enum Outcome {
     Stopped(String),
     /// The broker has failed.
     Broker(Fault),
+    /// It is away, and there is another.
+    Away(Fault),
 }
 
 /// A message under way.
@@ -46,14 +49,15 @@ enum State {
 
 /// Subscribes, and serves what comes until something ends it.
 pub(super) async fn consume(run: &Rc<Run>, halt: &Rc<Halt>, pause: &mut Pause) -> Outcome {
-    let (mut feed, receipts) = match halt.unless(subscribe(run)).await {
+    let (chosen, mut feed, receipts) = match halt.unless(subscribe(run)).await {
         None => return Outcome::Halted,
         Some(Ok(subscribed)) => subscribed,
         Some(Err(fault)) => return Outcome::Broker(fault),
     };
     run.pushing.shared.stand(Status::Started, "");
-    let outcome = relay(run, halt, &mut feed, receipts, pause).await;
-    if receipts {
+    let outcome = relay(run, halt, &chosen, &mut feed, receipts, pause).await;
+    // One that is away hears nothing.
+    if receipts && !matches!(outcome, Outcome::Away(_)) {
         let slot = run.local.shard.timers.slot();
         slot.arm(SETTLED_WITHIN);
         // What does not arrive in time comes again: the broker knows nothing of it.
@@ -62,7 +66,7 @@ pub(super) async fn consume(run: &Rc<Run>, halt: &Rc<Halt>, pause: &mut Pause) -
     outcome
 }
 
-async fn subscribe(run: &Run) -> Result<(Box<Feed>, bool), Fault> {
+async fn subscribe(run: &Run) -> Result<(Choice, Box<Feed>, bool), Fault> {
     let receipts = matches!(run.pushing.qos, Qos::Auto | Qos::AtLeastOnce);
     let wish = Subscribe {
         qos: run.pushing.qos,
@@ -72,18 +76,11 @@ async fn subscribe(run: &Run) -> Result<(Box<Feed>, bool), Fault> {
         receipts,
     };
     let slot = run.local.shard.timers.slot();
-    let (mut tried, mut last) = (0, Fault::new(Cause::NoEndpoint));
-    while let Some((index, member)) = run.api.brokers.as_ref().and_then(|brokers| brokers.choose(tried)) {
-        match member.subscribe(&wish, &run.attributes, None, &slot).await {
-            Ok(Source::Own(feed)) => return Ok((feed, receipts)),
-            Ok(Source::Shared(_)) => return Err(Fault::new(Cause::Internal)),
-            Err(fault) => {
-                tried |= 1 << (index % 64);
-                last = fault;
-            }
-        }
+    let asked = Asked { wish: &wish, attributes: &run.attributes, renderer: None };
+    match run.route()?.subscribe(&run.local, &asked, &slot).await? {
+        (chosen, Source::Own(feed)) => Ok((chosen, feed, receipts)),
+        (_, Source::Shared(_)) => Err(Fault::new(Cause::Internal)),
     }
-    Err(last)
 }
 
 enum Event {
@@ -94,7 +91,14 @@ enum Event {
     Empty,
 }
 
-async fn relay(run: &Rc<Run>, halt: &Rc<Halt>, feed: &mut Feed, receipts: bool, pause: &mut Pause) -> Outcome {
+async fn relay(
+    run: &Rc<Run>,
+    halt: &Rc<Halt>,
+    chosen: &Choice,
+    feed: &mut Feed,
+    receipts: bool,
+    pause: &mut Pause,
+) -> Outcome {
     let mut flights: VecDeque<Flight> = VecDeque::new();
     let mut halted = pin!(halt.wait());
     let mut outcome: Option<Outcome> = None;
@@ -121,6 +125,13 @@ async fn relay(run: &Rc<Run>, halt: &Rc<Halt>, feed: &mut Feed, receipts: bool, 
                 flights.push_back(Flight::start(run, halt, feed, message))
             }
             Event::Delivery(Some(Delivery::Ready)) => {}
+            Event::Delivery(Some(Delivery::Away(fault))) => {
+                chosen.member.failed(&fault, run.local.shard.now());
+                if run.route().is_ok_and(|route| route.has_awake(chosen.index, &run.local)) {
+                    outcome = Some(Outcome::Away(fault));
+                    halt.stop();
+                }
+            }
             Event::Delivery(Some(Delivery::Fault(fault))) => {
                 outcome = Some(Outcome::Broker(fault));
                 halt.stop();

@@ -16,11 +16,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use ringway_config::api::Moment;
-use ringway_contract::{Attributes, Client, Courier, Exchange, Fault, PlanInfo, Qos, Subscriber, Terms};
+use ringway_contract::{Attributes, Cause, Client, Courier, Exchange, Fault, PlanInfo, Qos, Subscriber, Terms};
 use ringway_net::{Signal, sleep};
 
-use super::brokers::Brokers;
 use super::passage::Passage;
+use super::route::Route;
 use crate::chain::{Chain, Facing};
 use crate::local::Local;
 use crate::shared::{Status, SubscriptionShared};
@@ -53,7 +53,7 @@ pub struct Pushing {
     /// When it ends.
     pub ending_at: Option<Moment>,
     /// Where refused messages go.
-    pub dead_letters: Option<Rc<Brokers>>,
+    pub dead_letters: Option<Route>,
     /// The flows of its plan and the API.
     pub chain: Rc<Chain>,
     /// What those are chosen by.
@@ -89,6 +89,11 @@ impl Run {
     /// What policies see of the subscription: nobody has asked for its messages.
     fn exchange(&self) -> Exchange {
         exchange(&self.pushing, &self.api)
+    }
+
+    /// Where its messages come from.
+    fn route(&self) -> Result<Route, Fault> {
+        Route::first(&self.api.brokers).ok_or(Fault::new(Cause::NoEndpoint))
     }
 }
 
@@ -157,6 +162,11 @@ async fn live(run: &Rc<Run>) -> (Status, Cow<'static, str>) {
             Outcome::Halted => return (Status::Stopped, halted(run).into()),
             Outcome::Complete => return (Status::Stopped, "there are no more messages".into()),
             Outcome::Stopped(cause) => return (Status::Failure, cause.into()),
+            // Another may be there.
+            Outcome::Away(fault) => {
+                warn(run, &fault, Duration::ZERO, "the subscription goes to another broker");
+                continue;
+            }
             Outcome::Broker(fault) => fault,
         };
         let wait = pause.next();

@@ -17,8 +17,8 @@ use ringway_contract::{Cause, Fault, Message, Parcel, Qos, Retry, Verdict};
 use ringway_net::sleep;
 
 use super::{Halt, Pause, Run, warn};
-use crate::messages::brokers::Brokers;
 use crate::messages::passage::Fate;
+use crate::messages::route::Route;
 
 /// How long a broker has to take a dead letter.
 const PUBLISHED_WITHIN: Duration = Duration::from_secs(30);
@@ -45,7 +45,7 @@ pub(super) async fn serve(run: Rc<Run>, halt: Rc<Halt>, parcel: Parcel) -> End {
             Fate::Refused(_, parcel) => {
                 run.api.counters.push_refused.bump();
                 return match &run.pushing.dead_letters {
-                    Some(brokers) => put_away(&run, &halt, &parcel, brokers).await,
+                    Some(route) => put_away(&run, &halt, &parcel, route).await,
                     None => End::Settled,
                 };
             }
@@ -90,7 +90,7 @@ pub(super) async fn serve(run: Rc<Run>, halt: Rc<Halt>, parcel: Parcel) -> End {
     counter.bump();
     let is_refused = matches!(verdict, Verdict::Refused(_) | Verdict::Deferred(_));
     match &run.pushing.dead_letters {
-        Some(brokers) if is_refused || !stops => put_away(&run, &halt, &parcel, brokers).await,
+        Some(route) if is_refused || !stops => put_away(&run, &halt, &parcel, route).await,
         _ if stops => End::Stop(match verdict {
             Verdict::Refused(status) | Verdict::Deferred(status) | Verdict::Failed(status) => {
                 format!("{cause}: {}", status.as_u16())
@@ -113,10 +113,10 @@ fn may_repeat(qos: Qos, verdict: Verdict) -> bool {
 }
 
 /// Publishes a dead letter, however long it takes.
-async fn put_away(run: &Run, halt: &Halt, parcel: &Parcel, brokers: &Brokers) -> End {
+async fn put_away(run: &Run, halt: &Halt, parcel: &Parcel, route: &Route) -> End {
     let mut pause = Pause::default();
     loop {
-        let fault = match publish(run, parcel, brokers).await {
+        let fault = match publish(run, parcel, route).await {
             Ok(()) => {
                 run.api.counters.dead_lettered.bump();
                 return End::Settled;
@@ -131,11 +131,10 @@ async fn put_away(run: &Run, halt: &Halt, parcel: &Parcel, brokers: &Brokers) ->
     }
 }
 
-async fn publish(run: &Run, parcel: &Parcel, brokers: &Brokers) -> Result<(), Fault> {
-    let (_, member) = brokers.choose(0).ok_or(Fault::new(Cause::NoEndpoint))?;
+async fn publish(run: &Run, parcel: &Parcel, route: &Route) -> Result<(), Fault> {
     let slot = run.local.shard.timers.slot();
     slot.arm(PUBLISHED_WITHIN);
-    let published = member.broker.publish(copy(&parcel.message), Qos::Auto, &run.attributes);
+    let published = route.publish(&run.local, copy(&parcel.message), Qos::Auto, &run.attributes);
     slot.guard(published).await.unwrap_or(Err(Fault::new(Cause::BrokerTimeout)))
 }
 

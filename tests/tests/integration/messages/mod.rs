@@ -1,5 +1,7 @@
 //! Message APIs: entrypoints and brokers, coupled.
 
+mod brokers;
+mod browser;
 mod http_get;
 mod http_post;
 mod policies;
@@ -61,4 +63,12 @@ fn connectors_of_the_other_type_of_api_are_refused() {
     )
     .unwrap_err();
     assert!(log.contains("`http-proxy` belongs to APIs of type PROXY, and this one is of type MESSAGE"), "{log}");
+}
+
+#[test]
+fn the_place_of_grpc_is_known_and_what_it_comes_with_is_told() {
+    let gateway = Gateway::serving(&[made_up(json!([{ "type": "sse" }, { "type": "grpc" }]), json!({}))]);
+    assert_eq!(gateway.get("/").0.status(), 404);
+    let log = gateway.log();
+    assert!(log.contains("the entrypoint `grpc` comes with HTTP/2, in a later release"), "{log}");
 }

@@ -155,7 +155,17 @@ fn a_broker_that_comes_back_is_found_again_and_nothing_is_lost() {
 #[test]
 fn what_a_configuration_says_wrongly_is_found_before_it_runs() {
     for (configuration, shared, reason) in [
-        (json!({ "protocol": "MQTT", "url": "tcp://a" }), queue("q"), "`MQTT` is not spoken to Solace yet"),
+        (json!({ "protocol": "MQTT", "url": "tcp://a" }), queue("q"), "queues are reached over `AMQP`"),
+        (
+            json!({ "protocol": "MQTT", "url": "tcp://a" }),
+            json!({ "consumer": { "topics": ["a/b*"] } }),
+            "MQTT has wildcards for whole levels only",
+        ),
+        (
+            json!({ "protocol": "MQTT", "url": "tcp://a" }),
+            json!({ "producer": { "topics": ["a/+"] } }),
+            "wildcards are for subscriptions",
+        ),
         (json!({ "protocol": "AMQP", "url": "http://a" }), queue("q"), "no scheme is called `http`"),
         (json!({ "protocol": "AMQP", "url": "tcp://a" }), json!({}), "neither a consumer nor a producer"),
         (

@@ -311,6 +311,72 @@ fn a_consumer_is_known_by_its_certificate() {
 }
 
 #[test]
+fn a_token_is_signed_with_a_private_key() {
+    let authority = Authority::new();
+    // Any key of RSA will do; the public half is what the consumer has.
+    let (private, public) = (authority.path("rsa.pem"), authority.path("rsa.pub"));
+    let openssl = |arguments: &[&str]| drop(ringway_tests::tool::run("openssl", arguments).ok());
+    openssl(&["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", &private]);
+    openssl(&["pkey", "-in", &private, "-pubout", "-out", &public]);
+    let consumer = Backend::ok("ok");
+    let jwt = json!({ "algorithm": "RS256", "key": authority.read("rsa.pem"), "keyId": "k1", "claims": { "iss": "ringway", "aud": "sink" } });
+    let hooks = Hooked::new("AT_LEAST_ONCE", 2, &consumer.target());
+    let gateway = hooks.told("auth", json!({ "type": "jwt", "jwt": jwt })).start();
+    stands(&gateway, "STOPPED");
+    let tokens: Vec<String> =
+        consumer.seen().iter().map(|(head, _)| head.field("authorization").expect("a token").to_owned()).collect();
+    assert_eq!((tokens.len(), &tokens[0]), (2, &tokens[1]), "it is used until it is old");
+    let (signed, tag) = tokens[0].strip_prefix("Bearer ").and_then(|token| token.rsplit_once('.')).expect("a JWT");
+    let script = "import base64, json, sys
+coded = lambda text: base64.urlsafe_b64decode(text + '=' * (-len(text) % 4))
+open(sys.argv[3], 'wb').write(coded(sys.argv[2]))
+print(json.dumps([json.loads(coded(part)) for part in sys.argv[1].split('.')]))";
+    let tag_file = authority.path("tag");
+    let parts = ringway_tests::tool::python(script, &[signed, tag, &tag_file]).ok();
+    let parts: Value = serde_json::from_str(&parts).expect("JSON");
+    assert_eq!(parts[0], json!({ "alg": "RS256", "typ": "JWT", "kid": "k1" }));
+    assert_eq!((&parts[1]["iss"], &parts[1]["aud"]), (&json!("ringway"), &json!("sink")));
+    assert!(parts[1]["exp"].as_u64() > parts[1]["iat"].as_u64(), "{parts}");
+    let verify = "printf %s \"$0\" | openssl dgst -sha256 -verify \"$1\" -signature \"$2\"";
+    let said = ringway_tests::tool::run("sh", ["-c", verify, signed, &public, &tag_file]).ok();
+    assert_eq!(said.trim(), "Verified OK");
+}
+
+#[test]
+fn the_gateway_shows_its_own_certificate_and_a_new_one_when_the_file_changes() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    authority.sign("consumer.test");
+    authority.sign("gateway");
+    stranger.sign("gateway");
+    let path = |name: &str| authority.path(name);
+    let nginx = Nginx::start(&format!(
+        "server {{ listen {{listen}} ssl; ssl_certificate {}; ssl_certificate_key {};\n\
+         ssl_client_certificate {}; ssl_verify_client on; return 200; }}",
+        path("consumer.test.pem"),
+        path("consumer.test.key"),
+        path("ca.pem"),
+    ));
+    let hooks = Hooked::new("AT_LEAST_ONCE", 3, &format!("https://{}", nginx.address()));
+    let trust = json!({ "type": "PEM", "path": path("ca.pem") });
+    let (certificate, key) = (path("shown.pem"), path("shown.key"));
+    let show = |of: &Authority| {
+        std::fs::copy(of.path("gateway.pem"), &certificate).expect("a copy");
+        std::fs::copy(of.path("gateway.key"), &key).expect("a copy");
+    };
+    // One that the consumer does not know is refused.
+    show(&stranger);
+    let own = json!({ "type": "PEM", "certPath": certificate, "keyPath": key });
+    let gateway = hooks.told("ssl", json!({ "trustStore": trust, "keyStore": own })).start();
+    let cause = stands(&gateway, "FAILURE");
+    assert!(cause.contains("400") || cause.contains("TLS"), "{cause}");
+    assert_eq!(count(&gateway, "delivered"), 0);
+    // The definition stays as it is: what changes is the file that it names.
+    show(&authority);
+    wait_until("the gateway to see the new certificate", || count(&gateway, "delivered") == 3);
+    assert_eq!(stands(&gateway, "STOPPED"), "there are no more messages");
+}
+
+#[test]
 fn a_subscription_that_failed_is_stopped_and_started_by_its_definition() {
     let asked = AtomicUsize::new(0);
     let consumer =
