@@ -262,7 +262,10 @@ fn what_an_extension_would_refuse_is_a_problem() {
     assert!(fine.contains(target) && ringway_in(folder(&[("a.yaml", &fine)]).path(), &["check", "a.yaml"]).code == 0);
     for (text, wrong) in [
         (fine.replacen(target, "ftp://", 1), "configuration.target: scheme `ftp`"),
-        (definition("{ policy: mock, configuration: { status: 700 } }"), "configuration: status 700"),
+        (
+            definition("{ policy: mock, configuration: { status: 700 } }"),
+            "configuration: status: it is not between 200 and 599",
+        ),
         (
             definition("{ policy: transform-headers, configuration: { addHeaders: [{ name: 'a b', value: c }] } }"),
             "configuration: header `a b`",

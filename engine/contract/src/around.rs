@@ -92,7 +92,11 @@ pub trait Tap {
 
 /// The one of an exchange, and whoever writes down what it sees.
 #[derive(Default)]
-pub struct Tapped {
+pub struct Tapped(Option<Box<Taps>>);
+
+/// Boxed: few bodies are tapped, and every session of a message API has room for two.
+#[derive(Default)]
+struct Taps {
     tap: Option<Box<dyn Tap>>,
     noted: Option<Rc<Noted>>,
 }
@@ -100,27 +104,28 @@ pub struct Tapped {
 impl Tapped {
     /// Lets `tap` see the body. One that was there before sees no more.
     pub fn set(&mut self, tap: Box<dyn Tap>) {
-        self.tap = Some(tap);
+        self.0.get_or_insert_default().tap = Some(tap);
     }
 
     /// Notes the body, too.
     pub fn note(&mut self, noted: &Rc<Noted>) {
-        self.noted = Some(noted.clone());
+        self.0.get_or_insert_default().noted = Some(noted.clone());
     }
 
     /// A piece of the body.
     pub fn data(&mut self, piece: &[u8]) {
-        if let Some(tap) = &mut self.tap {
+        let Some(taps) = &mut self.0 else { return };
+        if let Some(tap) = &mut taps.tap {
             tap.data(piece);
         }
-        if let Some(noted) = &self.noted {
+        if let Some(noted) = &taps.noted {
             noted.data(piece);
         }
     }
 
     /// The end of the body.
     pub fn end(&mut self) {
-        if let Some(tap) = self.tap.take() {
+        if let Some(tap) = self.0.as_mut().and_then(|taps| taps.tap.take()) {
             tap.end();
         }
     }
@@ -133,6 +138,6 @@ impl Tapped {
 
 impl fmt::Debug for Tapped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.tap.is_some() { "tapped" } else { "not tapped" })
+        f.write_str(if self.0.is_some() { "tapped" } else { "not tapped" })
     }
 }

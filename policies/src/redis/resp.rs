@@ -62,8 +62,11 @@ pub fn decode(buffer: &mut BytesMut, bytes_max: usize) -> Result<Option<Reply>, 
     Ok(read(&whole, &mut at))
 }
 
-/// The line that begins at `at`, behind its mark, and where the next one does.
-fn line(buffer: &[u8], at: usize) -> Result<Option<(u8, &[u8], usize)>, Malformed> {
+/// A line's mark, what is behind it, and where the next line begins.
+type Line<'a> = (u8, &'a [u8], usize);
+
+/// The line that begins at `at`.
+fn line(buffer: &[u8], at: usize) -> Result<Option<Line<'_>>, Malformed> {
     let rest = buffer.get(at..).unwrap_or_default();
     let Some(end) = rest.iter().take(LINE_BYTES_MAX).position(|byte| *byte == b'\n') else {
         return if rest.len() < LINE_BYTES_MAX { Ok(None) } else { Err(Malformed("a line without an end")) };

@@ -15,7 +15,7 @@ fn api(backend: &Backend, redis: &RedisServer, cache: Value) -> Api {
 
 fn ask(gateway: &Gateway, request: &str) -> (Head, String) {
     let mut client = gateway.connect();
-    client.send(&format!("{request}\r\nHost: a\r\n\r\n"));
+    client.send(format!("{request}\r\nHost: a\r\n\r\n"));
     let (head, body) = client.response();
     (head, String::from_utf8(body).unwrap())
 }

@@ -152,7 +152,7 @@ fn many_at_once_share_few_connections() {
                 let mut client = gateway.connect();
                 // ada:engine, and ada:wrong.
                 let shown = if number % 2 == 0 { "YWRhOmVuZ2luZQ==" } else { "YWRhOndyb25n" };
-                client.send(&format!("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {shown}\r\n\r\n"));
+                client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {shown}\r\n\r\n"));
                 assert_eq!(client.response().0.status(), if number % 2 == 0 { 200 } else { 401 });
             });
         }
