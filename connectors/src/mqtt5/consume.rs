@@ -222,6 +222,12 @@ impl Consumer {
                 self.take(packet, connection, failures)?;
                 moved |= self.deliver(connection)?;
             }
+            if !self.ready && self.waiting.len() >= self.room() {
+                // Mosquitto 2.0 begins a session that goes on with more than may be under way: it forgets that some of it was already. The
+                // answer to the subscription stands behind that; but what is subscribed to has come.
+                self.begin();
+                moved |= self.deliver(connection)?;
+            }
             if moved {
                 self.feed.ring();
             }
@@ -299,15 +305,20 @@ impl Consumer {
                 }
                 *failures = 0;
                 if !self.ready {
-                    self.ready = true;
-                    // The ring is empty.
-                    let _ = self.feed.send(Delivery::Ready);
-                    self.feed.ring();
+                    self.begin();
                 }
             }
             Inbound::PubAck(..) | Inbound::PubRec(..) | Inbound::PubComp(_) | Inbound::UnsubAck => {}
         }
         Ok(())
+    }
+
+    /// The subscription is there.
+    fn begin(&mut self) {
+        self.ready = true;
+        // The ring is empty.
+        let _ = self.feed.send(Delivery::Ready);
+        self.feed.ring();
     }
 
     fn arrived(&mut self, publish: Publish, connection: &mut Connection) -> Result<(), End> {

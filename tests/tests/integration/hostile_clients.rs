@@ -184,8 +184,7 @@ fn a_flood_of_requests_at_three_times_what_goes_is_answered_to_the_last() {
 #[test]
 fn who_falls_silent_at_any_stage_is_let_go() {
     // Half-open peers: their machine went away, and no end of the connection will ever come.
-    let yaml =
-        "timeouts: { clientHeader: 500, clientBodyIdle: 500, clientWriteIdle: 500, keepAlive: 500, request: 1000 }\n";
+    let yaml = "timeouts: { clientHeader: 2000, clientBodyIdle: 2000, clientWriteIdle: 2000, keepAlive: 2000, request: 3000 }\n";
     let (_backend, gateway) = gateway(yaml);
     let calm = Calm::of(&gateway, "/");
     let stages = [
