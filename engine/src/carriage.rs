@@ -1,7 +1,7 @@
 //! The client's half of exchanges: a worker that takes a connection with something to read, serves what is there, and gives the
 //! connection back when it is idle again.
 //!
-//! A carriage holds every buffer that an exchange needs; an idle connection holds none.
+//! A carriage holds every buffer that an exchange needs; an idle connection holds the one that it reads its next head into, for a second at most.
 
 use std::rc::Rc;
 use std::time::Duration;

@@ -8,8 +8,8 @@
 //!   ended                                                                   ended
 //! ```
 //!
-//! The wait for readability that is armed while the lane idles is the one that the next response ends: an idle connection is
-//! watched at no cost per exchange.
+//! The wait that is armed while the lane idles is the one that the next response ends, and mostly has read it then: an idle
+//! connection is watched at no cost per exchange.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};

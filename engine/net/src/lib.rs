@@ -2,8 +2,8 @@
 //!
 //! Everything here lives on a **shard** ([`run_shard`]): one pinned thread with one monoio runtime. Nothing is shared
 //! between shards and, once warm, nothing on the path of an exchange allocates: buffers are lent ([`Buffers`]),
-//! deadlines are a store into a table ([`Timers`]), and an idle connection is a [`Stream::readable`] that holds no
-//! buffer at all.
+//! deadlines are a store into a table ([`Timers`]), and an idle connection is an [`Arrival`] that is waited for, and
+//! later a parked descriptor ([`Lot`]) without a buffer.
 //!
 //! monoio 0.2.4 is used under rules, each of which has a test in `tests/`:
 //!
