@@ -464,6 +464,7 @@ async fn housekeeping(local: Rc<Local>) {
         quiet = now_quiet;
         if rounds > 0 {
             rounds -= 1;
+            local.shard.buffers.trim();
             give_back();
         }
         local.counters.buffer_bytes.set(local.shard.buffers.count().kept_bytes as u64);

@@ -20,6 +20,8 @@ const LARGE_BYTES: usize = 128 * 1024;
 
 /// 16 MiB.
 const SMALL_KEPT_MAX: usize = 1024;
+/// What is kept of them when connections became quiet: 1 MiB.
+const SMALL_KEPT_QUIET: usize = 64;
 /// 8 MiB.
 const LARGE_KEPT_MAX: usize = 64;
 
@@ -95,6 +97,14 @@ impl Buffers {
             break;
         }
         self.dropped.set(self.dropped.get() + 1);
+    }
+
+    /// Drops small buffers that nobody uses but the warmest few: connections that became quiet have given theirs back, and may not come
+    /// again.
+    pub fn trim(&self) {
+        let mut kept = self.small.kept.borrow_mut();
+        let surplus = kept.len().saturating_sub(SMALL_KEPT_QUIET);
+        kept.drain(..surplus);
     }
 
     /// Figures.
