@@ -3,10 +3,13 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
+use bytes::{BufMut, BytesMut};
 use ringway_contract::{Client, Exchange};
+use ringway_net::Buffers;
 use ringway_wire::{Fields, Known, Version, date};
 
 use crate::exchange::Stage;
+use crate::local::Local;
 
 /// What is added, compiled from `http` in `ringway.yaml`.
 #[derive(Clone, Debug)]
@@ -38,11 +41,39 @@ impl Annotations {
 #[derive(Clone, Debug)]
 pub struct IdField {
     /// Name of the field; empty for none.
-    pub name: String,
+    name: String,
+    /// What the name is known as, and what stands before its value.
+    known: Option<(Known, String)>,
     /// The client's own is kept.
-    pub keep: bool,
+    keep: bool,
     /// The gateway's is put behind the client's.
-    pub merge: bool,
+    merge: bool,
+}
+
+impl IdField {
+    /// The field `name`; none if that is empty.
+    pub fn new(name: &str, keep: bool, merge: bool) -> Self {
+        let known = Known::of(name.as_bytes()).map(|known| (known, format!("{name}: ")));
+        Self { name: name.to_owned(), known, keep, merge }
+    }
+
+    /// The id that a head has.
+    pub fn of<'a>(&self, fields: &'a Fields) -> Option<&'a [u8]> {
+        match &self.known {
+            Some((known, _)) => fields.known(*known),
+            None if self.name.is_empty() => None,
+            None => fields.get(&self.name),
+        }
+    }
+
+    /// Gives a head the id; it must have a name.
+    pub fn set(&self, fields: &mut Fields, id: &[u8]) {
+        // A head without room for it goes without.
+        let _ = match &self.known {
+            Some((known, label)) => fields.put(*known, label, |out| out.extend_from_slice(id)),
+            None => fields.set(&self.name, id),
+        };
+    }
 }
 
 /// What becomes of forwarding fields that a client sent.
@@ -83,65 +114,33 @@ impl Network {
     }
 }
 
-/// Text on the stack: what is written per request must not allocate. What does not fit is cut.
-struct Text<const N: usize> {
-    bytes: [u8; N],
-    len: usize,
+/// Writes `number` in decimal digits: a formatter takes ten times as long.
+fn number(number: u16, out: &mut BytesMut) {
+    let mut digits = [0; 5];
+    let (mut at, mut left) = (digits.len(), number);
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (left % 10) as u8;
+        left /= 10;
+        at -= 1;
+        if left == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(at..).unwrap_or_default());
 }
 
-impl<const N: usize> Text<N> {
-    fn new() -> Self {
-        Self { bytes: [0; N], len: 0 }
-    }
-
-    fn push(&mut self, more: &[u8]) {
-        let room = N - self.len;
-        let taken = more.len().min(room);
-        if let (Some(to), Some(from)) = (self.bytes.get_mut(self.len..self.len + taken), more.get(..taken)) {
-            to.copy_from_slice(from);
-            self.len += taken;
-        }
-    }
-
-    /// In decimal digits: a formatter takes ten times as long.
-    fn number(&mut self, number: u16) {
-        let mut digits = [0; 5];
-        let (mut at, mut left) = (digits.len(), number);
-        for digit in digits.iter_mut().rev() {
-            *digit = b'0' + (left % 10) as u8;
-            left /= 10;
-            at -= 1;
-            if left == 0 {
-                break;
-            }
-        }
-        self.push(digits.get(at..).unwrap_or_default());
-    }
-
-    fn address(&mut self, address: IpAddr) {
-        match address {
-            IpAddr::V4(address) => {
-                for (index, octet) in address.octets().into_iter().enumerate() {
-                    if index > 0 {
-                        self.push(b".");
-                    }
-                    self.number(octet.into());
+fn write_address(address: IpAddr, out: &mut BytesMut) {
+    match address {
+        IpAddr::V4(address) => {
+            for (index, octet) in address.octets().into_iter().enumerate() {
+                if index > 0 {
+                    out.put_u8(b'.');
                 }
+                number(octet.into(), out);
             }
-            // What does not fit is cut: an address always fits.
-            IpAddr::V6(address) => drop(write!(self, "{address}")),
         }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
-}
-
-impl<const N: usize> Write for Text<N> {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        self.push(text.as_bytes());
-        Ok(())
+        // Writing to a buffer that grows cannot fail.
+        IpAddr::V6(address) => drop(write!(out, "{address}")),
     }
 }
 
@@ -152,66 +151,61 @@ const CHAIN_BYTES_MAX: usize = 1024;
 pub fn request(stage: &mut Stage<'_>) {
     let annotations = &stage.site.annotations;
     let local = stage.local;
-    let exchange = &mut *stage.exchange;
-    let client = exchange.client.clone();
-    let Some(request) = exchange.request.as_deref_mut() else { return };
-    let head = &mut request.head;
+    let scratch = &local.shard.buffers;
+    let Exchange { client, request, .. } = &mut *stage.exchange;
+    let Some(request) = request.as_deref_mut() else { return };
+    let version = request.head.version;
+    let (fields, host, port) = request.head.fields_and_authority();
 
-    let trusted = annotations.trusts(&client);
+    let trusted = annotations.trusts(client);
+    let address = client.address.map(|peer| peer.ip().to_canonical());
     let proto: &[u8] = if client.tls { b"https" } else { b"http" };
 
+    // A line for which a head has no room is left out.
     if annotations.x_forwarded != Forwarding::Off {
         let keep = trusted || annotations.x_forwarded == Forwarding::Append;
-        if let Some(peer) = client.address {
-            let mut address = Text::<48>::new();
-            address.address(peer.ip().to_canonical());
-            chain(&mut head.fields, Known::XForwardedFor, "X-Forwarded-For", address.bytes(), keep);
+        if let Some(address) = address {
+            let link = |out: &mut BytesMut| write_address(address, out);
+            chain(fields, (Known::XForwardedFor, "X-Forwarded-For: "), keep, scratch, link);
         }
-        if !(keep && head.fields.known(Known::XForwardedProto).is_some()) {
-            let _ = head.fields.set("X-Forwarded-Proto", proto);
+        let is_kept = |fields: &Fields, known| keep && fields.known(known).is_some();
+        if !is_kept(fields, Known::XForwardedProto) {
+            let _ = fields.put(Known::XForwardedProto, "X-Forwarded-Proto: ", |out| out.extend_from_slice(proto));
         }
-        if !(keep && head.fields.known(Known::XForwardedHost).is_some()) {
-            let mut value = Text::<272>::new();
-            value.push(head.host().as_bytes());
-            if let Some(port) = head.port() {
-                value.push(b":");
-                value.number(port);
-            }
-            let _ = head.fields.set("X-Forwarded-Host", value.bytes());
+        if !is_kept(fields, Known::XForwardedHost) {
+            let _ = fields.put(Known::XForwardedHost, "X-Forwarded-Host: ", |out| {
+                out.extend_from_slice(host.as_bytes());
+                if let Some(port) = port {
+                    out.put_u8(b':');
+                    number(port, out);
+                }
+            });
         }
-        if !(keep && head.fields.known(Known::XForwardedPort).is_some()) {
-            let mut value = Text::<8>::new();
-            value.number(head.port().unwrap_or(if client.tls { 443 } else { 80 }));
-            let _ = head.fields.set("X-Forwarded-Port", value.bytes());
+        if !is_kept(fields, Known::XForwardedPort) {
+            let port = port.unwrap_or(if client.tls { 443 } else { 80 });
+            let _ = fields.put(Known::XForwardedPort, "X-Forwarded-Port: ", |out| number(port, out));
         }
     }
     if annotations.forwarded != Forwarding::Off {
         let keep = trusted || annotations.forwarded == Forwarding::Append;
-        let mut link = Text::<384>::new();
-        match client.address.map(|peer| peer.ip().to_canonical()) {
-            Some(IpAddr::V6(address)) => drop(write!(link, "for=\"[{address}]\";")),
-            Some(address) => {
-                link.push(b"for=");
-                link.address(address);
-                link.push(b";");
+        chain(fields, (Known::Forwarded, "Forwarded: "), keep, scratch, |out| {
+            match address {
+                Some(IpAddr::V6(address)) => drop(write!(out, "for=\"[{address}]\";")),
+                Some(address) => {
+                    out.extend_from_slice(b"for=");
+                    write_address(address, out);
+                    out.put_u8(b';');
+                }
+                None => {}
             }
-            None => {}
-        }
-        link.push(b"proto=");
-        link.push(proto);
-        link.push(b";host=\"");
-        link.push(head.host().as_bytes());
-        link.push(b"\"");
-        chain(&mut head.fields, Known::Forwarded, "Forwarded", link.bytes(), keep);
+            for part in [b"proto=", proto, b";host=\"", host.as_bytes(), b"\""] {
+                out.extend_from_slice(part);
+            }
+        });
     }
-    if !annotations.via.is_empty() {
-        let mut link = Text::<128>::new();
-        link.push(if head.version == Version::Http10 { b"1.0 " } else { b"1.1 " });
-        link.push(annotations.via.as_bytes());
-        chain(&mut head.fields, Known::Via, "Via", link.bytes(), true);
-    }
+    via(fields, version, &annotations.via, scratch);
     for field in [&annotations.request_id, &annotations.transaction_id] {
-        identify(&mut head.fields, field, &local.ids);
+        identify(fields, field, local);
     }
 }
 
@@ -232,69 +226,77 @@ pub fn response(stage: &mut Stage<'_>) {
     let annotations = &stage.site.annotations;
     let Exchange { request, response, told, .. } = &mut *stage.exchange;
     let (Some(request), Some(response)) = (request.as_deref(), response.as_deref_mut()) else { return };
-    if !annotations.via.is_empty() {
-        let mut link = Text::<128>::new();
-        link.push(if response.version == Version::Http10 { b"1.0 " } else { b"1.1 " });
-        link.push(annotations.via.as_bytes());
-        chain(&mut response.fields, Known::Via, "Via", link.bytes(), true);
-    }
+    via(&mut response.fields, response.version, &annotations.via, &stage.local.shard.buffers);
     for field in [&annotations.request_id, &annotations.transaction_id] {
-        if !field.name.is_empty()
-            && let Some(id) = request.head.fields.get(&field.name)
-        {
-            let _ = response.fields.set(&field.name, id);
+        if let Some(id) = field.of(&request.head.fields) {
+            field.set(&mut response.fields, id);
         }
     }
     if let Some(told) = told {
         tell(told, &mut response.fields);
     }
     // RFC 9110 section 6.6.1: who forwards a response without a date gives it one.
-    if !response.fields.contains("date") {
+    if response.fields.known(Known::Date).is_none() {
         let _ = response.fields.set("Date", date::imf_fixdate(stage.local.shard.unix_ms() / 1000));
     }
     // RFC 9110 section 10.2.4: the field is of the server that made the response.
-    if !annotations.server.is_empty() && !response.fields.contains("server") {
+    if !annotations.server.is_empty() && response.fields.known(Known::Server).is_none() {
         let _ = response.fields.set("Server", &annotations.server);
     }
     stage.api.cors.annotate(&request.head, &mut response.fields);
 }
 
-fn identify(fields: &mut ringway_wire::Fields, field: &IdField, ids: &Ids) {
+fn via(fields: &mut Fields, version: Version, pseudonym: &str, scratch: &Buffers) {
+    if !pseudonym.is_empty() {
+        chain(fields, (Known::Via, "Via: "), true, scratch, |out| {
+            out.extend_from_slice(if version == Version::Http10 { b"1.0 " } else { b"1.1 " });
+            out.extend_from_slice(pseudonym.as_bytes());
+        });
+    }
+}
+
+fn identify(fields: &mut Fields, field: &IdField, local: &Local) {
     if field.name.is_empty() {
         return;
     }
-    let present = fields.get(&field.name).filter(|_| field.keep || field.merge);
-    match present {
-        None => {
-            let _ = fields.set(&field.name, ids.next());
-        }
+    match field.of(fields).filter(|_| field.keep || field.merge) {
+        None => field.set(fields, &local.ids.next()),
         Some(_) if field.keep => {}
         Some(present) => {
-            let mut value = Text::<256>::new();
-            value.push(present.get(..200).unwrap_or(present));
-            value.push(b"-");
-            value.push(&ids.next());
-            let _ = fields.set(&field.name, value.bytes());
+            let mut value = local.shard.buffers.take();
+            value.extend_from_slice(present.get(..200).unwrap_or(present));
+            value.put_u8(b'-');
+            value.extend_from_slice(&local.ids.next());
+            field.set(fields, &value);
+            local.shard.buffers.put(value);
         }
     }
 }
 
-/// Sets a list field to `link`, behind what is there if `keep` says so.
-fn chain(fields: &mut ringway_wire::Fields, known: Known, name: &str, link: &[u8], keep: bool) {
+/// Sets a list field to what `link` writes, behind what is there if `keep` says so.
+fn chain(
+    fields: &mut Fields,
+    (known, label): (Known, &str),
+    keep: bool,
+    scratch: &Buffers,
+    link: impl Fn(&mut BytesMut),
+) {
     if !keep || fields.known(known).is_none() {
-        let _ = fields.set(name, link);
+        let _ = fields.put(known, label, link);
         return;
     }
-    let mut value = Text::<{ CHAIN_BYTES_MAX + 400 }>::new();
+    let mut value = scratch.take();
     for present in fields.known_all(known) {
-        value.push(present);
-        value.push(b", ");
+        if value.len() + present.len() + 2 > CHAIN_BYTES_MAX {
+            value.clear();
+            break;
+        }
+        value.extend_from_slice(present);
+        value.extend_from_slice(b", ");
     }
-    if value.len > CHAIN_BYTES_MAX {
-        value.len = 0;
-    }
-    value.push(link);
-    let _ = fields.set(name, value.bytes());
+    link(&mut value);
+    let _ = fields.put(known, label, |out| out.extend_from_slice(&value));
+    scratch.put(value);
 }
 
 /// Makes ids: 128 bits in hexadecimal, unique over shards and restarts. The first half is random per shard and start, the second
@@ -330,17 +332,26 @@ impl Ids {
         let number = self.next.get();
         // An odd step visits all 2^64 numbers before one comes again, and neighbours do not look alike.
         self.next.set(number.wrapping_add(0x9E37_79B9_7F4A_7C15));
+        let digits = |half: u32| hexadecimal(half).to_be_bytes();
         let mut id = [0; 32];
-        for (at, byte) in id.chunks_exact_mut(2).zip(self.prefix.to_be_bytes().into_iter().chain(number.to_be_bytes()))
-        {
-            at.copy_from_slice(&[hex(byte >> 4), hex(byte & 15)]);
+        let halves = [self.prefix >> 32, self.prefix, number >> 32, number];
+        for (eight, half) in id.chunks_exact_mut(8).zip(halves) {
+            eight.copy_from_slice(&digits(half as u32));
         }
         id
     }
 }
 
-fn hex(digit: u8) -> u8 {
-    if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }
+/// The eight hexadecimal digits of `number`, the first in the highest byte: all at once.
+fn hexadecimal(number: u32) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let mut digits = u64::from(number);
+    digits = (digits & 0xffff_0000) << 16 | digits & 0xffff;
+    digits = (digits & 0xff00_0000_ff00) << 8 | digits & 0x00ff_0000_00ff;
+    digits = (digits & 0x00f0_00f0_00f0_00f0) << 4 | digits & 0x000f_000f_000f_000f;
+    // 1 in each byte whose digit is a letter.
+    let letters = (digits + 6 * ONES) >> 4 & ONES;
+    digits + u64::from(b'0') * ONES + letters * u64::from(b'a' - b'0' - 10)
 }
 
 #[cfg(test)]
@@ -362,6 +373,14 @@ mod tests {
             (net("::", 0), "10.0.0.1", false),
         ] {
             assert_eq!(network.contains(address.parse().unwrap()), expected, "{network:?} {address}");
+        }
+    }
+
+    #[test]
+    fn digits_are_those_of_a_formatter() {
+        for number in [0, 1, 9, 10, 15, 16, 0xabcd_ef01, 0x0123_4567, 0x89ab_cdef, 0xf0f0_9a9a, u32::MAX] {
+            let digits = hexadecimal(number).to_be_bytes();
+            assert_eq!(std::str::from_utf8(&digits), Ok(format!("{number:08x}").as_str()));
         }
     }
 

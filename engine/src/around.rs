@@ -103,7 +103,7 @@ pub async fn own(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched:
     let mut writer = Writer::new(stage.connection, &stage.local.shard.buffers, &desk.write, stage.site.write_pace);
     plan.encode(stage, &mut writer);
     let mut served = Served::new(plan.status, if unread { Next::Linger } else { plan.next() });
-    if let Err(fault) = deliver(&mut writer, content).await {
+    if let Err(fault) = deliver(&mut writer, content, false).await {
         served.fault = Some(fault);
         served.aborted = true;
         served.next = Next::Close;

@@ -42,7 +42,7 @@ pub struct Served {
     /// Whether the response broke off, or never came.
     pub aborted: bool,
     /// The backend's side of the tunnel that the response began.
-    pub opened: Option<Opened>,
+    pub opened: Option<Box<Opened>>,
     /// The session that goes on behind the response's head.
     pub streaming: Option<Box<Streaming>>,
     /// When the call was over, if there was one.
@@ -250,12 +250,14 @@ async fn attempt(
     coupled.send(Frame::Open(request)).await;
 
     let connection = stage.connection;
-    let Desk { input, write, total, .. } = desk;
+    let Desk { input, write, total, unsent, .. } = desk;
     let buffers = &stage.local.shard.buffers;
     if framing == Framing::None {
         coupled.send(Frame::End).await;
         let mut writer = Writer::new(connection, buffers, write, stage.site.write_pace);
-        return down(stage, chain, matched, &coupled, total, &mut writer, &std::cell::Cell::new(true)).await;
+        let attempt = down(stage, chain, matched, &coupled, total, &mut writer, &std::cell::Cell::new(true)).await;
+        *unsent = writer.rest();
+        return attempt;
     }
     let held = stage.exchange.contents.request.clone();
     // A body that is held was read already: what is in the input is the next request.
@@ -268,7 +270,9 @@ async fn attempt(
         let mut writer = Writer::new(connection, buffers, write, stage.site.write_pace);
         let up = up(&coupled, held, &mut reader, (&received, &mut tapped));
         let down = down(stage, chain, matched, &coupled, total, &mut writer, &received);
-        coupled.join(up, down).await
+        let joined = coupled.join(up, down).await;
+        *unsent = writer.rest();
+        joined
     };
     match joined {
         Ok(Attempt::Served(mut served)) => {
@@ -405,8 +409,8 @@ async fn down(
     }
     let mut tapped = stage.exchange.tapped.take();
     let relayed = match (plan.tunnel, held) {
-        (true, _) => upgraded(coupled, writer).await.map(|opened| served.opened = Some(opened)),
-        (false, Some(content)) => deliver(writer, content).await,
+        (true, _) => upgraded(coupled, writer).await.map(|opened| served.opened = Some(Box::new(opened))),
+        (false, Some(content)) => deliver(writer, content, plan.keep_alive).await,
         (false, None) => relay(coupled, writer, &plan, &mut tapped).await,
     };
     if is_end && relayed.is_ok() {
@@ -429,7 +433,7 @@ async fn reply(stage: &Stage<'_>, coupled: &Coupled<'_>, total: &ringway_net::Sl
         return Ok(frame);
     }
     total.arm(LOOK_AFTER.min(stage.left(stage.now)));
-    let early = total.guard(coupled.recv()).await;
+    let early = total.guard(coupled.recv_later()).await;
     total.disarm();
     if let Ok(frame) = early {
         return frame.ok_or_else(lost);
@@ -565,11 +569,11 @@ async fn answered(
 }
 
 /// A body that was held.
-pub async fn deliver(writer: &mut Writer<'_>, content: Bytes) -> Result<(), Fault> {
+pub async fn deliver(writer: &mut Writer<'_>, content: Bytes, kept: bool) -> Result<(), Fault> {
     if !content.is_empty() {
         writer.data(Chunk::Shared(content), false).await?;
     }
-    writer.flush().await
+    writer.finish(kept).await
 }
 
 /// The body, frame by frame. What is gathered leaves as soon as the lane has nothing more at hand.
@@ -609,7 +613,7 @@ async fn relay(
                 if chunked {
                     writer.last_chunk(None);
                 }
-                return writer.flush().await;
+                return writer.finish(plan.keep_alive).await;
             }
             Some(Frame::Abort(fault)) => {
                 // What is complete goes out; the missing end tells the client.

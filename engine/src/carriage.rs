@@ -17,6 +17,7 @@ use crate::local::Local;
 use crate::messages::stream::{Live, Streaming};
 use crate::report;
 use crate::tunnel::{Opened, Record, Tunnel};
+use crate::writer;
 
 /// A connection with something to read, and what of it has been read already.
 pub type Job = (Box<Connection>, Option<BytesMut>);
@@ -28,8 +29,8 @@ pub type Carriage = Worker<Job, Back>;
 pub enum Back {
     /// The connection is closed.
     Closed,
-    /// It may serve another request.
-    Idle(Box<Connection>),
+    /// It may serve another request, when what is left of the last response is sent.
+    Idle(Box<Connection>, BytesMut),
     /// It ends after what the client still sends.
     Lingering(Box<Connection>),
     /// It became a tunnel.
@@ -41,7 +42,7 @@ pub enum Back {
 /// What an exchange has opened.
 pub enum Open {
     /// The backend's side of a tunnel.
-    Tunnel(Opened),
+    Tunnel(Box<Opened>),
     /// A session of a message API.
     Stream(Box<Streaming>),
 }
@@ -55,6 +56,8 @@ pub struct Desk {
     pub input: BytesMut,
     /// The request, while no endpoint's lane has it.
     pub request: Option<Box<Request>>,
+    /// The last response, where it is not sent yet: whole, and [small](ringway_net::POST_BYTES_MAX).
+    pub unsent: BytesMut,
     /// Indices of the flows that the present request takes.
     pub matched: Vec<u16>,
     /// Room for the attributes of the present exchange.
@@ -76,6 +79,7 @@ async fn run(local: Rc<Local>, mut jobs: Jobs<Job, Back>) {
     let mut desk = Desk {
         input: BytesMut::new(),
         request: None,
+        unsent: BytesMut::new(),
         matched: Vec::new(),
         attributes: Attributes::default(),
         write: local.shard.timers.slot(),
@@ -102,10 +106,17 @@ async fn serve(local: &Rc<Local>, desk: &mut Desk, mut connection: Box<Connectio
         let next = match read_head(local, desk, &mut connection).await {
             Read::Head => exchange::run(local, desk, &mut connection).await,
             Read::Gone => return Back::Closed,
-            Read::Part => return Back::Idle(connection),
+            Read::Part => return Back::Idle(connection, BytesMut::new()),
             Read::Timeout => report::timeout(local, &connection, desk).await,
             Read::Refused(rejection) => report::rejection(local, &connection, desk, &rejection).await,
         };
+        if next == Next::KeepAlive && desk.input.is_empty() {
+            return Back::Idle(connection, std::mem::take(&mut desk.unsent));
+        }
+        let unsent = std::mem::take(&mut desk.unsent);
+        if !unsent.is_empty() && !writer::send(local, &connection, &desk.write, unsent).await {
+            return Back::Closed;
+        }
         match next {
             Next::KeepAlive => {}
             Next::Close => return Back::Closed,
@@ -122,9 +133,6 @@ async fn serve(local: &Rc<Local>, desk: &mut Desk, mut connection: Box<Connectio
                     }
                 };
             }
-        }
-        if desk.input.is_empty() {
-            return Back::Idle(connection);
         }
     }
 }

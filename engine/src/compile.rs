@@ -95,11 +95,7 @@ pub fn annotations(settings: &Settings) -> Annotations {
         settings::Forwarding::Append => Forwarding::Append,
         settings::Forwarding::Off => Forwarding::Off,
     };
-    let id = |header: &str, mode| IdField {
-        name: header.to_owned(),
-        keep: mode == OverrideMode::Keep,
-        merge: mode == OverrideMode::Merge,
-    };
+    let id = |header: &str, mode| IdField::new(header, mode == OverrideMode::Keep, mode == OverrideMode::Merge);
     Annotations {
         x_forwarded: forwarding(http.x_forwarded),
         forwarded: forwarding(http.forwarded),

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use ringway_contract::Client;
-use ringway_net::{Arrival, Recall, Slot, Stream, spawn};
+use ringway_net::{Arrival, Recall, Slot, Stream, post, spawn};
 
 use crate::carriage::{self, Back, Job, carriage};
 use crate::local::{Counted, Local};
 use crate::messages::stream;
 use crate::parking::{PARK_AFTER, Parked};
 use crate::tunnel;
+use crate::writer;
 
 /// A client's connection. It goes from hand to hand in its box, so that neither the task nor a carriage has room for it.
 pub struct Connection {
@@ -39,10 +40,17 @@ pub struct Connection {
 }
 
 /// Serves a connection to its end, or until it has been silent for so long that it is parked.
-pub async fn run(local: Rc<Local>, mut connection: Box<Connection>) {
+pub async fn run(local: Rc<Local>, connection: Box<Connection>) {
+    go_on(local, connection, BytesMut::new()).await;
+}
+
+/// The same behind a response of which `unsent` is still to be sent.
+async fn go_on(local: Rc<Local>, mut connection: Box<Connection>, mut unsent: BytesMut) {
     let recall = Recall::default();
     loop {
-        let input = match idle(&local, &connection, &recall).await {
+        // Pinned where they are made: as a rule they would be moved once, and they are some kilobytes long.
+        let idle = pin!(idle(&local, &connection, &recall, unsent)).await;
+        let input = match idle {
             Idle::Ready(input) => input,
             Idle::Over => return,
             Idle::Silent(left) => {
@@ -55,8 +63,9 @@ pub async fn run(local: Rc<Local>, mut connection: Box<Connection>) {
                 None
             }
         };
-        match serve(&local, (connection, input)).await {
-            Some(idle) => connection = idle,
+        let served = pin!(serve(&local, (connection, input))).await;
+        match served {
+            Some(idle) => (connection, unsent) = idle,
             None => return,
         }
     }
@@ -64,8 +73,8 @@ pub async fn run(local: Rc<Local>, mut connection: Box<Connection>) {
 
 /// Serves a connection that was parked and has something to read.
 pub async fn resume(local: Rc<Local>, connection: Box<Connection>) {
-    if let Some(idle) = serve(&local, (connection, None)).await {
-        run(local, idle).await;
+    if let Some((idle, unsent)) = serve(&local, (connection, None)).await {
+        go_on(local, idle, unsent).await;
     }
 }
 
@@ -79,7 +88,8 @@ enum Idle {
     Silent(Duration),
 }
 
-async fn idle(local: &Local, connection: &Connection, recall: &Recall) -> Idle {
+/// Waits for a request, and sends the last response meanwhile.
+async fn idle(local: &Local, connection: &Connection, recall: &Recall, unsent: BytesMut) -> Idle {
     if connection.pieces > 0 {
         // Late or not, a carriage has to answer.
         let _ = connection.timer.guard(connection.stream.readable()).await;
@@ -93,6 +103,9 @@ async fn idle(local: &Local, connection: &Connection, recall: &Recall) -> Idle {
     let wait = if served { site.timeouts.keep_alive } else { site.timeouts.client_header };
     drop(site);
     connection.timer.arm(wait.min(PARK_AFTER));
+    let bytes = unsent.len();
+    let mut sending = pin!(connection.stream.write(unsent));
+    let mut sent = if bytes > 0 { post(sending.as_mut()) } else { Poll::Ready((Ok(()), BytesMut::new())) };
     let mut arrival = pin!(connection.stream.arrival(Some(recall)));
     let mut guarded = connection.timer.guard(arrival.as_mut());
     let mut drained = pin!(local.drain.wait());
@@ -106,6 +119,24 @@ async fn idle(local: &Local, connection: &Connection, recall: &Recall) -> Idle {
     })
     .await;
     connection.timer.disarm();
+    if sent.is_pending() {
+        // As a rule it is sent by now, and nobody has looked yet.
+        sent = poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await;
+    }
+    let sent = match sent {
+        Poll::Ready(sent) => Ok(sent),
+        Poll::Pending => {
+            let mut pace = local.site().write_pace;
+            pace.keep(&connection.timer, &connection.stream, bytes, || sending).await
+        }
+    };
+    match sent {
+        Ok((Ok(()), response)) => local.shard.buffers.put(response),
+        _ => {
+            connection.stream.abort();
+            return Idle::Over;
+        }
+    }
     match idle {
         Idle::Silent(left) if recall.recall() => match arrival.await {
             // Nothing has come meanwhile.
@@ -131,17 +162,22 @@ fn arrived(local: &Local, arrival: Arrival) -> Idle {
     }
 }
 
-/// Serves what is there to read. `None` when the connection is closed or no HTTP any more.
-async fn serve(local: &Rc<Local>, job: Job) -> Option<Box<Connection>> {
+/// Serves what is there to read. `None` when the connection is closed or no HTTP any more; else with what of the last response is to be sent.
+async fn serve(local: &Rc<Local>, job: Job) -> Option<(Box<Connection>, BytesMut)> {
     let mut carriage = local.carriages.borrow_mut().pop().unwrap_or_else(|| carriage(local.clone()));
     let back = carriage.run(job).await?;
     local.keep(carriage);
     match back {
-        Back::Idle(idle) if !local.draining() || idle.pieces > 0 => Some(idle),
+        Back::Idle(idle, unsent) if !local.draining() || idle.pieces > 0 => Some((idle, unsent)),
         Back::Closed => None,
         // Nothing told this client that the connection ends: its next request may be on the way.
-        Back::Idle(last) => {
-            spawn(async move { carriage::linger(&last).await });
+        Back::Idle(last, unsent) => {
+            let local = local.clone();
+            spawn(async move {
+                if unsent.is_empty() || writer::send(&local, &last, &last.timer, unsent).await {
+                    carriage::linger(&last).await;
+                }
+            });
             None
         }
         Back::Lingering(last) => {

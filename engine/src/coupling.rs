@@ -87,10 +87,16 @@ impl<'a> Coupled<'a> {
 
     /// The next frame of the lane. `None` when it ended without one.
     pub async fn recv(&self) -> Option<Frame> {
-        poll_fn(|cx| match self.poll_recv(cx) {
-            Received::Frame(frame) => Poll::Ready(Some(frame)),
-            Received::Ended => Poll::Ready(None),
-            Received::Nothing => Poll::Pending,
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The next frame, behind a [`try_recv`](Self::try_recv) that found nothing: the lane is not asked again before something has woken
+    /// the task.
+    pub async fn recv_later(&self) -> Option<Frame> {
+        let mut asked = true;
+        poll_fn(|cx| match std::mem::take(&mut asked) {
+            true => Poll::Pending,
+            false => self.poll_next(cx),
         })
         .await
     }
@@ -135,6 +141,14 @@ impl<'a> Coupled<'a> {
             }
         })
         .await
+    }
+
+    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
+        match self.poll_recv(cx) {
+            Received::Frame(frame) => Poll::Ready(Some(frame)),
+            Received::Ended => Poll::Ready(None),
+            Received::Nothing => Poll::Pending,
+        }
     }
 
     fn poll_recv(&self, cx: &mut Context<'_>) -> Received {

@@ -59,10 +59,8 @@ pub async fn stop(stage: &mut Stage<'_>, desk: &mut Desk, stop: Stop) -> Served 
     let annotate = |fields: &mut Fields| {
         if let Some(head) = head {
             for field in [&stage.site.annotations.request_id, &stage.site.annotations.transaction_id] {
-                if !field.name.is_empty()
-                    && let Some(id) = head.fields.get(&field.name)
-                {
-                    let _ = fields.set(&field.name, id);
+                if let Some(id) = field.of(&head.fields) {
+                    field.set(fields, id);
                 }
             }
             stage.api.cors.annotate(head, fields);

@@ -88,7 +88,7 @@ pub struct Tunnel {
     /// What it said right behind its request.
     pub early: BytesMut,
     /// The backend's side.
-    pub opened: Opened,
+    pub opened: Box<Opened>,
     /// What is written down at the end.
     pub record: Record,
 }

@@ -8,10 +8,11 @@ use std::io;
 
 use bytes::BytesMut;
 use ringway_contract::{Cause, Chunk, Fault};
-use ringway_net::{Buffers, Pace, Slot};
+use ringway_net::{Buffers, POST_BYTES_MAX, Pace, Slot};
 use ringway_wire::{Fields, chunk};
 
 use crate::connection::Connection;
+use crate::local::Local;
 
 /// Pieces up to this size are copied behind the gathered bytes: below it a copy costs less than one more vector entry.
 const COPY_BYTES_MAX: usize = 4 * 1024;
@@ -29,6 +30,9 @@ pub struct Writer<'a> {
     slot: &'a Slot,
     pace: Pace,
     out: BytesMut,
+    has_flushed: bool,
+    /// `out` is the whole response, and complete.
+    is_left: bool,
     /// Payload bytes written so far.
     pub payload_bytes: u64,
 }
@@ -36,7 +40,16 @@ pub struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// A writer that gives up on a client that falls behind `pace`.
     pub fn new(connection: &'a Connection, buffers: &'a Buffers, slot: &'a Slot, pace: Pace) -> Self {
-        Self { connection, buffers, slot, pace, out: buffers.take(), payload_bytes: 0 }
+        Self {
+            connection,
+            buffers,
+            slot,
+            pace,
+            out: buffers.take(),
+            has_flushed: false,
+            is_left: false,
+            payload_bytes: 0,
+        }
     }
 
     /// The gathered bytes: heads are encoded straight into them.
@@ -49,11 +62,26 @@ impl<'a> Writer<'a> {
         if self.out.is_empty() {
             return Ok(());
         }
+        self.has_flushed = true;
         let stream = &self.connection.stream;
         let out = std::mem::take(&mut self.out);
         let bytes = out.len();
         let (result, out) = self.paced(bytes, || stream.write(out)).await?;
         self.has_written(result, out)
+    }
+
+    /// Sends the end of a response. If that is all of it, and little, and the connection goes on (`kept`), it is left to [`rest`](Self::rest).
+    pub async fn finish(&mut self, kept: bool) -> Result<(), Fault> {
+        if kept && !self.has_flushed && self.out.len() <= POST_BYTES_MAX {
+            self.is_left = true;
+            return Ok(());
+        }
+        self.flush().await
+    }
+
+    /// The response that [`finish`](Self::finish) left to be sent; nothing if it is sent, or failed.
+    pub fn rest(&mut self) -> BytesMut {
+        if self.is_left { std::mem::take(&mut self.out) } else { BytesMut::new() }
     }
 
     /// Adds a piece of the body, framed as a chunk if `chunked`.
@@ -74,6 +102,7 @@ impl<'a> Writer<'a> {
             }
             return if self.out.len() >= GATHERED_BYTES_MAX { self.flush().await } else { Ok(()) };
         }
+        self.has_flushed = true;
         let tail = if chunked { CHUNK_TAIL } else { b"" };
         let out = std::mem::take(&mut self.out);
         let bytes = out.len() + piece.len();
@@ -115,6 +144,22 @@ impl<'a> Writer<'a> {
     fn recycle(&self, piece: Chunk) {
         if let Chunk::Pooled(buffer) = piece {
             self.buffers.put(buffer);
+        }
+    }
+}
+
+/// Sends a whole response that [`Writer::rest`] gave; `false` if the client is gone, or too slow.
+pub async fn send(local: &Local, connection: &Connection, slot: &Slot, response: BytesMut) -> bool {
+    let mut pace = local.site().write_pace;
+    let stream = &connection.stream;
+    match pace.keep(slot, stream, response.len(), || stream.write(response)).await {
+        Ok((result, response)) => {
+            local.shard.buffers.put(response);
+            result.is_ok()
+        }
+        Err(_) => {
+            stream.abort();
+            false
         }
     }
 }

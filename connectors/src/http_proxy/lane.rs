@@ -21,7 +21,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use http::Method;
 use ringway_contract::{Cause, Fault, Frame, LaneEnd, Request, Retry, Upgraded};
-use ringway_net::{Arrival, Pace, Peek, Shard, Slot, Stream};
+use ringway_net::{Arrival, POST_BYTES_MAX, Pace, Peek, Shard, Slot, Stream, post};
 use ringway_wire::Fields;
 
 use super::backend;
@@ -55,7 +55,8 @@ pub async fn serve(endpoint: Rc<HttpProxy>, mut end: LaneEnd) {
         };
         kept.idle.set(false);
         let exchange = Exchange::new(&endpoint, &stream, &kept, reused);
-        match exchange.run(&mut end, readable, request).await {
+        let over = pin!(exchange.run(&mut end, readable, request)).await;
+        match over {
             Over::Kept => {}
             Over::Lost => break None,
             Over::Upgraded(early) => break Some(early),
@@ -265,9 +266,28 @@ impl<'a> Exchange<'a> {
                 && matches!(request.head.method, Method::GET | Method::HEAD)
                 && !request.head.upgrade,
         );
-        request::send_head(self, out).await;
-        match response::receive(self, &mut end.outbox, readable, request).await {
-            Received::Done { reusable } => Over::new(reusable),
+        let mut posts = out.len() <= POST_BYTES_MAX;
+        let mut sending = pin!(request::send_head(self, out));
+        let mut sent = false;
+        let received = {
+            // Both are made where they are polled: they are some kilobytes long, which are not to be copied on their way.
+            let mut receiving = pin!(response::receive(self, &mut end.outbox, readable, request));
+            poll_fn(|cx| {
+                sent = sent
+                    || match std::mem::take(&mut posts) {
+                        true => post(sending.as_mut()).is_ready(),
+                        false => sending.as_mut().poll(cx).is_ready(),
+                    };
+                receiving.as_mut().poll(cx)
+            })
+            .await
+        };
+        if !sent && !matches!(received, Received::Done { .. }) {
+            sending.await;
+        }
+        match received {
+            // A response that came before its request was sent: the connection is in no known state.
+            Received::Done { reusable } => Over::new(reusable && sent),
             // Boxed: a rare case must not make every lane larger.
             Received::Moved(moved) => Over::new(Box::pin(redirect::follow(self, &mut end.outbox, moved)).await),
             Received::Upgraded(early) => Over::Upgraded(early),

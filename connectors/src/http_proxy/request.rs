@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use bytes::BytesMut;
 use ringway_contract::{Cause, Chunk, Fault, Frame, Request};
-use ringway_net::{Elapsed, Pace};
+use ringway_net::{Elapsed, POST_BYTES_MAX, Pace};
 use ringway_ring::Receiver;
 use ringway_wire::{Connection, Framing, Known, TargetParts, chunk};
 
@@ -58,9 +58,13 @@ pub fn host<'a>(endpoint: &'a HttpProxy, request: &'a Request, room: &'a mut Str
     room
 }
 
-/// Writes the head of a request without a body.
+/// Writes the head of a request without a body. A small one takes no time: the connection has nothing else to send.
 pub async fn send_head(exchange: &Exchange<'_>, out: BytesMut) {
-    match write(exchange, out).await {
+    let written = match out.len() {
+        ..=POST_BYTES_MAX => has_written(Ok(exchange.stream.write(out).await)),
+        _ => write(exchange, out).await,
+    };
+    match written {
         Ok(out) => exchange.endpoint.shard.buffers.put(out),
         Err(fault) => exchange.give_up_sending(fault),
     }

@@ -54,6 +54,8 @@ struct Field {
     flags: u8,
 }
 
+const LINE_END: &[u8] = b"\r\n";
+
 const ADDED: u8 = 1;
 const REMOVED: u8 = 2;
 
@@ -191,6 +193,42 @@ impl Fields {
         Ok(())
     }
 
+    /// Replaces all lines of a known name by one whose value `write` appends to what it is given: nothing is looked up, and the value is
+    /// written where it stays. `label` is the name as it is spelled, with `: ` behind it.
+    ///
+    /// # Errors
+    /// When the value could not stand in a line, or the arena is full; then nothing has changed.
+    pub fn put(&mut self, known: Known, label: &str, write: impl FnOnce(&mut BytesMut)) -> Result<(), FieldError> {
+        debug_assert_eq!(
+            label.strip_suffix(": ").and_then(|name| Known::of(name.as_bytes())),
+            Some(known),
+            "{label:?}"
+        );
+        let start = self.extra.len();
+        self.extra.extend_from_slice(label.as_bytes());
+        let value = self.extra.len();
+        write(&mut self.extra);
+        let value_end = self.extra.len();
+        let fits = value_end + LINE_END.len() <= BLOCK_BYTES_MAX && self.list.len() < LINES_MAX;
+        let is_value = self.extra.get(value..).is_some_and(|value| syntax::all(value, VALUE));
+        if !fits || !is_value {
+            self.extra.truncate(start);
+            return Err(if fits { FieldError::BadValue } else { FieldError::TooLarge });
+        }
+        self.extra.extend_from_slice(LINE_END);
+        self.remove_known(known);
+        self.push(Field {
+            start: start as u16,
+            name_bytes: (label.len() - 2) as u16,
+            value: value as u16,
+            value_bytes: (value_end - value) as u16,
+            end: (value_end + LINE_END.len()) as u16,
+            known: known as u8,
+            flags: ADDED,
+        });
+        Ok(())
+    }
+
     /// Adds a line after all others.
     ///
     /// # Errors
@@ -271,7 +309,7 @@ impl Fields {
         self.extra.extend_from_slice(name);
         self.extra.extend_from_slice(b": ");
         self.extra.extend_from_slice(value);
-        self.extra.extend_from_slice(b"\r\n");
+        self.extra.extend_from_slice(LINE_END);
         self.push(Field {
             start: start as u16,
             name_bytes: name.len() as u16,

@@ -185,6 +185,12 @@ impl RequestHead {
         if self.has_host { &self.host } else { "" }
     }
 
+    /// The field lines to be changed, beside the host and port that are asked for.
+    pub fn fields_and_authority(&mut self) -> (&mut Fields, &str, Option<u16>) {
+        let (host, port) = if self.has_host { (self.host.as_str(), self.port) } else { ("", None) };
+        (&mut self.fields, host, port)
+    }
+
     /// The port that is asked for, when one was given.
     #[must_use]
     pub fn port(&self) -> Option<u16> {

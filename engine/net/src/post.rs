@@ -1,0 +1,22 @@
+//! Small writes whose end nobody waits for.
+//!
+//! ```text
+//!   awaited   write ──▶ completion ──▶ a turn of the task, to learn that it may go on
+//!   posted    write ──▶ completion ┄┄▶ noted; the turn that the peer's answer begins finds it
+//! ```
+//!
+//! Whoever writes a request waits for its response next, and whoever writes a response for the next request. What ends that wait
+//! comes after the end of the write, as a rule, and an error of the write ends it as well: so a turn of its own would tell nothing new.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+/// Bytes of a write that may be posted. So few of them go into the kernel's buffer together unless the peer has left it full.
+pub const POST_BYTES_MAX: usize = 4 * 1024;
+
+/// Begins `write` without being woken by its end. Whoever comes by again polls it in earnest, and has to do so before the stream is
+/// written to again or dropped.
+pub fn post<F: Future>(write: Pin<&mut F>) -> Poll<F::Output> {
+    write.poll(&mut Context::from_waker(Waker::noop()))
+}
