@@ -22,7 +22,7 @@ use bytes::BytesMut;
 use http::Method;
 use ringway_contract::{Cause, Fault, Frame, LaneEnd, Request, Retry, Upgraded};
 use ringway_net::{Arrival, POST_BYTES_MAX, Pace, Peek, Shard, Slot, Stream, post};
-use ringway_wire::Fields;
+use ringway_wire::{Fields, Framing};
 
 use super::backend;
 use super::coding::Gunzip;
@@ -209,7 +209,9 @@ impl<'a> Exchange<'a> {
         let expects = request.head.expect_continue;
         let mut out = self.endpoint.shard.buffers.take();
         request::encode(self, &mut request, &mut out);
-        end.send(Frame::Ready).await;
+        if framing != Framing::None {
+            end.send(Frame::Ready).await;
+        }
         if !framing.has_content() {
             return self.run_bodiless(end, readable, request, out).await;
         }

@@ -57,7 +57,8 @@ impl Chunk {
 pub enum Frame {
     /// The request. The lane keeps it until `Reply` or `Fail`.
     Open(Box<Request>),
-    /// The lane has a connection: the body may flow. Until then a failure leaves the body unread, so the request can go elsewhere.
+    /// The lane has a connection: the body, if the request has one, may flow. Until then a failure leaves it unread, so the request can go
+    /// elsewhere.
     Ready,
     /// An interim response (RFC 9110 section 15.2), but never 101.
     Interim(Box<ResponseHead>),
