@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use ringway_contract::Client;
-use ringway_net::{Arrival, Recall, Slot, Stream, post, spawn};
+use ringway_net::{Arrival, Postage, Recall, Slot, Stream, post, spawn};
 
 use crate::carriage::{self, Back, Job, carriage};
 use crate::local::{Counted, Local};
@@ -98,14 +98,30 @@ async fn idle(local: &Local, connection: &Connection, recall: &Recall, unsent: B
     if connection.early.is_some() {
         return Idle::Ready(None);
     }
+    let bytes = unsent.len();
+    let mut sending = pin!(async {
+        if unsent.is_empty() {
+            return true;
+        }
+        let (result, response) = connection.stream.write(unsent).await;
+        local.shard.buffers.put(response);
+        result.is_ok()
+    });
+    let postage = Postage::of(bytes);
+    let sent = match &postage {
+        Some(_) => post(sending.as_mut()),
+        None => Poll::Ready(settle(local, connection, bytes, sending.as_mut()).await),
+    };
+    if sent == Poll::Ready(false) {
+        return Idle::Over;
+    }
+    let postage = postage.filter(|_| sent.is_pending());
+
     let site = local.site();
     let served = connection.requests > 0;
     let wait = if served { site.timeouts.keep_alive } else { site.timeouts.client_header };
     drop(site);
     connection.timer.arm(wait.min(PARK_AFTER));
-    let bytes = unsent.len();
-    let mut sending = pin!(connection.stream.write(unsent));
-    let mut sent = if bytes > 0 { post(sending.as_mut()) } else { Poll::Ready((Ok(()), BytesMut::new())) };
     let mut arrival = pin!(connection.stream.arrival(Some(recall)));
     let mut guarded = connection.timer.guard(arrival.as_mut());
     let mut drained = pin!(local.drain.wait());
@@ -119,24 +135,10 @@ async fn idle(local: &Local, connection: &Connection, recall: &Recall, unsent: B
     })
     .await;
     connection.timer.disarm();
-    if sent.is_pending() {
-        // As a rule it is sent by now, and nobody has looked yet.
-        sent = poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await;
+    if sent.is_pending() && !settle(local, connection, bytes, sending).await {
+        return Idle::Over;
     }
-    let sent = match sent {
-        Poll::Ready(sent) => Ok(sent),
-        Poll::Pending => {
-            let mut pace = local.site().write_pace;
-            pace.keep(&connection.timer, &connection.stream, bytes, || sending).await
-        }
-    };
-    match sent {
-        Ok((Ok(()), response)) => local.shard.buffers.put(response),
-        _ => {
-            connection.stream.abort();
-            return Idle::Over;
-        }
-    }
+    drop(postage);
     match idle {
         Idle::Silent(left) if recall.recall() => match arrival.await {
             // Nothing has come meanwhile.
@@ -148,6 +150,25 @@ async fn idle(local: &Local, connection: &Connection, recall: &Recall, unsent: B
         },
         idle => idle,
     }
+}
+
+/// Waits until a response is sent, as long as the client keeps the pace. `false` if it does not, or is gone.
+async fn settle(
+    local: &Local,
+    connection: &Connection,
+    bytes: usize,
+    mut sending: Pin<&mut impl Future<Output = bool>>,
+) -> bool {
+    // As a rule it is sent by now, and nobody has looked yet.
+    if let Poll::Ready(sent) = poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await {
+        return sent;
+    }
+    let mut pace = local.site().write_pace;
+    let sent = pace.keep(&connection.timer, &connection.stream, bytes, || sending).await;
+    if sent.is_err() {
+        connection.stream.abort();
+    }
+    sent.unwrap_or(false)
 }
 
 fn arrived(local: &Local, arrival: Arrival) -> Idle {

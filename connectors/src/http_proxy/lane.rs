@@ -21,7 +21,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use http::Method;
 use ringway_contract::{Cause, Fault, Frame, LaneEnd, Request, Retry, Upgraded};
-use ringway_net::{Arrival, POST_BYTES_MAX, Pace, Peek, Shard, Slot, Stream, post};
+use ringway_net::{Arrival, Pace, Peek, Postage, Shard, Slot, Stream, post};
 use ringway_wire::{Fields, Framing};
 
 use super::backend;
@@ -268,18 +268,21 @@ impl<'a> Exchange<'a> {
                 && matches!(request.head.method, Method::GET | Method::HEAD)
                 && !request.head.upgrade,
         );
-        let mut posts = out.len() <= POST_BYTES_MAX;
+        let mut postage = Postage::of(out.len());
+        let mut posts = postage.is_some();
         let mut sending = pin!(request::send_head(self, out));
         let mut sent = false;
         let received = {
             // Both are made where they are polled: they are some kilobytes long, which are not to be copied on their way.
             let mut receiving = pin!(response::receive(self, &mut end.outbox, readable, request));
             poll_fn(|cx| {
-                sent = sent
-                    || match std::mem::take(&mut posts) {
+                if !sent {
+                    sent = match std::mem::take(&mut posts) {
                         true => post(sending.as_mut()).is_ready(),
                         false => sending.as_mut().poll(cx).is_ready(),
                     };
+                    postage = postage.take().filter(|_| !sent);
+                }
                 receiving.as_mut().poll(cx)
             })
             .await

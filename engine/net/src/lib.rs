@@ -58,7 +58,7 @@ pub use listen::{Accepted, BoundListener, Listener, ListenerOptions};
 pub use memory::give_back;
 pub use pace::Pace;
 pub use park::{Berth, Leave, Lot};
-pub use post::{POST_BYTES_MAX, post};
+pub use post::{POST_BYTES_MAX, Postage, post};
 pub use proxy::{Proxy, ProxyKind, Target, tunnel};
 pub use shard::{Busy, Shard, ShardOptions, ShardThread, run_shard};
 pub use signal::{Signal, Wait};

@@ -86,6 +86,8 @@ pub struct Shard {
     under_way: Cell<u32>,
     /// Buffers that wait for bytes, see [`Arrival`](crate::Arrival).
     pub(crate) waiting: Cell<usize>,
+    /// Posted writes that are not settled.
+    pub(crate) posted: Cell<usize>,
     panics: Cell<u64>,
     on_panic: fn(usize, &str),
     tasks: Cell<usize>,
@@ -207,6 +209,7 @@ impl Shard {
             closing: Signal::new(),
             under_way: Cell::new(0),
             waiting: Cell::new(0),
+            posted: Cell::new(0),
             panics: Cell::new(0),
             on_panic: options.on_panic,
             tasks: Cell::new(0),
