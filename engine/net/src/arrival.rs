@@ -5,7 +5,7 @@
 //!   many do                only readability is waited for, without a buffer; the read is a second operation and a second wake
 //! ```
 //!
-//! Waiting with a buffer saves an operation of the ring and a turn of the task per head, waiting without saves 20 KiB per idle
+//! Waiting with a buffer saves an operation of the ring and a turn of the task per head, waiting without saves 16 KiB per idle
 //! connection. So a bounded number of connections waits with one, and a wait that grows long is [recalled](Recall).
 
 use std::cell::{Cell, RefCell};
@@ -16,7 +16,7 @@ use monoio::io::{CancelHandle, Canceller};
 
 use crate::shard::Shard;
 
-/// How many buffers of a shard wait for bytes at most: 20 MiB, of which a head touches the first page.
+/// How many buffers of a shard wait for bytes at most: 16 MiB, of which a head touches the first page.
 const WAITING_MAX: usize = 1024;
 
 /// How a wait for bytes ended.

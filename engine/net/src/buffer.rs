@@ -2,14 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 
 /// A class of buffers.
 struct Class {
-    /// Capacity of each, at least.
+    /// Capacity of each.
     bytes: usize,
-    /// Bytes beside it, over which their beginnings are [spread](SPREAD_BYTES).
-    spread: usize,
     /// How many are kept at most when nobody uses them.
     kept_max: usize,
     kept: RefCell<Vec<BytesMut>>,
@@ -20,15 +18,9 @@ const SMALL_BYTES: usize = 16 * 1024;
 /// What bulk bodies use: through 16 KiB a body of 100 KiB costs a third more than through this.
 const LARGE_BYTES: usize = 128 * 1024;
 
-/// Over how many bytes the beginnings of small buffers are spread. All of them at the same place of a page would have their heads, which are
-/// all that most exchanges touch of them, compete for the same few lines of a cache: of 1 MiB with 8 ways, 256 lines for all buffers.
-const SPREAD_BYTES: usize = 4 * 1024;
-/// From one to the next: nine cache lines, so that 64 of them begin in 64 lines of a page.
-const SPREAD_STEP_BYTES: u64 = 9 * 64;
-
-/// 20 MiB.
+/// 16 MiB.
 const SMALL_KEPT_MAX: usize = 1024;
-/// What is kept of them when connections became quiet: 1.25 MiB.
+/// What is kept of them when connections became quiet: 1 MiB.
 const SMALL_KEPT_QUIET: usize = 64;
 /// 8 MiB.
 const LARGE_KEPT_MAX: usize = 64;
@@ -63,15 +55,10 @@ pub struct BuffersCount {
 
 impl Buffers {
     pub(crate) fn new() -> Self {
-        let class = |bytes, spread, kept_max| Class {
-            bytes,
-            spread,
-            kept_max,
-            kept: RefCell::new(Vec::with_capacity(kept_max)),
-        };
+        let class = |bytes, kept_max| Class { bytes, kept_max, kept: RefCell::new(Vec::with_capacity(kept_max)) };
         Self {
-            small: class(SMALL_BYTES, SPREAD_BYTES, SMALL_KEPT_MAX),
-            large: class(LARGE_BYTES, 0, LARGE_KEPT_MAX),
+            small: class(SMALL_BYTES, SMALL_KEPT_MAX),
+            large: class(LARGE_BYTES, LARGE_KEPT_MAX),
             taken: Cell::new(0),
             made: Cell::new(0),
             returned: Cell::new(0),
@@ -79,7 +66,7 @@ impl Buffers {
         }
     }
 
-    /// An empty buffer of 16 KiB, or up to 4 KiB more.
+    /// An empty buffer of 16 KiB.
     pub fn take(&self) -> BytesMut {
         self.take_of(&self.small)
     }
@@ -103,7 +90,7 @@ impl Buffers {
             }
             let mut kept = class.kept.borrow_mut();
             // A buffer that grew past its class would break the bound in bytes.
-            if buffer.capacity() <= class.bytes + class.spread.max(class.bytes / 8) && kept.len() < class.kept_max {
+            if buffer.capacity() <= class.bytes + class.bytes / 8 && kept.len() < class.kept_max {
                 kept.push(buffer);
                 return;
             }
@@ -125,7 +112,7 @@ impl Buffers {
         let classes = [&self.small, &self.large];
         BuffersCount {
             kept: classes.iter().map(|class| class.kept.borrow().len()).sum(),
-            kept_bytes: classes.iter().map(|class| class.kept.borrow().len() * (class.bytes + class.spread)).sum(),
+            kept_bytes: classes.iter().map(|class| class.kept.borrow().len() * class.bytes).sum(),
             taken: self.taken.get(),
             made: self.made.get(),
             returned: self.returned.get(),
@@ -138,15 +125,8 @@ impl Buffers {
         if let Some(buffer) = class.kept.borrow_mut().pop() {
             return buffer;
         }
-        let made = self.made.get();
-        self.made.set(made + 1);
-        let mut buffer = BytesMut::with_capacity(class.bytes + class.spread);
-        if class.spread > 0 {
-            let begin = (made * SPREAD_STEP_BYTES) as usize % class.spread;
-            buffer.resize(begin, 0);
-            buffer.advance(begin);
-        }
-        buffer
+        self.made.set(self.made.get() + 1);
+        BytesMut::with_capacity(class.bytes)
     }
 }
 
@@ -154,7 +134,7 @@ impl Buffers {
 mod tests {
     use bytes::{Buf, BytesMut};
 
-    use super::{Buffers, LARGE_BYTES, SMALL_BYTES, SMALL_KEPT_MAX, SPREAD_BYTES};
+    use super::{Buffers, LARGE_BYTES, SMALL_BYTES, SMALL_KEPT_MAX};
 
     #[test]
     fn the_last_one_back_is_the_first_one_lent() {
@@ -171,29 +151,19 @@ mod tests {
     fn an_advanced_buffer_comes_back_whole() {
         let buffers = Buffers::new();
         let mut buffer = buffers.take();
-        let begin = buffer.as_ptr() as usize;
-        buffer.extend_from_slice(&[7; 10_000]);
-        buffer.advance(9_000);
+        buffer.extend_from_slice(&[7; 1000]);
+        buffer.advance(900);
+        let address = buffer.as_ptr() as usize;
         buffers.put(buffer);
         let again = buffers.take();
-        assert_eq!((again.len(), again.as_ptr() as usize), (0, begin));
-        assert!(again.capacity() >= SMALL_BYTES, "{}", again.capacity());
-    }
-
-    #[test]
-    fn small_buffers_begin_at_different_lines_of_a_page() {
-        let buffers = Buffers::new();
-        let lent: Vec<_> = (0..64).map(|_| buffers.take()).collect();
-        let capacities: std::collections::BTreeSet<_> = lent.iter().map(BytesMut::capacity).collect();
-        assert_eq!(capacities.len(), 64);
-        assert!(capacities.iter().all(|capacity| (SMALL_BYTES..=SMALL_BYTES + SPREAD_BYTES).contains(capacity)));
+        assert_eq!((again.len(), again.capacity(), again.as_ptr() as usize), (0, SMALL_BYTES, address - 900));
     }
 
     #[test]
     fn a_split_buffer_is_kept_only_when_it_is_whole_again() {
         let buffers = Buffers::new();
         let mut buffer = buffers.take();
-        buffer.extend_from_slice(&[7; SPREAD_BYTES + 1]);
+        buffer.extend_from_slice(b"head");
         let head = buffer.split();
         buffers.put(buffer);
         assert_eq!((buffers.count().kept, buffers.count().dropped), (0, 1), "the other half is still out");

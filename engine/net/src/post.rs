@@ -17,7 +17,7 @@ use crate::shard::Shard;
 /// Bytes of a write that may be posted. So few of them go into the kernel's buffer together unless the peer has left it full.
 pub const POST_BYTES_MAX: usize = 4 * 1024;
 
-/// How many posted writes of a shard may be unsettled: each holds its buffer until somebody comes by, 20 MiB in all.
+/// How many posted writes of a shard may be unsettled: each holds its buffer until somebody comes by, 16 MiB in all.
 const POSTED_MAX: usize = 1024;
 
 /// Leave to post a write, for as long as it holds a buffer.
