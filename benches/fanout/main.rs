@@ -1,20 +1,26 @@
 //! What it costs to send one topic to many: a message API in front of the `mock` endpoint, and clients of its `sse` entrypoint.
 //!
 //! For each interval between two messages it prints how many were delivered, the gateway's CPU time per delivered message, and what a
-//! core would do per second. Then what an idle subscriber weighs, and how many connections a real broker (Mosquitto) has for all of them. The
-//! gateway has one shard on a core of its own, the clients the other core; every client must have received every message, in order.
+//! core would do per second. Then the same of messages that come in bursts, from a real broker (Mosquitto): several of them leave with one
+//! write. Then what an idle subscriber weighs, and how many connections the broker has for all of them. The gateway has one shard on a core
+//! of its own, the clients the other core; every client must have received every message, in order.
 #![allow(clippy::print_stdout, reason = "a report is what this program is for")]
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use ringway_benches::cost;
+use ringway_benches::mqtt::Publisher;
 use ringway_tests::{Api, Gateway, Mosquitto};
+use rumqttc::v5::mqttbytes::QoS;
 use rustix::event::{Timespec, epoll};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::json;
@@ -31,6 +37,12 @@ struct Options {
     /// Milliseconds between two messages; 0: as fast as they are taken.
     #[arg(long, value_delimiter = ',', default_values_t = [20, 10, 5])]
     intervals: Vec<u64>,
+    /// Messages that come at once, in bursts.
+    #[arg(long, value_delimiter = ',', default_values_t = [16, 64])]
+    bursts: Vec<u64>,
+    /// Milliseconds between two bursts.
+    #[arg(long, default_value_t = 40)]
+    burst_interval: u64,
     /// Seconds of each measurement.
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
@@ -56,16 +68,16 @@ fn main() -> Result<()> {
         std::process::exit(status.code().unwrap_or(1));
     }
     println!("{} subscribers", options.subscribers);
-    println!("{:>11} {:>12} {:>14} {:>22}", "interval ms", "delivered/s", "CPU us/message", "messages/core-second");
+    println!("{:>24} {:>12} {:>14} {:>22}", "messages", "delivered/s", "CPU us/message", "messages/core-second");
     for interval in &options.intervals {
-        let (delivered, cpu, took) = measure(&options, *interval)?;
-        let each = cpu.as_secs_f64() / delivered as f64;
-        println!(
-            "{interval:>11} {:>12.0} {:>14.2} {:>22.0}",
-            delivered as f64 / took.as_secs_f64(),
-            each * 1e6,
-            1.0 / each
-        );
+        let gateway = gateway(*interval)?;
+        report(&format!("1 every {interval} ms"), &measure(&options, &gateway)?);
+    }
+    for burst in &options.bursts {
+        let (mosquitto, gateway) = shared()?;
+        let publisher = Bursts::start(&mosquitto, *burst, Duration::from_millis(options.burst_interval))?;
+        report(&format!("{burst} every {} ms", options.burst_interval), &measure(&options, &gateway)?);
+        publisher.stop()?;
     }
     println!("{:.0} bytes per idle subscriber, of {}", weigh(options.idle)?, options.idle);
     let connections = share(options.shared)?;
@@ -74,6 +86,48 @@ fn main() -> Result<()> {
         options.shared
     );
     Ok(())
+}
+
+/// What was delivered, for how much CPU time, in how much time.
+struct Measure {
+    delivered: u64,
+    cpu: Duration,
+    took: Duration,
+}
+
+fn report(title: &str, measure: &Measure) {
+    let each = measure.cpu.as_secs_f64() / measure.delivered as f64;
+    let rate = measure.delivered as f64 / measure.took.as_secs_f64();
+    println!("{title:>24} {rate:>12.0} {:>14.2} {:>22.0}", each * 1e6, 1.0 / each);
+}
+
+/// Messages that are published a number at a time.
+struct Bursts {
+    goes_on: Arc<AtomicBool>,
+    thread: JoinHandle<Result<()>>,
+}
+
+impl Bursts {
+    fn start(mosquitto: &Mosquitto, size: u64, every: Duration) -> Result<Self> {
+        let mut publisher = Publisher::connect(mosquitto.address(), TOPIC, QoS::AtMostOnce)?;
+        let goes_on = Arc::new(AtomicBool::new(true));
+        let told = goes_on.clone();
+        let thread = std::thread::spawn(move || {
+            let mut next = 0;
+            while told.load(Ordering::Relaxed) {
+                publisher.send((next..next + size).map(|number| format!("{CONTENT} {number}").into()))?;
+                next += size;
+                std::thread::park_timeout(every);
+            }
+            Ok(())
+        });
+        Ok(Self { goes_on, thread })
+    }
+
+    fn stop(self) -> Result<()> {
+        self.goes_on.store(false, Ordering::Relaxed);
+        self.thread.join().unwrap_or_else(|_| bail!("the publisher has panicked"))
+    }
 }
 
 fn gateway(interval: u64) -> Result<Gateway> {
@@ -126,16 +180,17 @@ impl Client {
         }
         let text = std::mem::take(&mut self.tail);
         let mut rest = text.as_slice();
-        while let Some(start) = find(rest, b"\nid: ").or_else(|| rest.starts_with(b"id: ").then_some(0)) {
-            let Some(event) = rest.get(start..).filter(|event| find(event, b"\n\n").is_some()) else { break };
-            let digits = event.iter().skip_while(|byte| !byte.is_ascii_digit());
-            let number = digits
-                .take_while(|byte| byte.is_ascii_digit())
-                .fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
+        while let Some(end) = find(rest, b"\n\n") {
+            let (event, behind) = rest.split_at(end);
+            rest = behind.get(2..).unwrap_or_default();
+            // The head, and how long to wait before coming back, are no events.
+            let line = event.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+            let Some(data) = line.strip_prefix(b"data: ") else { continue };
+            let digits = data.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+            let number = digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit.wrapping_sub(b'0')));
             ensure!(self.last.is_none_or(|last| number == last + 1), "message {number} came after {:?}", self.last);
             self.last = Some(number);
             self.received += 1;
-            rest = event.get(find(event, b"\n\n").unwrap_or(0) + 1..).unwrap_or_default();
         }
         self.tail.extend_from_slice(rest);
         Ok(())
@@ -146,12 +201,11 @@ fn find(text: &[u8], what: &[u8]) -> Option<usize> {
     text.windows(what.len()).position(|window| window == what)
 }
 
-fn measure(options: &Options, interval: u64) -> Result<(u64, Duration, Duration)> {
-    let gateway = gateway(interval)?;
+fn measure(options: &Options, gateway: &Gateway) -> Result<Measure> {
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let mut clients = Vec::with_capacity(options.subscribers);
     for index in 0..options.subscribers {
-        let client = Client::connect(&gateway)?;
+        let client = Client::connect(gateway)?;
         client.stream.set_nonblocking(true)?;
         epoll::add(&poll, &client.stream, epoll::EventData::new_u64(index as u64), epoll::EventFlags::IN)?;
         clients.push(client);
@@ -169,7 +223,7 @@ fn measure(options: &Options, interval: u64) -> Result<(u64, Duration, Duration)
     }
     let (took, spent) = (begin.elapsed(), cost::cpu(gateway.process().id())?.saturating_sub(spent));
     let after: u64 = clients.iter().map(|client| client.received).sum();
-    Ok((after - before, spent, took))
+    Ok(Measure { delivered: after - before, cpu: spent, took })
 }
 
 fn turn(poll: &OwnedFd, clients: &mut [Client]) -> Result<()> {
@@ -224,25 +278,32 @@ fn greeted(gateway: &Gateway) -> Result<Client> {
     Ok(client)
 }
 
-/// How many connections a broker has for so many subscribers of one topic. Each of them has to hear a message.
-fn share(count: usize) -> Result<usize> {
+/// A topic of Mosquitto's.
+const TOPIC: &str = "t";
+
+/// A broker, and a gateway whose streams are of a topic of it.
+fn shared() -> Result<(Mosquitto, Gateway)> {
+    pin(1)?;
     let mosquitto = Mosquitto::start();
     let place = json!({ "serverHost": "127.0.0.1", "serverPort": mosquitto.address().port() });
-    let api = Api::messages(
-        "/",
-        json!([{ "type": "sse", "configuration": { "heartbeatIntervalInMs": 600_000 } }]),
-        "mqtt5",
-        place,
-    );
-    let api = api
+    let sse = json!([{ "type": "sse", "configuration": { "heartbeatIntervalInMs": 600_000 } }]);
+    let api = Api::messages("/", sse, "mqtt5", place)
         .with("endpointGroups/0/endpoints/0/inheritConfiguration", json!(true))
-        .with("endpointGroups/0/sharedConfiguration", json!({ "consumer": { "topic": "t" } }));
+        .with("endpointGroups/0/sharedConfiguration", json!({ "consumer": { "topic": TOPIC } }));
+    pin(0)?;
     let gateway = Gateway::configured("logging: { access: { enabled: false } }\n", &[api]);
+    pin(1)?;
+    Ok((mosquitto, gateway))
+}
+
+/// How many connections a broker has for so many subscribers of one topic. Each of them has to hear a message.
+fn share(count: usize) -> Result<usize> {
+    let (mosquitto, gateway) = shared()?;
     let mut open = Vec::with_capacity(count);
     for _ in 0..count {
         open.push(greeted(&gateway)?);
     }
-    mosquitto.publish(&["-t", "t", "-q", "1", "-m", "to all of them"]);
+    mosquitto.publish(&["-t", TOPIC, "-q", "1", "-m", "to all of them"]);
     let mut buffer = [0; 4096];
     for client in &mut open {
         while find(&client.tail, b"data: to all of them").is_none() {

@@ -1,18 +1,16 @@
 //! Publishers that keep to a window.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::thread;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use bytes::BytesMut;
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
+use ringway_benches::mqtt::Publisher;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{Connect, Packet, Publish};
 
 use super::listen::Progress;
 
@@ -78,44 +76,18 @@ pub fn flush(producer: &BaseProducer) -> Result<()> {
 
 /// Publishes to a topic of an MQTT broker.
 pub struct MqttFlow {
-    stream: TcpStream,
-    message: Publish,
-    output: BytesMut,
+    publisher: Publisher,
+    content: Bytes,
 }
 
 impl MqttFlow {
     pub fn new(broker: SocketAddr, topic: &str, qos: u8, content: Vec<u8>) -> Result<Self> {
         let qos = if qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
-        let mut stream = TcpStream::connect(broker)?;
-        stream.set_nodelay(true)?;
-        let hello = Connect { keep_alive: 0, client_id: "bench-publisher".into(), clean_start: true, properties: None };
-        let mut output = BytesMut::new();
-        Packet::Connect(hello, None, None).write(&mut output, None)?;
-        stream.write_all(&output)?;
-        let mut first = [0; 2];
-        stream.read_exact(&mut first)?;
-        ensure!(first[0] == 0x20, "the broker does not let us in");
-        // CONNACK's rest and acknowledgements: what has come is counted by who reads.
-        let mut answers = stream.try_clone()?;
-        thread::spawn(move || {
-            let mut buffer = vec![0; 64 * 1024];
-            while let Ok(1..) = answers.read(&mut buffer) {}
-        });
-        let message = Publish::new(topic, qos, content, None);
-        output.clear();
-        Ok(Self { stream, message, output })
+        Ok(Self { publisher: Publisher::connect(broker, topic, qos)?, content: content.into() })
     }
 
     pub fn send(&mut self, count: u64, progress: &Progress, window: u64) -> Result<()> {
-        paced(count, progress, window, |size| {
-            for _ in 0..size {
-                // Free again: no more are under way than the window has.
-                self.message.pkid = self.message.pkid.checked_add(1).unwrap_or(1);
-                Packet::Publish(self.message.clone()).write(&mut self.output, None)?;
-            }
-            self.stream.write_all(&self.output)?;
-            self.output.clear();
-            Ok(())
-        })
+        let Self { publisher, content } = self;
+        paced(count, progress, window, |size| publisher.send((0..size).map(|_| content.clone())))
     }
 }

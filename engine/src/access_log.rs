@@ -58,6 +58,13 @@ pub struct Draft {
     started: Option<Instant>,
 }
 
+impl Draft {
+    /// Whether no line will come of it.
+    pub fn is_vacant(&self) -> bool {
+        self.target.is_none()
+    }
+}
+
 impl AccessLog {
     /// A log that is off.
     pub fn off(shard: Rc<Shard>, counters: Arc<ShardCounters>) -> Self {

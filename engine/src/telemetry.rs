@@ -261,9 +261,12 @@ pub fn expose(shards: &[ShardView], apis: &[ApiView], out: &mut String) {
         ("ringway_connections_refused_total", "counter", "Client connections refused for a limit.", |c| &c.refused),
         ("ringway_connections", "gauge", "Client connections open.", |c| &c.connections),
         ("ringway_streams", "gauge", "Streams and upgraded connections of message APIs.", |c| &c.streams),
-        ("ringway_connections_parked", "gauge", "Connections and tunnels that have been silent for a second.", |c| {
-            &c.parked
-        }),
+        (
+            "ringway_connections_parked",
+            "gauge",
+            "Connections, tunnels and streams that have no task: nothing goes on over them.",
+            |c| &c.parked,
+        ),
         ("ringway_requests_total", "counter", "Requests whose head was read.", |c| &c.requests),
         ("ringway_requests_rejected_total", "counter", "Requests refused before they reached an API.", |c| &c.rejected),
         (

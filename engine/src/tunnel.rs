@@ -44,8 +44,8 @@ pub struct Opened {
 
 /// What is written down of the exchange when its tunnel or stream ends.
 pub struct Record {
-    /// The exchange, without its heads.
-    pub exchange: Exchange,
+    /// The exchange, without its heads; `None` when nobody will ask for it.
+    pub exchange: Option<Box<Exchange>>,
     /// The line of the access log.
     pub draft: Draft,
     /// Counters of the API.
@@ -69,7 +69,15 @@ impl Record {
         started: Instant,
         request_bytes: u64,
     ) -> Self {
+        let exchange = Some(Box::new(exchange));
         Self { exchange, draft, counters, started, request_bytes, up: Cell::new(0), down: Cell::new(0) }
+    }
+
+    /// Forgets the exchange if nothing is to be written down of it: it weighs as much as the rest of what waits for hours.
+    pub fn forget(&mut self) {
+        if self.draft.is_vacant() {
+            self.exchange = None;
+        }
     }
 
     /// Writes it down.
@@ -77,7 +85,9 @@ impl Record {
         let took = local.shard.now().saturating_duration_since(self.started);
         self.counters.ended(served, took);
         local.counters.ended(served, took);
-        local.access_log.finish(std::mem::take(&mut self.draft), &self.exchange, served, took);
+        if let Some(exchange) = &self.exchange {
+            local.access_log.finish(std::mem::take(&mut self.draft), exchange, served, took);
+        }
     }
 }
 
@@ -107,6 +117,7 @@ enum End {
 
 /// Relays until both sides have ended, one has failed, both were quiet for too long, or so quiet that the tunnel is parked.
 pub async fn run(local: Rc<Local>, mut tunnel: Box<Tunnel>) {
+    tunnel.record.forget();
     loop {
         match relay(&local, &mut tunnel).await {
             End::Over(fault) => return tunnel.end(&local, fault),

@@ -168,6 +168,7 @@ async fn serve(shard: Rc<Shard>, setup: Setup) -> Option<Rc<Local>> {
                         // An exchange that still holds the old site frees it when it ends.
                         local.site().retire(&site);
                         old = Rc::try_unwrap(local.swap(site)).map(Site::into_routes).unwrap_or_default();
+                        parking::dismiss(&local);
                         begin(&local);
                     }
                     let _ = reports.send(Report::Committed(old));
@@ -180,6 +181,7 @@ async fn serve(shard: Rc<Shard>, setup: Setup) -> Option<Rc<Local>> {
                         peers.take(false);
                     }
                     parking::close_idle(&local);
+                    parking::dismiss(&local);
                     let local = local.clone();
                     let reports = reports.clone();
                     spawn(async move {
@@ -436,7 +438,7 @@ fn welcome_one(local: &Rc<Local>, accepted: Accepted, server: u16, proxy_protoco
 
 async fn keep_parked(local: Rc<Local>) {
     until_closing(parking::keep(local.clone())).await;
-    drop(local.parked.take(|_| true));
+    parking::clear(&local);
 }
 
 /// For how many rounds after connections became quiet memory is given back: the allocator keeps it for a second first.

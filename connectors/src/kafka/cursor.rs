@@ -105,7 +105,13 @@ struct Last {
     text: String,
     /// Where the offset stands in it.
     offset: Range<usize>,
+    /// What stands before that, encoded as far as whole groups go; empty: not known.
+    encoded: Vec<u8>,
 }
+
+/// Bytes that become [`ENCODED_BYTES`] characters of base64.
+const GROUP_BYTES: usize = 3;
+const ENCODED_BYTES: usize = 4;
 
 impl Progress {
     /// At its beginning.
@@ -144,9 +150,10 @@ impl Progress {
         let is_own = |topic: &str, partition: i32| {
             self.part(message).is_some_and(|(own, number, _)| **own == *topic && *number == partition)
         };
-        let Last { part, text, offset: place } = last;
-        *part = None;
+        let Last { part, text, offset: place, encoded } = last;
+        (*part, *place) = (None, 0..0);
         text.clear();
+        encoded.clear();
         let mut before = "";
         for (topic, partition, offset) in places {
             // A string takes what it is given.
@@ -210,12 +217,18 @@ impl Origin for Progress {
         if !self.encoded {
             return out.extend_from_slice(last.text.as_bytes());
         }
+        let text = last.text.as_bytes();
+        let whole = last.offset.start / GROUP_BYTES * GROUP_BYTES;
+        let (before, rest) = text.split_at_checked(whole).unwrap_or((&[], text));
+        if last.encoded.is_empty() {
+            last.encoded.resize(before.len() / GROUP_BYTES * ENCODED_BYTES, 0);
+            // It is as long as the bytes ask for, here and below.
+            let _ = STANDARD.encode_slice(before, &mut last.encoded);
+        }
+        out.extend_from_slice(&last.encoded);
         let start = out.len();
-        out.resize(start + last.text.len().div_ceil(3) * 4, 0);
-        let room = out.get_mut(start..).unwrap_or_default();
-        // It is as long as the text asks for.
-        let written = STANDARD.encode_slice(&last.text, room).unwrap_or_default();
-        out.truncate(start + written);
+        out.resize(start + rest.len().div_ceil(GROUP_BYTES) * ENCODED_BYTES, 0);
+        let _ = STANDARD.encode_slice(rest, out.get_mut(start..).unwrap_or_default());
     }
 
     fn metadata(&self, message: &Message, each: &mut dyn FnMut(&str, &[u8])) {
@@ -253,7 +266,8 @@ mod tests {
     fn an_id_tells_how_far_every_partition_was_read() {
         let parts = Parts::default();
         let began = decode(b"a@7#3,0#1", false).unwrap();
-        let mut progress = Progress::new(parts.clone(), began, false);
+        let mut progress = Progress::new(parts.clone(), began.clone(), false);
+        let mut encoded = Progress::new(parts.clone(), began, true);
         let table = [
             (("b", 1, 5), "a@0#1,7#3;b@1#5"),
             (("a", 0, 9), "a@0#9,7#3;b@1#5"),
@@ -269,6 +283,8 @@ mod tests {
             let message = message(&parts, topic, partition, offset);
             progress.passed(&message);
             assert_eq!(id(&progress, &message), wanted);
+            encoded.passed(&message);
+            assert_eq!(id(&encoded, &message), STANDARD.encode(wanted));
         }
     }
 

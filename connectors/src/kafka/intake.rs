@@ -13,6 +13,10 @@ use super::native::{Failure, Record};
 /// with it, a megabyte or more.
 const COPIED_BYTES_MAX: usize = 4 * 1024;
 
+/// Room for what is copied, of several batches: made at once, since a buffer that grows is moved again and again. It lives as long as the last
+/// message in it, which is no longer than the feed's window is.
+const PAGE_BYTES: usize = 64 * 1024;
+
 /// Bytes by which Confluent's serializers name a schema: a zero, and its number.
 const CONFLUENT_HEADER_BYTES: usize = 5;
 
@@ -49,7 +53,7 @@ impl Intake {
         Self {
             parts,
             strips_header,
-            bytes: BytesMut::new(),
+            bytes: BytesMut::with_capacity(PAGE_BYTES),
             drafts: Vec::new(),
             failures: Vec::new(),
             last: None,

@@ -1,6 +1,7 @@
 //! Messages as events.
 
 use bytes::BytesMut;
+use memchr::memchr2;
 use ringway_contract::{Message, Origin, Render};
 
 use super::Config;
@@ -49,7 +50,7 @@ fn lines(prefix: &[u8], text: &[u8], out: &mut BytesMut) {
     let mut rest = text;
     loop {
         out.extend_from_slice(prefix);
-        let Some(end) = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')) else {
+        let Some(end) = memchr2(b'\r', b'\n', rest) else {
             out.extend_from_slice(rest);
             out.extend_from_slice(b"\n");
             return;

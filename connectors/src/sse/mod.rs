@@ -29,7 +29,11 @@ pub static ENTRYPOINT: Kind<dyn Entrypoint> = Kind {
         subscribe: &[Qos::None, Qos::Auto, Qos::AtMostOnce, Qos::AtLeastOnce],
         recover: true,
     }),
-    build: |source, _| Ok(Rc::new(Sse(Rc::new(decode::<Config>(source.configuration)?)))),
+    build: |source, _| {
+        let config = decode::<Config>(source.configuration)?;
+        let heartbeat = Duration::from_millis(config.heartbeat_interval_in_ms);
+        Ok(Rc::new(Sse { events: Rc::new(Events::new(&config)), heartbeat }))
+    },
 };
 
 /// Configuration of `sse`.
@@ -53,7 +57,11 @@ impl Default for Config {
     }
 }
 
-struct Sse(Rc<Config>);
+struct Sse {
+    /// One for all clients: it knows nothing of them.
+    events: Rc<Events>,
+    heartbeat: Duration,
+}
 
 impl Entrypoint for Sse {
     fn criteria(&self) -> u8 {
@@ -78,8 +86,8 @@ impl Entrypoint for Sse {
         let resumes = matches!(opening.qos, Qos::AtMostOnce | Qos::AtLeastOnce);
         let last = opening.request.head.fields.get("last-event-id").filter(|id| resumes && !id.is_empty());
         Ok(Box::new(Stream {
-            events: Rc::new(Events::new(&self.0)),
-            heartbeat: Duration::from_millis(self.0.heartbeat_interval_in_ms),
+            events: self.events.clone(),
+            heartbeat: self.heartbeat,
             wish: Wish { cursor: last.map(Bytes::copy_from_slice), live: !resumes },
             retry_ms: RETRY_MIN_MS + opening.random % (RETRY_MAX_MS - RETRY_MIN_MS),
             random: opening.random,

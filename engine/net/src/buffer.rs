@@ -20,8 +20,8 @@ const LARGE_BYTES: usize = 128 * 1024;
 
 /// 16 MiB.
 const SMALL_KEPT_MAX: usize = 1024;
-/// What is kept of them when connections became quiet: 1 MiB.
-const SMALL_KEPT_QUIET: usize = 64;
+/// What is kept of them when connections became quiet: 128 KiB.
+const SMALL_KEPT_QUIET: usize = 8;
 /// 8 MiB.
 const LARGE_KEPT_MAX: usize = 64;
 

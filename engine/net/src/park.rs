@@ -94,10 +94,11 @@ impl<T> Lot<T> {
     }
 
     /// Parks `what`, which owns the streams of `ends` and has nothing under way on them, for at most `wait` (whole seconds, rounded up).
+    /// Its number, which is another's when it has left; see [`visit`](Self::visit).
     ///
     /// # Errors
     /// `what`, when the kernel refuses to watch it.
-    pub fn park(&self, ends: (Berth, Option<Berth>), wait: Duration, what: T) -> Result<(), T> {
+    pub fn park(&self, ends: (Berth, Option<Berth>), wait: Duration, what: T) -> Result<u32, T> {
         let ends = [ends.0.0, ends.1.map_or(NONE, |berth| berth.0)];
         let until = self.elapsed().saturating_add(wait).as_secs().saturating_add(1);
         let until = u32::try_from(until).unwrap_or(u32::MAX);
@@ -113,7 +114,19 @@ impl<T> Lot<T> {
         if let Some(keeper) = self.keeper.take() {
             keeper.wake();
         }
-        Ok(())
+        Ok(index)
+    }
+
+    /// Shows the one of this number to `stays`, which says whether it stays, and must not use the lot. One that does not is given back.
+    pub fn visit(&self, number: u32, stays: impl FnOnce(&mut T) -> bool) -> Option<T> {
+        let mut parked = self.parked.borrow_mut();
+        if stays(&mut parked.at(number)?.what) {
+            return None;
+        }
+        let left = parked.remove(number)?;
+        drop(parked);
+        self.forget(left.ends);
+        Some(left.what)
     }
 
     /// Waits until some leave, and adds them to `left`. For one task only.

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -95,6 +95,35 @@ fn time_that_is_up_and_choice_take_connections_out() {
         });
         first.join().unwrap();
         second.join().unwrap();
+    }
+}
+
+#[test]
+fn who_is_visited_stays_or_leaves_and_may_be_written_to() {
+    for driver in drivers() {
+        let (address, peer) = peer(|mut stream| {
+            let mut heard = [0; 5];
+            stream.read_exact(&mut heard).unwrap();
+            assert_eq!(&heard, b"hello");
+            rest(&mut stream)
+        });
+        on_shard(driver, move |_| async move {
+            let lot = Lot::new().unwrap();
+            let stream = connect(&address).await;
+            let number = lot.park((stream.berth().unwrap(), None), LONG, stream).ok().unwrap();
+            let mut sent = 0;
+            let stays = |stream: &mut Stream| {
+                sent = stream.write_now(b"hello");
+                true
+            };
+            assert!(lot.visit(number, stays).is_none());
+            assert_eq!((sent, lot.len()), (5, 1));
+            let stream = lot.visit(number, |_| false).unwrap();
+            assert!(lot.is_empty() && lot.visit(number, |_| true).is_none());
+            // It is watched no more: it can be parked again.
+            assert!(lot.park((stream.berth().unwrap(), None), LONG, stream).is_ok());
+        });
+        peer.join().unwrap();
     }
 }
 

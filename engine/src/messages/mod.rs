@@ -3,7 +3,11 @@
 //! ```text
 //!   whole.rs    one answer after a while, or after a message was published: served by the carriage, as any exchange
 //!   stream.rs   a stream or an upgraded connection: its head is sent by the carriage, then it lives in a task of its own
+//!   relay.rs    what a subscription brings, to the client
+//!   rest.rs     without a task, while there is nothing to do
 //!   topic.rs    one subscription for many streams
+//!   segment.rs  bytes that are made once for all of them
+//!   audience.rs those that have all there is: no task, written to by the topic
 //!   route.rs    which brokers, and what is done when one is away
 //!   brokers.rs  a group of them
 //!   outbox.rs   what one client publishes
@@ -27,12 +31,16 @@ use crate::exchange::{Stage, Stop};
 use crate::messages::passage::Passage;
 use crate::messages::scribe::Scribe;
 
+pub mod audience;
 pub mod brokers;
 mod outbox;
 pub mod passage;
 pub mod push;
+mod relay;
+pub mod rest;
 pub mod route;
 pub mod scribe;
+mod segment;
 pub mod stream;
 pub mod topic;
 mod whole;

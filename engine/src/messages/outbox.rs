@@ -80,6 +80,11 @@ impl Outbox {
         self.pending.is_empty()
     }
 
+    /// Whether everything was answered, and what comes next goes to this broker.
+    pub fn is_at_rest(&self, choice: &Choice) -> bool {
+        self.is_empty() && self.choice.index == choice.index
+    }
+
     /// Whether more of the client may be read.
     pub fn has_room(&self) -> bool {
         self.pending.len() < MESSAGES_MAX && self.bytes < BYTES_MAX

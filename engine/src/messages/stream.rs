@@ -1,16 +1,15 @@
 //! Sessions that go on: server-sent events, WebSockets. The carriage sends the head; after that a session has a task of its own, which holds
-//! no buffer while nothing happens.
+//! no buffer while nothing happens, and not even the task while it rests in the [audience](super::audience) of a shared subscription.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use ringway_contract::{
-    Answer, Cause, Chunk, Delivery, Ending, Fault, Feed, Message, Out, Parcel, Position, Qos, Receipt, Render, Session,
-    Subscribe, Tick,
+    Answer, Attributes, Cause, Chunk, Ending, Fault, Message, Out, Parcel, Qos, Render, Session, Subscribe, Tick,
 };
 use ringway_net::{Buffers, Pace, Peek, Signal};
 use ringway_wire::{Connection as Hop, Framing, Known, Version};
@@ -18,8 +17,10 @@ use ringway_wire::{Connection as Hop, Framing, Known, Version};
 use super::brokers::{Asked, Source};
 use super::outbox::{Outbox, Terms, Told};
 use super::passage::{Fate, Passage};
+use super::relay::{catch_up, finish, put, relay, send};
+use super::rest::{Stir, rest};
 use super::route::{Choice, Route};
-use super::topic::Found;
+use super::topic::{Found, Reader};
 use super::{Begun, Receipts};
 use crate::annotate;
 use crate::call::Served;
@@ -28,6 +29,7 @@ use crate::chain::Chain;
 use crate::connection::Connection;
 use crate::exchange::{Next, Stage, Stop};
 use crate::local::Local;
+use crate::parking::PARK_AFTER;
 use crate::tunnel::Record;
 use crate::writer::Writer;
 
@@ -37,30 +39,54 @@ const PUBLISHED_WITHIN: Duration = Duration::from_secs(5);
 /// Room of a read at least.
 const ROOM_BYTES_MIN: usize = 1024;
 
-/// Bytes that are gathered before they are sent.
-const GATHERED_BYTES_MAX: usize = 64 * 1024;
-
 /// What of a session outlives the exchange that began it.
 pub struct Streaming {
-    session: Box<dyn Session>,
-    renderer: Option<Rc<dyn Render>>,
-    source: Option<Source>,
+    pub(super) session: Box<dyn Session>,
+    pub(super) renderer: Option<Rc<dyn Render>>,
+    pub(super) source: Option<Source>,
     path: Box<Path>,
     publish: Passage,
-    subscribe: Passage,
+    pub(super) subscribe: Passage,
     qos: Qos,
-    receipts: Receipts,
-    idle: Option<Duration>,
-    answer: Answer,
-    chunked: bool,
-    retired: Rc<Signal>,
-    pace: Pace,
+    pub(super) receipts: Receipts,
+    pub(super) idle: Option<Duration>,
+    pub(super) answer: Answer,
+    pub(super) chunked: bool,
+    pub(super) retired: Rc<Signal>,
+    pub(super) pace: Pace,
+    /// Whether the session puts messages out.
+    publishes: bool,
+    /// Whether it may rest: not when its socket cannot be watched by the [`Lot`](ringway_net::Lot).
+    rests: bool,
+    /// Its number in the lot, while it rests.
+    pub(super) seat: u32,
+    /// When something went either way last, besides what the audience was told.
+    pub(super) moved: Instant,
 }
 
 impl Streaming {
     /// Whether the request is asked for while it goes on.
     pub fn sees_request(&self) -> bool {
         !self.publish.is_idle() || !self.subscribe.is_idle()
+    }
+
+    /// Whether the exchange is asked for while it goes on.
+    fn needs_exchange(&self) -> bool {
+        self.publishes || self.sees_request() || matches!(self.path.elsewhere, Elsewhere::Go(_))
+    }
+
+    /// Whether it has everything that there is, and nobody has anything to tell it.
+    fn may_rest(&self, local: &Local) -> bool {
+        let reads_all = matches!(&self.source, Some(Source::Shared(reader)) if reader.is_idle());
+        let goes_on = !local.draining() && !self.retired.is_set() && !local.shard.closing().is_set();
+        self.rests && reads_all && goes_on
+    }
+
+    pub(super) fn reader(&mut self) -> Option<&mut Reader> {
+        match &mut self.source {
+            Some(Source::Shared(reader)) => Some(reader),
+            _ => None,
+        }
     }
 }
 
@@ -165,22 +191,47 @@ pub(super) async fn open(
         chunked,
         retired: stage.api.retired.clone(),
         pace: stage.site.write_pace,
+        publishes: begun.outline.publish,
+        rests: true,
+        seat: 0,
+        moved: stage.local.shard.now(),
     }));
     Ok(served)
 }
 
-/// Serves a session to its end.
+/// Serves a session to its end, or until it rests.
 pub async fn run(local: Rc<Local>, mut live: Box<Live>) {
-    let open = &local.counters.streams;
-    open.bump();
-    let fault = drive(&local, &mut live).await;
-    open.drop_one();
-    let Live { client, record, streaming, .. } = &mut *live;
+    local.counters.streams.bump();
+    if !live.streaming.needs_exchange() {
+        live.record.forget();
+    }
+    go_on(local, live, Stir::Begins).await;
+}
+
+pub(super) async fn go_on(local: Rc<Local>, mut live: Box<Live>, stir: Stir) {
+    let mut stir = stir;
+    let fault = loop {
+        match drive(&local, &mut live, stir).await {
+            End::Over(fault) => break fault,
+            End::Rest(wait) => match rest(&local, live, wait) {
+                Ok(()) => return,
+                Err(back) => live = back,
+            },
+        }
+        live.streaming.rests = false;
+        stir = Stir::News;
+    };
+    end(&local, *live, fault).await;
+}
+
+async fn end(local: &Local, live: Live, fault: Option<Fault>) {
+    let Live { client, mut record, streaming, .. } = live;
+    local.counters.streams.drop_one();
     if fault.is_some() {
         client.stream.abort();
     } else if streaming.answer == Answer::Upgrade {
         // What the client still sends, an answer to the last words perhaps, must not turn into a reset that overtakes them.
-        Box::pin(carriage::linger(client)).await;
+        Box::pin(carriage::linger(&client)).await;
     } else {
         let _ = Box::pin(client.stream.shutdown()).await;
     }
@@ -195,7 +246,15 @@ pub async fn run(local: Rc<Local>, mut live: Box<Live>) {
         aborted: fault.is_some(),
         ..Served::new(status, Next::Close)
     };
-    record.close(&local, &served);
+    record.close(local, &served);
+}
+
+/// How a session's task ends.
+enum End {
+    /// With the session.
+    Over(Option<Fault>),
+    /// There is nothing to do, and it may be quiet for so long.
+    Rest(Option<Duration>),
 }
 
 /// What a session waits for.
@@ -212,7 +271,7 @@ enum Event {
     Readable,
 }
 
-async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
+async fn drive(local: &Rc<Local>, live: &mut Live, stir: Stir) -> End {
     let Live { client, early, streaming, record } = live;
     let stream = &client.stream;
     let slot = &client.timer;
@@ -223,19 +282,37 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
     let mut outbox = Outbox::new(streaming.path.choice.clone());
     let mut out = Out::default();
     let mut reads = true;
+    let mut spoke = false;
     let mut input = std::mem::take(early);
     let upgraded = streaming.answer == Answer::Upgrade;
-    if upgraded && !input.is_empty() {
-        record.up.set(record.up.get() + input.len() as u64);
-        // An upgraded connection has no refusals.
-        let _ = streaming.session.received(&mut input, &mut out);
+    // A client that talks, or whose bytes are made for it alone, would be roused as soon as it rests.
+    let lively = upgraded || stream.tls().is_some();
+    let mut quiet_since = local.shard.now();
+    if !matches!(stir, Stir::Begins | Stir::News) {
+        streaming.moved = quiet_since;
+    }
+    match stir {
+        Stir::Begins if upgraded && !input.is_empty() => {
+            record.up.set(record.up.get() + input.len() as u64);
+            // An upgraded connection has no refusals.
+            let _ = streaming.session.received(&mut input, &mut out);
+        }
+        Stir::Unsent(bytes) => {
+            if let Err(fault) = send(local, client, streaming.pace, Chunk::Shared(bytes), false).await {
+                return End::Over(Some(fault));
+            }
+        }
+        Stir::Spoke => spoke = true,
+        Stir::Quiet => streaming.session.tick(Tick::Idle, &mut out),
+        Stir::Begins | Stir::News => {}
     }
     if input.is_empty() {
         local.shard.buffers.put(std::mem::take(&mut input));
     }
     loop {
         if streaming.publish.is_idle() {
-            let terms = terms(local, streaming, record);
+            let none = Attributes::default();
+            let terms = terms(local, streaming, record, &none);
             out.publish.drain(..).for_each(|message| outbox.push(message, &terms));
         } else if !out.publish.is_empty() {
             // Boxed: most sessions have no policies on messages, and all of them would carry their future.
@@ -243,27 +320,44 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
         }
         if !out.bytes.is_empty() {
             let bytes = std::mem::take(&mut out.bytes).freeze();
-            if let Err(fault) = send(local, client, streaming, record, bytes).await {
-                return Some(fault);
+            if let Err(fault) = put(local, client, streaming, record, bytes).await {
+                return End::Over(Some(fault));
             }
         }
         if out.finished && outbox.is_empty() {
-            return finish(local, client, streaming).await;
+            return End::Over(finish(local, client, streaming).await);
         }
-        match streaming.idle {
-            _ if out.finished => slot.arm(PUBLISHED_WITHIN),
-            Some(idle) => slot.arm(idle),
+        let now = local.shard.now();
+        let left = streaming.idle.map(|idle| idle.saturating_sub(now.saturating_duration_since(streaming.moved)));
+        let may_rest = reads
+            && !spoke
+            && !out.finished
+            && input.is_empty()
+            && outbox.is_at_rest(&streaming.path.choice)
+            && streaming.may_rest(local);
+        if may_rest && (!lively || now.saturating_duration_since(quiet_since) >= PARK_AFTER) {
+            return End::Rest(left);
+        }
+        let wait = match left {
+            _ if out.finished => Some(PUBLISHED_WITHIN),
+            Some(left) if may_rest => Some(left.min(PARK_AFTER)),
+            None if may_rest => Some(PARK_AFTER),
+            left => left,
+        };
+        match wait {
+            Some(wait) => slot.arm(wait),
             None => slot.disarm(),
         }
         let listens = reads && outbox.has_room() && !out.finished;
+        let none = Attributes::default();
         let event = slot.guard(poll_fn(|cx| {
             if !out.finished && (drained.as_mut().poll(cx).is_ready() || retired.as_mut().poll(cx).is_ready()) {
                 return Poll::Ready(Event::GoAway);
             }
-            if let Poll::Ready(told) = outbox.poll(cx, &terms(local, streaming, record)) {
+            if let Poll::Ready(told) = outbox.poll(cx, &terms(local, streaming, record, &none)) {
                 return Poll::Ready(Event::Published(told));
             }
-            if listens && readable.as_mut().poll(cx).is_ready() {
+            if listens && (std::mem::take(&mut spoke) || readable.as_mut().poll(cx).is_ready()) {
                 return Poll::Ready(Event::Readable);
             }
             match &mut streaming.source {
@@ -272,8 +366,15 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
                 _ => Poll::Pending,
             }
         }));
-        let ending = match event.await {
-            Err(_) if out.finished => return finish(local, client, streaming).await,
+        let event = event.await;
+        let now = local.shard.now();
+        // The wait was for a rest only.
+        if event.is_err() && may_rest && left.is_none_or(|left| left > PARK_AFTER) {
+            continue;
+        }
+        streaming.moved = now;
+        let ending = match event {
+            Err(_) if out.finished => return End::Over(finish(local, client, streaming).await),
             Err(_) => {
                 streaming.session.tick(Tick::Idle, &mut out);
                 None
@@ -286,19 +387,20 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
                 None
             }
             Ok(Event::Readable) => {
+                quiet_since = now;
                 readable.set(stream.readable());
                 if !upgraded {
                     // A request behind a stream that does not end is none: only that its client goes matters.
                     match stream.peek() {
-                        Peek::Closed => return Some(Fault::new(Cause::ClientClosed)),
+                        Peek::Closed => return End::Over(Some(Fault::new(Cause::ClientClosed))),
                         Peek::Quiet => {}
-                        _ => reads = false,
+                        Peek::Bytes => reads = false,
                     }
                     continue;
                 }
                 make_room(&local.shard.buffers, &mut input);
                 match stream.read_now(&mut input) {
-                    Ok(Some(0)) | Err(_) => return Some(Fault::new(Cause::ClientClosed)),
+                    Ok(Some(0)) | Err(_) => return End::Over(Some(Fault::new(Cause::ClientClosed))),
                     Ok(Some(count)) => {
                         record.up.set(record.up.get() + count as u64);
                         let _ = streaming.session.received(&mut input, &mut out);
@@ -310,15 +412,18 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
                 }
                 None
             }
-            Ok(Event::Found(Found::Bytes(bytes))) => {
-                if let Err(fault) = send(local, client, streaming, record, bytes).await {
-                    return Some(fault);
+            Ok(Event::Found(Found::Segment(segment))) => {
+                if stream.tls().is_some() {
+                    quiet_since = now;
+                }
+                if let Err(fault) = catch_up(local, client, streaming, record, segment).await {
+                    return End::Over(Some(fault));
                 }
                 None
             }
             Ok(Event::Found(Found::Lagged)) => Some(Ending::Lagged),
             Ok(Event::Found(Found::Away(fault))) => {
-                // Boxed: see `send`.
+                // Boxed: see `relay::send`.
                 let mut leaving = Box::pin(leave(local, client, streaming, record, fault));
                 poll_fn(|cx| {
                     if drained.as_mut().poll(cx).is_ready() || retired.as_mut().poll(cx).is_ready() {
@@ -330,7 +435,7 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
             }
             Ok(Event::Found(Found::Ended(fault))) => Some(fault.map_or(Ending::Complete, Ending::Fault)),
             Ok(Event::Delivery(true)) => {
-                // Boxed: see `send`.
+                // Boxed: see `relay::send`.
                 let relayed = Box::pin(async {
                     let (ending, away) = relay(local, client, streaming, record, &mut out).await?;
                     match away {
@@ -340,7 +445,7 @@ async fn drive(local: &Rc<Local>, live: &mut Live) -> Option<Fault> {
                 });
                 match relayed.await {
                     Ok(ending) => ending,
-                    Err(fault) => return Some(fault),
+                    Err(fault) => return End::Over(Some(fault)),
                 }
             }
             Ok(Event::Delivery(false)) => Some(Ending::Complete),
@@ -365,9 +470,10 @@ fn make_room(buffers: &Buffers, input: &mut BytesMut) {
     }
 }
 
-fn terms<'a>(local: &'a Local, streaming: &'a Streaming, record: &'a Record) -> Terms<'a> {
-    let (route, qos, attributes) = (&streaming.path.route, streaming.qos, &record.exchange.attributes);
-    Terms { local, route, qos, attributes }
+/// `none`: the attributes of a session that does not publish.
+fn terms<'a>(local: &'a Local, streaming: &'a Streaming, record: &'a Record, none: &'a Attributes) -> Terms<'a> {
+    let attributes = record.exchange.as_ref().map_or(none, |exchange| &exchange.attributes);
+    Terms { local, route: &streaming.path.route, qos: streaming.qos, attributes }
 }
 
 /// Takes the client's messages through the policies and hands them to the broker. One that is dropped was published, as far as its client
@@ -379,10 +485,13 @@ async fn publish_all(
     messages: &mut Vec<Message>,
     outbox: &mut Outbox,
 ) {
+    let none = Attributes::default();
     for message in messages.drain(..) {
         let weight = message.weight();
-        match streaming.publish.pass(&mut record.exchange, Parcel::from(message)).await {
-            Fate::On(parcel) => outbox.push(parcel.message, &terms(local, streaming, record)),
+        // It is kept for them, see `needs_exchange`.
+        let Some(exchange) = record.exchange.as_deref_mut() else { return };
+        match streaming.publish.pass(exchange, Parcel::from(message)).await {
+            Fate::On(parcel) => outbox.push(parcel.message, &terms(local, streaming, record, &none)),
             Fate::Dropped => outbox.keep(weight, None),
             Fate::Refused(..) => outbox.keep(weight, Some(Fault::new(Cause::MessageRefused))),
         }
@@ -405,116 +514,14 @@ async fn leave(
         Elsewhere::Go(wish) => wish,
     };
     let shared = streaming.renderer.as_ref().filter(|_| streaming.subscribe.is_idle());
-    let asked = Asked { wish, attributes: &record.exchange.attributes, renderer: shared };
+    // It is kept for this, see `needs_exchange`.
+    let attributes = &record.exchange.as_ref()?.attributes;
+    let asked = Asked { wish, attributes, renderer: shared };
     let (choice, source) = route.resubscribe(local, choice, &asked, &client.timer).await?;
     tracing::info!(endpoint = &*choice.member.name, "a stream goes on at another broker");
     streaming.path.choice = choice;
     streaming.source = Some(source);
     None
-}
-
-/// Renders what a subscription of its own brings, sends it, and tells the broker's side so. Gives why it ends, and whether its broker is away.
-async fn relay(
-    local: &Local,
-    client: &Connection,
-    streaming: &mut Streaming,
-    record: &mut Record,
-    out: &mut Out,
-) -> Result<(Option<Ending>, Option<Fault>), Fault> {
-    let mut positions: Vec<Position> = Vec::new();
-    let (mut weight, mut delivered) = (0, 0);
-    let (mut ending, mut away) = (None, None);
-    {
-        let Streaming { session, renderer, source, subscribe, .. } = streaming;
-        let Some(Source::Own(feed)) = source else { return Ok((Some(Ending::Complete), None)) };
-        let mut next = feed.take();
-        while let Some(delivery) = next.take() {
-            match delivery {
-                Delivery::Message(message) => {
-                    positions.push(message.position);
-                    weight += message.weight();
-                    let message = if subscribe.is_idle() {
-                        Some(message)
-                    } else {
-                        match subscribe.pass(&mut record.exchange, Parcel::of(message, &*feed.origin)).await {
-                            Fate::On(parcel) => Some(parcel.message),
-                            Fate::Dropped => None,
-                            Fate::Refused(..) => {
-                                record.counters.push_refused.bump();
-                                None
-                            }
-                        }
-                    };
-                    if let Some(message) = message {
-                        if let Some(renderer) = renderer {
-                            renderer.render(&message, &*feed.origin, &mut out.bytes);
-                        }
-                        session.delivered(out);
-                        delivered += 1;
-                    }
-                }
-                Delivery::Ready => {}
-                Delivery::Away(fault) => away = Some(fault),
-                Delivery::Fault(fault) => ending = Some(Ending::Fault(fault)),
-            }
-            if out.bytes.len() < GATHERED_BYTES_MAX && ending.is_none() && !out.finished {
-                next = feed.take();
-            }
-        }
-    }
-    record.counters.delivered.add(delivered);
-    let bytes = std::mem::take(&mut out.bytes).freeze();
-    // Credit comes back when the client has taken them: until then the broker's side waits with more.
-    let sent = send(local, client, streaming, record, bytes).await;
-    if let Some(Source::Own(feed)) = &mut streaming.source {
-        settle(feed, &positions, weight, streaming.receipts, sent.is_ok());
-    }
-    sent.map(|()| (ending, away))
-}
-
-fn settle(feed: &mut Feed, positions: &[Position], weight: usize, receipts: Receipts, arrived: bool) {
-    if receipts == Receipts::OnWrite {
-        for position in positions {
-            feed.receipt(if arrived { Receipt::Ack(*position) } else { Receipt::Nack(*position) });
-        }
-    }
-    feed.grant(weight);
-    feed.ring();
-}
-
-/// Sends bytes, in a chunk of their own where the response is chunked.
-async fn send(
-    local: &Local,
-    client: &Connection,
-    streaming: &Streaming,
-    record: &Record,
-    bytes: Bytes,
-) -> Result<(), Fault> {
-    if bytes.is_empty() {
-        return Ok(());
-    }
-    record.down.set(record.down.get() + bytes.len() as u64);
-    // Boxed: a write is large, and a session waits for most of its life.
-    Box::pin(async {
-        let mut writer = Writer::new(client, &local.shard.buffers, &client.timer, streaming.pace);
-        writer.data(Chunk::Shared(bytes), streaming.chunked).await?;
-        writer.flush().await
-    })
-    .await
-}
-
-/// Sends the end of the body.
-async fn finish(local: &Local, client: &Connection, streaming: &Streaming) -> Option<Fault> {
-    if !streaming.chunked {
-        return None;
-    }
-    Box::pin(async {
-        let mut writer = Writer::new(client, &local.shard.buffers, &client.timer, streaming.pace);
-        writer.last_chunk(None);
-        writer.flush().await
-    })
-    .await
-    .err()
 }
 
 #[cfg(test)]
@@ -528,7 +535,9 @@ mod tests {
     /// There may be tens of thousands of them: this bounds what a session holds while it waits.
     #[test]
     fn a_session_that_waits_is_small() {
-        let parts = [size_of_future(run), size_of::<Live>(), size_of::<Connection>(), size_of::<Streaming>()];
-        assert!(parts.iter().sum::<usize>() <= 1_400, "{parts:?}");
+        let rests = [size_of::<Live>(), size_of::<Connection>(), size_of::<Streaming>(), size_of::<Path>()];
+        assert!(rests.iter().sum::<usize>() <= 700, "{rests:?}");
+        let waits = size_of_future(run);
+        assert!(waits <= 1_200, "{waits}");
     }
 }

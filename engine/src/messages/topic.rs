@@ -1,12 +1,14 @@
-//! One subscription for many clients: what comes in is made into bytes once for each format, and every client reads the same bytes at its
+//! One subscription for many clients: what comes in is made into bytes once for each format, and every client gets the same bytes at its
 //! own pace.
 //!
 //! ```text
-//!   feed ─▶ feeder (a task) ─▶ log of a format: segment segment segment ◀── reader (a client, at a segment's number)
+//!   feed ─▶ feeder (a task) ─▶ log of a format: segment segment segment ◀── reader (a client's task, at a segment's number)
+//!                          │                          └────────▶ audience: clients that have read all, and have no task
 //!                          └─▶ log of another format ...
 //! ```
 //!
-//! A log is bounded: a reader that falls out of it is cut, and the others never wait for it.
+//! A log is bounded: a reader that falls out of it is cut, and the others never wait for it. It keeps segments only for readers that are
+//! behind.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -15,11 +17,13 @@ use std::ops::Deref;
 use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
-use ringway_contract::{Cause, Delivery, Fault, Feed, Render};
-use ringway_net::{pause, spawn, yield_now};
+use ringway_contract::{Cause, Delivery, Fault, Feed, Message, Origin, Render};
+use ringway_net::{now, pause, spawn, yield_now};
+
+use super::audience::Audience;
+use super::segment::{Page, Segment};
 
 /// Most bytes that a log of one format keeps for readers that are behind.
 pub const LOG_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -57,11 +61,19 @@ enum State {
 struct Log {
     format: u64,
     renderer: Rc<dyn Render>,
-    segments: RefCell<VecDeque<Bytes>>,
+    segments: RefCell<VecDeque<Segment>>,
     /// Number of the oldest segment.
     first: Cell<u64>,
     bytes: Cell<usize>,
+    page: RefCell<Page>,
+    /// Readers that come for their segments themselves.
+    walking: Cell<usize>,
+    /// Whether those who rest are being told of a segment.
+    telling: Cell<bool>,
+    /// When there was something last.
+    grown_at: Cell<Instant>,
     grown: Waiters,
+    audience: Rc<Audience>,
 }
 
 /// Tasks that wait for something that happens again and again.
@@ -85,7 +97,7 @@ impl Waiters {
 #[derive(Debug)]
 pub enum Found {
     /// More bytes; whole messages.
-    Bytes(Bytes),
+    Segment(Segment),
     /// What it had still to read is gone.
     Lagged,
     /// The broker is away, and is tried again. Told once for each attempt.
@@ -105,6 +117,7 @@ pub struct Reader {
     next: u64,
     /// How often it was told that the broker is away.
     aways: u32,
+    rests: bool,
 }
 
 impl Topic {
@@ -160,14 +173,23 @@ impl Topic {
                 segments: RefCell::default(),
                 first: Cell::new(0),
                 bytes: Cell::new(0),
+                page: RefCell::default(),
+                walking: Cell::new(0),
+                telling: Cell::new(false),
+                grown_at: Cell::new(now()),
                 grown: Waiters::default(),
+                audience: Rc::default(),
             });
             logs.retain(|log| log.strong_count() > 0);
             logs.push(Rc::downgrade(&log));
             log
         });
-        let next = log.first.get() + log.segments.borrow().len() as u64;
-        Reader { topic: Stake::new(self), log, next, aways: self.away.get().0 }
+        log.walking.set(log.walking.get() + 1);
+        Reader { topic: Stake::new(self), next: log.end(), log, aways: self.away.get().0, rests: false }
+    }
+
+    fn logs(&self) -> Vec<Rc<Log>> {
+        self.logs.borrow().iter().filter_map(Weak::upgrade).collect()
     }
 
     fn set(&self, state: State) {
@@ -180,16 +202,41 @@ impl Topic {
         self.tell();
     }
 
+    /// Something that all have to know.
     fn tell(&self) {
         self.changed.wake();
-        for log in self.logs.borrow().iter().filter_map(Weak::upgrade) {
+        for log in self.logs() {
             log.grown.wake();
+            log.audience.rouse();
         }
     }
 }
 
 impl Log {
-    fn push(&self, segment: Bytes) {
+    /// Number of the next segment.
+    fn end(&self) -> u64 {
+        self.first.get() + self.segments.borrow().len() as u64
+    }
+
+    fn render(&self, message: &Message, origin: &dyn Origin) {
+        self.renderer.render(message, origin, self.page.borrow_mut().room());
+    }
+
+    /// Takes what was rendered, and brings it to everybody.
+    async fn grow(&self) {
+        let Some(segment) = self.page.borrow_mut().cut() else { return };
+        let number = self.end();
+        self.push(segment.clone());
+        self.grown_at.set(now());
+        self.grown.wake();
+        self.telling.set(true);
+        self.audience.tell(number, &segment).await;
+        self.telling.set(false);
+        drop(segment);
+        self.forget();
+    }
+
+    fn push(&self, segment: Segment) {
         let mut segments = self.segments.borrow_mut();
         let mut bytes = self.bytes.get() + segment.len();
         segments.push_back(segment);
@@ -198,35 +245,95 @@ impl Log {
             self.first.set(self.first.get() + 1);
         }
         self.bytes.set(bytes);
-        drop(segments);
-        self.grown.wake();
+    }
+
+    /// Forgets what everybody has.
+    fn forget(&self) {
+        // One that rests now may be roused before it was told: then it comes for the segment.
+        if self.walking.get() == 0 && !self.telling.get() {
+            self.first.set(self.end());
+            self.segments.borrow_mut().clear();
+            self.bytes.set(0);
+        }
     }
 }
 
 impl Reader {
     /// What comes next.
     pub fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Found> {
+        let found = self.find();
+        if found.is_none() {
+            self.log.grown.add(cx);
+        }
+        found.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// What is there.
+    fn find(&mut self) -> Option<Found> {
         let first = self.log.first.get();
         if self.next < first {
             self.topic.lagged.set(self.topic.lagged.get() + 1);
-            return Poll::Ready(Found::Lagged);
+            return Some(Found::Lagged);
         }
-        let at = usize::try_from(self.next - first).unwrap_or(usize::MAX);
-        if let Some(segment) = self.log.segments.borrow().get(at) {
-            self.next += 1;
-            return Poll::Ready(Found::Bytes(segment.clone()));
+        if let Some(segment) = self.take() {
+            return Some(Found::Segment(segment));
         }
         if let State::Ended(fault) = self.topic.state.get() {
-            return Poll::Ready(Found::Ended(fault));
+            return Some(Found::Ended(fault));
         }
         if let (count, Some(fault)) = self.topic.away.get()
             && count != self.aways
         {
             self.aways = count;
-            return Poll::Ready(Found::Away(fault));
+            return Some(Found::Away(fault));
         }
-        self.log.grown.add(cx);
-        Poll::Pending
+        None
+    }
+
+    /// The next segment, if there is one already.
+    pub fn take(&mut self) -> Option<Segment> {
+        let at = usize::try_from(self.next.checked_sub(self.log.first.get())?).ok()?;
+        let segment = self.log.segments.borrow().get(at).cloned()?;
+        self.next += 1;
+        Some(segment)
+    }
+
+    /// Whether there is nothing for it.
+    pub fn is_idle(&self) -> bool {
+        let (count, away) = self.topic.away.get();
+        self.next == self.log.end() && self.topic.is_alive() && (away.is_none() || count == self.aways)
+    }
+
+    /// When there was something for it last.
+    pub fn grown_at(&self) -> Instant {
+        self.log.grown_at.get()
+    }
+
+    /// Whether this segment is the next one for it, which it has then.
+    pub fn passes(&mut self, number: u64) -> bool {
+        let is_next = self.next == number;
+        self.next += u64::from(is_next);
+        is_next
+    }
+
+    /// Those that have read all, where this one may be.
+    pub fn audience(&self) -> Rc<Audience> {
+        self.log.audience.clone()
+    }
+
+    /// Says whether it comes for what there is itself, or is told as one of the audience.
+    pub fn rest(&mut self, rests: bool) {
+        if std::mem::replace(&mut self.rests, rests) != rests {
+            let walking = self.log.walking.get();
+            self.log.walking.set(if rests { walking.saturating_sub(1) } else { walking + 1 });
+            self.log.forget();
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.rest(true);
     }
 }
 
@@ -257,7 +364,6 @@ impl Drop for Stake {
 
 /// Brings the feed's messages into the logs until it ends or nobody has read for a while.
 async fn feed_all(topic: Rc<Topic>, mut feed: Feed) {
-    let mut scratch: Vec<(Rc<Log>, BytesMut)> = Vec::new();
     let end = loop {
         let delivery = {
             let mut unread = pin!(unread(&topic));
@@ -275,15 +381,15 @@ async fn feed_all(topic: Rc<Topic>, mut feed: Feed) {
                 yield_now().await;
             }
             Some(Some(Delivery::Message(first))) => {
-                scratch.extend(topic.logs.borrow().iter().filter_map(Weak::upgrade).map(|log| (log, BytesMut::new())));
+                let logs = topic.logs();
                 let mut next = Some(Delivery::Message(first));
                 let (mut granted, mut count) = (0, 0);
                 let (mut ended, mut away) = (None, None);
                 while let Some(delivery) = next.take() {
                     match delivery {
                         Delivery::Message(message) => {
-                            for (log, out) in &mut scratch {
-                                log.renderer.render(&message, &*feed.origin, out);
+                            for log in &logs {
+                                log.render(&message, &*feed.origin);
                             }
                             granted += message.weight();
                             count += 1;
@@ -297,10 +403,8 @@ async fn feed_all(topic: Rc<Topic>, mut feed: Feed) {
                     }
                 }
                 feed.grant(granted);
-                for (log, out) in scratch.drain(..) {
-                    if !out.is_empty() {
-                        log.push(out.freeze());
-                    }
+                for log in logs {
+                    log.grow().await;
                 }
                 if let Some(fault) = ended {
                     break Some(fault);

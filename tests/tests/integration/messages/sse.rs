@@ -139,3 +139,66 @@ fn a_gateway_that_stops_tells_its_clients_to_come_again() {
     client.expect_end();
     assert!(gateway.wait().success());
 }
+
+fn at_rest(gateway: &Gateway, count: usize) {
+    wait_until("streams to rest", || gateway.metric("ringway_connections_parked", &[]) == count as f64);
+}
+
+#[test]
+fn a_stream_at_rest_hears_beats_and_is_missed_when_its_client_goes() {
+    let entrypoint = json!([{ "type": "sse", "configuration": { "heartbeatIntervalInMs": 3_000 } }]);
+    let gateway = Gateway::serving(&[made_up(entrypoint.clone(), json!({ "messageInterval": 3_600_000 }))]);
+    let (mut first, _) = stream(&gateway, "");
+    let (second, _) = stream(&gateway, "");
+    at_rest(&gateway, 2);
+    until(&mut first, "\n:\n\n");
+    drop(second);
+    wait_until("one of them is gone", || gateway.metric("ringway_streams", &[]) == 1.0);
+    at_rest(&gateway, 1);
+    gateway.write("apis/0.json", &made_up(entrypoint, json!({ "messageInterval": 20 })).json());
+    assert_eq!(gateway.reload().0, 200);
+    until(&mut first, "event: goaway\n");
+    until(&mut first, "0\r\n\r\n");
+    first.expect_end();
+    // Where there is something to hear, nothing else is sent.
+    let (mut third, _) = stream(&gateway, "");
+    let heard = until(&mut third, "data: mock message 250\n");
+    assert!(!heard.contains("\n:\n\n"), "{heard}");
+}
+
+#[test]
+fn what_comes_behind_the_request_of_a_stream_changes_nothing() {
+    let gateway = gateway("sse", "AUTO", json!({}));
+    let (mut client, _) = stream(&gateway, "");
+    until(&mut client, "data: tick 1\n");
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    until(&mut client, "data: tick 50\n");
+}
+
+#[test]
+fn who_takes_nothing_is_cut_and_the_others_hear_everything() {
+    const MESSAGES: usize = 400;
+    let content = "x".repeat(100_000);
+    let gateway = Gateway::serving(&[made_up(
+        json!([{ "type": "sse" }]),
+        json!({ "messageInterval": 5, "messageContent": content }),
+    )]);
+    let (mut slow, _) = stream(&gateway, "");
+    let (mut quick, _) = stream(&gateway, "");
+    until(&mut quick, "\nid: ");
+    let first = until(&mut quick, "\n");
+    let first: usize = first.trim_end().parse().unwrap();
+    until(&mut quick, "\n\n");
+    for number in first + 1..first + MESSAGES {
+        let heard = until(&mut quick, "\n\n");
+        assert!(heard.contains(&format!("\nid: {number}\n")), "{number}");
+    }
+    let heard = until(&mut slow, "event: error\ndata: Too slow");
+    // Whole messages, one after the other, as far as it heard them.
+    let numbers: Vec<usize> =
+        heard.split("\nid: ").skip(1).map(|event| event.split('\n').next().unwrap().parse().unwrap()).collect();
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
+    assert!(numbers.len() < MESSAGES);
+    slow.rest();
+    until(&mut quick, "\n\n");
+}

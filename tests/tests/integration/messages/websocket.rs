@@ -333,3 +333,28 @@ impl Bits {
         self.0.chunks(8).map(byte).collect()
     }
 }
+
+#[test]
+fn a_client_at_rest_hears_and_is_heard() {
+    let gateway = gateway("websocket", "AUTO", json!({}));
+    let mut client = open(gateway.http());
+    for number in 0..2 {
+        assert_eq!(next(&mut client), Frame::text(format!("tick {number}")));
+    }
+    wait_until("it rests", || gateway.metric("ringway_connections_parked", &[]) == 1.0);
+    client.send(Frame::text("a message").masked());
+    client.send(Frame::ping("there").masked());
+    let mut ticks = 2;
+    loop {
+        let frame = next(&mut client);
+        if frame.opcode != TEXT {
+            assert_eq!(frame, Frame::pong("there"));
+            break;
+        }
+        assert_eq!(frame, Frame::text(format!("tick {ticks}")));
+        ticks += 1;
+    }
+    wait_until("it is published", || published(&gateway) == 1.0);
+    client.send(Frame::close(1000, "").masked());
+    assert_eq!(closed(&mut client).0, 1000);
+}

@@ -1,0 +1,104 @@
+//! Those who have everything that there is of a log: they have no task and wait in the shard's [`Lot`](ringway_net::Lot), and what is new is
+//! written to them by whoever made it.
+//!
+//! ```text
+//!               rest                                     rouse: what is new did not fit into its socket; its client says something;
+//!   a task ────────────▶ [ seat, seat, seat ] ────────────────▶ nothing went for long; the broker is away; the API goes
+//!                             ▲
+//!   feeder ── one send each ──┘
+//! ```
+//!
+//! A task for each of them would be woken, would have its send queued, and be woken again by its end; and would weigh more than the rest of a
+//! stream while it waits.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringway_net::yield_now;
+
+use super::rest::{self, Stir};
+use super::segment::Segment;
+use super::stream::Live;
+use crate::local::Local;
+use crate::parking::Parked;
+
+/// How many are written to before others on the shard have their turn: about 200 µs of it.
+const TURN: usize = 64;
+
+/// The clients at rest of one log.
+#[derive(Default)]
+pub struct Audience {
+    local: OnceCell<Rc<Local>>,
+    /// Their numbers in the lot.
+    seats: RefCell<BTreeSet<u32>>,
+}
+
+impl Audience {
+    /// Takes a stream that has read everything, and has nothing else under way, for at most `wait`.
+    ///
+    /// # Errors
+    /// The stream, when it cannot be watched.
+    pub fn take(&self, local: &Rc<Local>, live: Box<Live>, wait: Duration) -> Result<(), Box<Live>> {
+        let Some(berth) = live.client.stream.berth() else { return Err(live) };
+        let seat = match local.parked.park((berth, None), wait, Parked::Stream(live)) {
+            Ok(seat) => seat,
+            Err(Parked::Stream(live)) => return Err(live),
+            // It is what was to be parked.
+            Err(_) => return Ok(()),
+        };
+        local.parked.visit(seat, |parked| {
+            if let Parked::Stream(live) = parked {
+                live.sit(seat);
+            }
+            true
+        });
+        self.local.get_or_init(|| local.clone());
+        self.seats.borrow_mut().insert(seat);
+        Ok(())
+    }
+
+    /// One has left the lot.
+    pub fn leave(&self, seat: u32) {
+        self.seats.borrow_mut().remove(&seat);
+    }
+
+    /// Writes a segment to all who have not got it.
+    pub async fn tell(&self, number: u64, segment: &Segment) {
+        let Some(local) = self.local.get() else { return };
+        let mut turn = Vec::with_capacity(TURN);
+        let mut from = 0;
+        loop {
+            turn.extend(self.seats.borrow().range(from..).take(TURN).copied());
+            for seat in turn.drain(..) {
+                from = seat.saturating_add(1);
+                let mut unsent = None;
+                let left = local.parked.visit(seat, |parked| {
+                    if let Parked::Stream(live) = parked {
+                        unsent = live.hear(number, segment);
+                    }
+                    unsent.is_none()
+                });
+                if let (Some(Parked::Stream(live)), Some(unsent)) = (left, unsent) {
+                    rest::rouse(local, live, Stir::Unsent(unsent));
+                }
+            }
+            if self.seats.borrow().range(from..).next().is_none() {
+                return;
+            }
+            yield_now().await;
+        }
+    }
+
+    /// Gives all of them tasks.
+    pub fn rouse(&self) {
+        let seats = std::mem::take(&mut *self.seats.borrow_mut());
+        let Some(local) = self.local.get() else { return };
+        for seat in seats {
+            if let Some(Parked::Stream(live)) = local.parked.visit(seat, |_| false) {
+                rest::rouse(local, live, Stir::News);
+            }
+        }
+    }
+}
