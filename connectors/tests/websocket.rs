@@ -211,6 +211,32 @@ fn a_message_that_the_broker_does_not_take_ends_the_connection() {
 }
 
 #[test]
+fn a_close_waits_for_what_became_of_the_messages_before_it() {
+    for (last, code) in [((0x88, &b"\x03\xe8bye"[..]), 1000), ((0x83, b""), 1002)] {
+        let mut socket = session(json!({}));
+        let mut out = hears(&mut *socket, &[(0x81, b"one"), (0x81, b"two"), last, (0x89, b"unheard")]);
+        assert_eq!(contents(&out), [b"one", b"two"]);
+        socket.published(Ok(()), &mut out);
+        assert!(out.bytes.is_empty() && !out.finished);
+        assert!(contents(&hears(&mut *socket, &[(0x81, b"late")])).is_empty());
+        let mut failed = Out::default();
+        match code {
+            1000 => socket.published(Ok(()), &mut out),
+            // As long as a heartbeat.
+            _ => socket.tick(Tick::Idle, &mut out),
+        }
+        assert!(out.bytes[2..].starts_with(&u16::to_be_bytes(code)) && out.finished);
+        socket.published(Err(Fault::new(Cause::BrokerTimeout)), &mut failed);
+        assert!(failed.bytes.is_empty(), "nothing follows a close frame");
+    }
+    // Who closes in peace and hears 1011 knows that something was not published.
+    let mut socket = session(json!({}));
+    let mut out = hears(&mut *socket, &[(0x81, b"one"), (0x88, b"\x03\xe8")]);
+    socket.published(Err(Fault::new(Cause::PublishFailed)), &mut out);
+    assert!(out.bytes[2..].starts_with(&1011u16.to_be_bytes()) && out.finished);
+}
+
+#[test]
 fn who_does_not_answer_a_ping_is_given_up() {
     let (mut socket, mut out) = (session(json!({})), Out::default());
     socket.tick(Tick::Idle, &mut out);
@@ -255,6 +281,32 @@ fn a_message_is_a_frame_of_its_kind() {
     let binary = session(json!({ "subscriber": { "frameType": "BINARY" } })).renderer().unwrap();
     assert_eq!(&rendered(&binary, "21.4")[..], b"\x82\x0421.4");
     assert_ne!(auto.format(), binary.format());
+}
+
+#[test]
+fn a_binary_message_says_that_it_is_one_and_is_one_again() {
+    let mut socket = session(json!({}));
+    let out = hears(&mut *socket, &[(0x82, b"21.4"), (0x81, b"21.4"), (0x02, b"21"), (0x80, b".4")]);
+    let said: Vec<_> = out.publish.iter().map(|message| message.header("content-type")).collect();
+    let binary = Some(&b"application/octet-stream"[..]);
+    assert_eq!(said, [binary, None, binary]);
+    let renderer = socket.renderer().unwrap();
+    let mut frames = BytesMut::new();
+    out.publish.iter().for_each(|message| renderer.render(message, &Nowhere, &mut frames));
+    assert_eq!(&frames[..], b"\x82\x0421.4\x81\x0421.4\x82\x0421.4");
+    for (said, first) in [
+        ("Application/Octet-Stream; padding=0", 0x82),
+        (" application/octet-stream ", 0x82),
+        ("application/json", 0x81),
+        ("", 0x81),
+    ] {
+        let (mut message, mut frame) = (Message::new("x"), BytesMut::new());
+        message.append_header("content-type", said);
+        renderer.render(&message, &Nowhere, &mut frame);
+        assert_eq!(frame[0], first, "{said}");
+    }
+    let mut plain = session(json!({ "publisher": { "keepFrameType": false } }));
+    assert!(hears(&mut *plain, &[(0x82, b"21.4")]).publish[0].headers.is_empty());
 }
 
 #[test]

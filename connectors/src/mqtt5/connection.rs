@@ -32,8 +32,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::bridge::{DIAL_WITHIN, Duplex, dial};
 
-/// The largest packet that is taken; the broker is told, and sends none that is larger.
-pub const PACKET_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The largest packet that is taken, a message of 16 MiB with its topic and headers; the broker is told, and sends none that is larger.
+pub const PACKET_BYTES_MAX: usize = (16 * 1024 + 64) * 1024;
 
 /// Room that is made for one read.
 const READ_BYTES: usize = 16 * 1024;

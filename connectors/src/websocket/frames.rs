@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use ringway_contract::{Message, Origin, Render};
 use ringway_wire::websocket::compression::{Agreement, Deflater};
 use ringway_wire::websocket::{Kind, encode};
@@ -13,6 +13,13 @@ use super::FrameType;
 const COMPRESSED_BYTES_MIN: usize = 64;
 /// Room for a compressed message that is kept from one to the next.
 const SCRATCH_BYTES_KEPT_MAX: usize = 64 * 1024;
+
+const CONTENT_TYPE: &str = "Content-Type";
+const OCTET_STREAM: &str = "application/octet-stream";
+
+/// The header of a message that came as a binary frame. Bytes may be UTF-8 by chance, and every broker carries a content type.
+pub const BINARY: (Bytes, Bytes) =
+    (Bytes::from_static(CONTENT_TYPE.as_bytes()), Bytes::from_static(OCTET_STREAM.as_bytes()));
 
 /// Renders each message as one frame.
 pub struct Frames {
@@ -39,8 +46,10 @@ impl Frames {
         self.agreement.is_some_and(|agreement| !agreement.server_no_context_takeover)
     }
 
-    fn kind(&self, content: &[u8]) -> Kind {
+    fn kind(&self, message: &Message) -> Kind {
+        let content = &*message.content;
         match self.frame_type {
+            FrameType::Auto if is_binary(message) => Kind::Binary,
             FrameType::Auto if content.is_ascii() || std::str::from_utf8(content).is_ok() => Kind::Text,
             FrameType::Auto | FrameType::Binary => Kind::Binary,
         }
@@ -81,9 +90,15 @@ impl Render for Frames {
 
     fn render(&self, message: &Message, _origin: &dyn Origin, out: &mut BytesMut) {
         let content = &*message.content;
-        let kind = self.kind(content);
+        let kind = self.kind(message);
         if !self.compressed(kind, content, out) {
             encode::message(kind, false, content, out);
         }
     }
+}
+
+/// Whether a message says of itself that it is bytes, with whatever parameters (RFC 2046 section 4.5.1).
+fn is_binary(message: &Message) -> bool {
+    let said = message.header(CONTENT_TYPE).and_then(|said| said.split(|byte| *byte == b';').next());
+    said.is_some_and(|said| said.trim_ascii().eq_ignore_ascii_case(OCTET_STREAM.as_bytes()))
 }

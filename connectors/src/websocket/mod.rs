@@ -64,6 +64,9 @@ pub struct Config {
 pub struct Publisher {
     /// Whether messages of clients are published. Without, a client that sends one is told so by code 1008. Default true.
     pub enabled: bool,
+    /// Whether a binary message is published with the header `Content-Type: application/octet-stream`, by which it is sent to others as
+    /// bytes, too, even if it is UTF-8 by chance. Default true. Not in the reference product.
+    pub keep_frame_type: bool,
 }
 
 /// What clients get.
@@ -81,7 +84,7 @@ pub struct Subscriber {
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum FrameType {
-    /// As text when the content is UTF-8, else as bytes.
+    /// As text when the content is UTF-8, else as bytes; also as bytes when the header `Content-Type` is `application/octet-stream`.
     #[default]
     Auto,
     /// Always as bytes: for content that is text by chance only.
@@ -118,7 +121,7 @@ impl Default for Config {
 
 impl Default for Publisher {
     fn default() -> Self {
-        Self { enabled: true }
+        Self { enabled: true, keep_frame_type: true }
     }
 }
 
@@ -216,6 +219,9 @@ impl Entrypoint for WebSocket {
             frames: config.subscriber.enabled.then(|| self.frames(agreement)),
             agreement,
             publishes: config.publisher.enabled,
+            keeps_frame_type: config.publisher.keep_frame_type,
+            under_way: 0,
+            closing: None,
             heartbeat: Duration::from_millis(config.heartbeat_interval_in_ms),
             awaits_pong: false,
             closed: false,

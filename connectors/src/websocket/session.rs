@@ -1,24 +1,26 @@
 //! One client: frames in, messages and frames out.
 //!
 //! ```text
-//!   open ──▶ ping when it is quiet ──▶ quiet again ──▶ close 1011 ─┐
-//!     ├─ close of the client ──▶ the same back ────────────────────┤
-//!     ├─ broken rule ──▶ close with its code ──────────────────────┼──▶ closed: the engine lingers until the client has gone
-//!     └─ the engine's ending ──▶ close 1000, 1001, 1011 or 1013 ───┘
+//!   open ──▶ ping when it is quiet ──▶ quiet again ──▶ close 1011 ───────────────────────────┐
+//!     ├─ close of the client ─┬─▶ closing: the broker answers ──▶ the same back, or its code ┤
+//!     ├─ broken rule ─────────┘   for what was sent before                                   ├──▶ closed: the engine lingers until
+//!     └─ the engine's ending ──▶ close 1000, 1001, 1011 or 1013 ─────────────────────────────┘    the client has gone
 //! ```
+//!
+//! A client that closes learns by the code whether its last messages were published (RFC 6455 section 5.5.1 lets the answer wait).
 
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use ringway_contract::{
     Answer, Ending, Fault, Message, Out, Outline, Render, Reply, ResponseHead, Session, Tick, Wish,
 };
 use ringway_wire::websocket::compression::Agreement;
-use ringway_wire::websocket::{Decoder, Event, close, encode, handshake};
+use ringway_wire::websocket::{Decoder, Event, Kind, close, encode, handshake};
 
-use super::frames::Frames;
+use super::frames::{self, Frames};
 
 /// One client.
 pub struct Socket {
@@ -29,6 +31,12 @@ pub struct Socket {
     /// `None`: the client gets no messages.
     pub frames: Option<Rc<Frames>>,
     pub publishes: bool,
+    /// Whether a binary message says that it is one.
+    pub keeps_frame_type: bool,
+    /// Messages that the broker has not answered for.
+    pub under_way: usize,
+    /// How it closes when the broker has.
+    pub closing: Option<(Option<u16>, &'static str)>,
     pub heartbeat: Duration,
     /// A ping was sent, and nothing has come since.
     pub awaits_pong: bool,
@@ -42,6 +50,23 @@ impl Socket {
             encode::close(code, reason, &mut out.bytes);
         }
         out.finished = true;
+    }
+
+    /// Closes when the broker has answered for what came before: nothing more is read until then.
+    fn close_in_turn(&mut self, code: Option<u16>, reason: &'static str, out: &mut Out) {
+        match self.under_way {
+            0 => self.close(code, reason, out),
+            _ => self.closing = Some((code, reason)),
+        }
+    }
+
+    fn publish(&mut self, kind: Kind, payload: Bytes, out: &mut Out) {
+        let mut message = Message::new(payload);
+        if kind == Kind::Binary && self.keeps_frame_type {
+            message.headers.push(frames::BINARY);
+        }
+        out.publish.push(message);
+        self.under_way += 1;
     }
 }
 
@@ -69,17 +94,17 @@ impl Session for Socket {
 
     fn received(&mut self, input: &mut BytesMut, out: &mut Out) -> Result<(), Box<Reply>> {
         self.awaits_pong = false;
-        while !self.closed {
+        while !self.closed && self.closing.is_none() {
             match self.decoder.decode(input) {
                 Ok(None) => return Ok(()),
-                Ok(Some(Event::Message { payload, .. })) if self.publishes => out.publish.push(Message::new(payload)),
+                Ok(Some(Event::Message { kind, payload })) if self.publishes => self.publish(kind, payload, out),
                 Ok(Some(Event::Message { .. })) => {
                     self.close(Some(close::POLICY_VIOLATION), "No messages are taken here", out);
                 }
                 Ok(Some(Event::Ping(payload))) => encode::pong(&payload, &mut out.bytes),
                 Ok(Some(Event::Pong(_))) => {}
-                Ok(Some(Event::Close(said))) => self.close(said.code, "", out),
-                Err(violation) => self.close(Some(violation.code()), violation.message(), out),
+                Ok(Some(Event::Close(said))) => self.close_in_turn(said.code, "", out),
+                Err(violation) => self.close_in_turn(Some(violation.code()), violation.message(), out),
             }
         }
         input.clear();
@@ -87,14 +112,24 @@ impl Session for Socket {
     }
 
     fn published(&mut self, outcome: Result<(), Fault>, out: &mut Out) {
+        self.under_way = self.under_way.saturating_sub(1);
         if let Err(fault) = outcome {
-            self.close(Some(close::INTERNAL_ERROR), fault.cause.message(), out);
+            return self.close(Some(close::INTERNAL_ERROR), fault.cause.message(), out);
+        }
+        if self.under_way == 0
+            && let Some((code, reason)) = self.closing
+        {
+            self.close(code, reason, out);
         }
     }
 
     fn tick(&mut self, _tick: Tick, out: &mut Out) {
         if self.closed {
             return;
+        }
+        if let Some((code, reason)) = self.closing {
+            // The broker takes too long: what became of the last messages stays open.
+            return self.close(code, reason, out);
         }
         if self.awaits_pong {
             return self.close(Some(close::INTERNAL_ERROR), "No answer to a ping", out);
