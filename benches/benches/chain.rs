@@ -35,6 +35,7 @@ fn exchange() -> Exchange {
 }
 
 fn run(chain: &Chain, exchange: &mut Exchange, matched: &mut Vec<u16>) {
+    matched.clear();
     chain.select(exchange, &Facing::default(), matched).unwrap();
     for step in chain.request(matched) {
         let future = pin!(step.request(exchange));
@@ -50,7 +51,13 @@ fn chains(criterion: &mut Criterion) {
         request_content: false,
         masks: Masks::default(),
         request: (0..steps)
-            .map(|_| Step { policy: policy(), condition: None, message_condition: None, content: false })
+            .map(|_| Step {
+                scope: Scope::Api,
+                policy: policy(),
+                condition: None,
+                message_condition: None,
+                content: false,
+            })
             .collect(),
         response: Box::default(),
         publish: Rc::default(),
@@ -63,7 +70,7 @@ fn chains(criterion: &mut Criterion) {
     ];
     let mut group = criterion.benchmark_group("chain");
     for (name, flows) in cases {
-        let chain = Chain::new(flows, Choice::default(), Choice::default());
+        let chain = Chain::new(flows, Choice::default());
         let mut matched = Vec::with_capacity(16);
         group.bench_function(name, |bencher| {
             bencher.iter_batched_ref(exchange, |exchange| run(&chain, exchange, &mut matched), BatchSize::SmallInput);

@@ -31,6 +31,7 @@ pub(crate) fn check(definition: &Node) -> Vec<Problem> {
         }
     }
     compile(definition, "analytics.logging.condition", &Vocabulary::response(), &mut problems);
+    compile(definition, "analytics.logging.messageCondition", &Vocabulary::message(), &mut problems);
     compile(definition, "plans[*].selectionRule", &Vocabulary::request(), &mut problems);
     for check in ["endpointGroups[*].services.healthCheck", "endpointGroups[*].endpoints[*].services.healthCheck"] {
         compile(definition, &format!("{check}.configuration.assertion"), &HEALTH, &mut problems);

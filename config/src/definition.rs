@@ -13,7 +13,7 @@ use crate::settings::Settings;
 use crate::substitute::{Environment, Rule, substitute};
 use crate::{
     applications, check, conditions, decode, deployment, dictionaries, json, legacy, names, pairs, path, pending,
-    rules, subscriptions, yaml,
+    rules, sampling, subscriptions, yaml,
 };
 
 /// How a file is written.
@@ -162,6 +162,7 @@ fn one(
     complete(&mut api);
     rules::examine(&node, around.settings, problems);
     problems.extend(conditions);
+    problems.extend(sampling::check(&api, &node));
     problems.extend(dictionaries::mentioned(&node, &around.common.dictionaries));
     judge(&mut api, &node, around, problems, files);
     around.common.own(&node, problems);

@@ -52,13 +52,16 @@ const fn value(pattern: &'static str, value: &'static str, reason: &'static str)
 }
 
 const MESSAGES: &str = "belongs to APIs of type MESSAGE";
-const UNRECORDED: &str = "has no effect: requests and responses are recorded, messages are not yet";
 const ANALYTICS: &str = "is not recorded: analytics come with a later release";
 
 /// What becomes of a line that says [`MESSAGES`] in an API of type MESSAGE.
-const OF_MESSAGES: [(&str, Effect, &str); 6] = [
+const OF_MESSAGES: [(&str, Effect, &str); 10] = [
     ("dlq", Acted, ""),
-    ("sampling", Served, ANALYTICS),
+    ("sampling", Acted, ""),
+    ("messageHeaders", Acted, ""),
+    ("messagePayload", Acted, ""),
+    ("messageMetadata", Acted, ""),
+    ("analytics.logging.messageCondition", Acted, ""),
     ("messageCondition", Served, "has no effect on a request or response: only messages have it"),
     ("publish", Acted, ""),
     ("subscribe", Acted, ""),
@@ -78,10 +81,10 @@ const LINES: [Line; 34] = [
     ),
     line("failover.failureCondition", Served, "is not evaluated: an error of the backend counts as a failure"),
     line("analytics.sampling", Served, MESSAGES),
-    line("analytics.logging.messageCondition", Served, UNRECORDED),
-    line("analytics.logging.content.messageHeaders", Served, UNRECORDED),
-    line("analytics.logging.content.messagePayload", Served, UNRECORDED),
-    line("analytics.logging.content.messageMetadata", Served, UNRECORDED),
+    line("analytics.logging.messageCondition", Served, MESSAGES),
+    line("analytics.logging.content.messageHeaders", Served, MESSAGES),
+    line("analytics.logging.content.messagePayload", Served, MESSAGES),
+    line("analytics.logging.content.messageMetadata", Served, MESSAGES),
     line(
         "analytics.tracing.enabled",
         Served,
@@ -169,7 +172,7 @@ pub(crate) fn find(definition: &Node, carries: Carries) -> Pending {
             Meant::Only(value) => value,
             _ => pattern.rsplit('.').next().unwrap_or(pattern),
         };
-        let (effect, reason) = match OF_MESSAGES.iter().find(|(known, ..)| *known == name) {
+        let (effect, reason) = match OF_MESSAGES.iter().find(|(known, ..)| *known == name || known == pattern) {
             Some((_, effect, reason)) if carries == Carries::Messages => (effect, reason),
             _ => (effect, reason),
         };

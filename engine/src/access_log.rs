@@ -14,6 +14,7 @@ use ringway_ring::{Consumer, Producer, Ringer};
 use ringway_wire::{RequestHead, date};
 
 use crate::call::Served;
+use crate::secrets::Secrets;
 use crate::telemetry::ShardCounters;
 
 /// A buffer is handed over when it has grown to this, or when the shard has been quiet.
@@ -75,14 +76,14 @@ impl AccessLog {
         Self { shard, counters, sink: Some(Sink { format, state: RefCell::new(state) }) }
     }
 
-    /// Notes what a line says of the request.
-    pub fn draft(&self, exchange: &Exchange, started: Instant) -> Draft {
+    /// Notes what a line says of the request, without what shows who is calling.
+    pub fn draft(&self, exchange: &Exchange, secrets: &Secrets, started: Instant) -> Draft {
         if self.sink.is_none() {
             return Draft::default();
         }
         let mut target = self.shard.buffers.take();
         if let Some(request) = exchange.request.as_deref() {
-            describe(&request.head, &mut target);
+            describe(&request.head, secrets, &mut target);
         }
         Draft { target: Some(target), started: Some(started) }
     }
@@ -147,11 +148,13 @@ impl AccessLog {
 }
 
 /// `method SP target`, cut at [`TARGET_BYTES_MAX`].
-fn describe(head: &RequestHead, out: &mut BytesMut) {
+fn describe(head: &RequestHead, secrets: &Secrets, out: &mut BytesMut) {
     out.extend_from_slice(head.method.as_str().as_bytes());
     out.put_u8(b' ');
-    let target = head.raw_target().as_bytes();
-    out.extend_from_slice(target.get(..TARGET_BYTES_MAX).unwrap_or(target));
+    let target = head.raw_target();
+    let target = target.get(..target.floor_char_boundary(TARGET_BYTES_MAX)).unwrap_or(target);
+    // A buffer grows: there is nothing that could fail.
+    let _ = secrets.write_target(target, out);
 }
 
 fn json(out: &mut BytesMut, now_ms: u64, target: &[u8], exchange: &Exchange, served: &Served, took: Duration) {

@@ -83,8 +83,7 @@ pub async fn own(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched:
     }
     for step in chain.response(matched) {
         if let Some(reply) = step.response(stage.exchange).await {
-            stage.exchange.response = None;
-            return Err(reply.into());
+            return Err(step.stop(reply));
         }
     }
     content::settle_response(stage.exchange, &content);

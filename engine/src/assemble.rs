@@ -14,7 +14,7 @@ use crate::plan::Plan;
 ///
 /// # Errors
 /// A guard or a policy refuses its configuration: which, and why.
-pub fn plans(api: &Api, registry: Registry, services: &Services) -> Result<Vec<Plan>, String> {
+pub fn plans(api: &Api, platform: &Chain, registry: Registry, services: &Services) -> Result<Vec<Plan>, String> {
     let mut plans = Vec::new();
     // Nobody calls a push plan.
     for plan in api.offered_plans().filter(|plan| plan.mode == PlanMode::Standard) {
@@ -32,7 +32,7 @@ pub fn plans(api: &Api, registry: Registry, services: &Services) -> Result<Vec<P
         };
         let guard = (kind.build)(source, services).map_err(|refusal| format!("plan `{}`: {refusal}", plan.name))?;
         let info = Rc::new(PlanInfo { id: plan.id.clone(), name: plan.name.clone() });
-        let chain = chain(api, Some(plan), registry, services)?;
+        let chain = chain(api, Some(plan), platform, registry, services)?;
         let rule = plan.selection_rule.as_deref().filter(|rule| !rule.trim().is_empty());
         let rule = rule.map(|rule| condition(rule, Phase::Request)).transpose()?;
         plans.push(Plan { info, guard, rule, subscribers: subscribers(api, plan), chain });
@@ -73,80 +73,57 @@ pub fn subscriber(subscription: &api::Subscription) -> Subscriber {
     }
 }
 
-/// What preflights pass, if the API asks for it: its own flows, on the way to the endpoint.
+/// What preflights pass behind the platform's flows, if the API asks for it: its own flows, on the way to the endpoint.
 ///
 /// # Errors
 /// As [`plans`].
-pub fn preflight(api: &Api, registry: Registry, services: &Services) -> Result<Option<Chain>, String> {
+pub fn preflight(
+    api: &Api,
+    platform: &Chain,
+    registry: Registry,
+    services: &Services,
+) -> Result<Option<Chain>, String> {
     let mut rules = api.http_listeners().map(|listener| &listener.cors).filter(|cors| cors.enabled);
     let runs = rules.next().is_some_and(|cors| cors.run_policies);
-    runs.then(|| chain(api, None, registry, services)).transpose()
+    runs.then(|| chain(api, None, platform, registry, services)).transpose()
 }
 
-/// The flows of the platform, those of a plan, and those of the API behind them.
+/// The flows of the platform, as an API passes them.
 ///
 /// # Errors
 /// As [`plans`].
-pub fn chain(api: &Api, plan: Option<&api::Plan>, registry: Registry, services: &Services) -> Result<Chain, String> {
+pub fn platform(api: &Api, registry: Registry, services: &Services) -> Result<Chain, String> {
+    let choice = choice(api.platform.flow_execution);
+    let build = Build { registry, services, resources: &[], groups: &api.endpoint_groups, scope: Scope::Platform };
+    // No plan is known when they run: what counts calls counts those of the API.
+    let flows = build.flows(api.kind, &api.platform.flows, &format!("{}///flows", api.id), choice.match_required)?;
+    Ok(Chain::new(flows, choice))
+}
+
+/// The flows of a plan, and those of the API behind them; behind those of the platform.
+///
+/// # Errors
+/// As [`plans`].
+pub fn chain(
+    api: &Api,
+    plan: Option<&api::Plan>,
+    platform: &Chain,
+    registry: Registry,
+    services: &Services,
+) -> Result<Chain, String> {
+    let choice = choice(api.flow_execution);
     let id = plan.map_or("", |plan| plan.id.as_str());
-    let of_platform = api.platform.flows.iter().enumerate().map(|(at, flow)| (Scope::Platform, at, flow));
-    let of_plan = plan.into_iter().flat_map(|plan| &plan.flows).enumerate().map(|(at, flow)| (Scope::Plan, at, flow));
-    let of_api = api.flows.iter().enumerate().map(|(at, flow)| (Scope::Api, at, flow));
-    let (own, platform) = (choice(api.flow_execution), choice(api.platform.flow_execution));
+    let of_plan = plan.map(|plan| plan.flows.as_slice()).unwrap_or_default();
     let mut flows = Vec::new();
-    for (scope, at, flow) in of_platform.chain(of_plan).chain(of_api).filter(|(.., flow)| flow.enabled) {
-        let selector = match (flow.http_selector(), flow.channel_selector()) {
-            (Some(http), _) => Selector::new(&http.path, http.path_operator, &http.methods),
-            // A flow of the platform may be for messages only: what has none has no channel.
-            (None, Some(_)) if api.kind != ApiType::Message => continue,
-            (None, Some(channel)) => Selector::channel(channel),
-            (None, None) => Selector::default(),
-        };
-        // What counts calls counts them per plan: two plans share nothing, though both run the API's flows and the platform's.
-        let place = match scope {
-            Scope::Plan => format!("{}/{id}/flows[{at}]", api.id),
-            Scope::Api => format!("{}/{id}//flows[{at}]", api.id),
-            Scope::Platform => format!("{}/{id}///flows[{at}]", api.id),
-        };
-        let resources = if scope == Scope::Platform { &[] } else { api.resources.as_slice() };
-        let build = Build { registry, services, resources, groups: &api.endpoint_groups };
-        let mut masks = Masks::default();
-        let steps = |steps: &[api::Step], phase: Phase, masks: &mut Vec<Rc<dyn Mask>>| -> Result<Vec<Step>, String> {
-            let mut built = Vec::new();
-            if api.kind == ApiType::Message || !phase.is_of_messages() {
-                build.steps(steps, phase, &format!("{place}.{phase:?}"), &mut built, masks)?;
-            }
-            Ok(built)
-        };
-        let request = steps(&flow.request, Phase::Request, &mut masks.request)?;
-        let response = steps(&flow.response, Phase::Response, &mut masks.response)?;
-        // Messages are not written down.
-        let publish = steps(&flow.publish, Phase::Publish, &mut Vec::new())?;
-        let subscribe = steps(&flow.subscribe, Phase::Subscribe, &mut Vec::new())?;
-        let hides = !masks.request.is_empty() || !masks.response.is_empty();
-        let is_empty = !hides && [&request, &response, &publish, &subscribe].iter().all(|steps| steps.is_empty());
-        let is_required = if scope == Scope::Platform { platform.match_required } else { own.match_required };
-        if is_empty && !is_required {
-            continue;
-        }
-        let condition = flow.condition().map(|text| condition(text, Phase::Request)).transpose()?;
-        let needs = |step: &Step| {
-            let condition = step.condition.as_ref().is_some_and(|condition| condition.needs().request_content);
-            condition || step.policy.phases().request_content
-        };
-        flows.push(Flow {
-            scope,
-            selector,
-            condition,
-            request_content: response.iter().any(needs),
-            masks,
-            request: request.into(),
-            response: response.into(),
-            publish: publish.into(),
-            subscribe: subscribe.into(),
-        });
+    // What counts calls counts them per plan: two plans share nothing, though both run the API's flows.
+    for (scope, own, place) in [
+        (Scope::Plan, of_plan, format!("{}/{id}/flows", api.id)),
+        (Scope::Api, &api.flows, format!("{}/{id}//flows", api.id)),
+    ] {
+        let build = Build { registry, services, resources: &api.resources, groups: &api.endpoint_groups, scope };
+        flows.extend(build.flows(api.kind, own, &place, choice.match_required)?);
     }
-    Ok(Chain::new(flows, own, platform))
+    Ok(Chain::behind(platform, flows, choice))
 }
 
 fn choice(execution: api::FlowExecution) -> Choice {
@@ -188,9 +165,59 @@ struct Build<'a> {
     services: &'a Services,
     resources: &'a [api::Resource],
     groups: &'a [api::EndpointGroup],
+    scope: Scope,
 }
 
 impl Build<'_> {
+    /// The flows of a scope that do anything; all of them where one `is_required` to match.
+    fn flows(&self, kind: ApiType, flows: &[api::Flow], place: &str, is_required: bool) -> Result<Vec<Flow>, String> {
+        let mut built = Vec::new();
+        for (at, flow) in flows.iter().enumerate().filter(|(_, flow)| flow.enabled) {
+            let selector = match (flow.http_selector(), flow.channel_selector()) {
+                (Some(http), _) => Selector::new(&http.path, http.path_operator, &http.methods),
+                // A flow of the platform may be for messages only: what has none has no channel.
+                (None, Some(_)) if kind != ApiType::Message => continue,
+                (None, Some(channel)) => Selector::channel(channel),
+                (None, None) => Selector::default(),
+            };
+            let mut masks = Masks::default();
+            let steps =
+                |steps: &[api::Step], phase: Phase, masks: &mut Vec<Rc<dyn Mask>>| -> Result<Vec<Step>, String> {
+                    let mut built = Vec::new();
+                    if kind == ApiType::Message || !phase.is_of_messages() {
+                        self.steps(steps, phase, &format!("{place}[{at}].{phase:?}"), &mut built, masks)?;
+                    }
+                    Ok(built)
+                };
+            let request = steps(&flow.request, Phase::Request, &mut masks.request)?;
+            let response = steps(&flow.response, Phase::Response, &mut masks.response)?;
+            // Messages are not written down.
+            let publish = steps(&flow.publish, Phase::Publish, &mut Vec::new())?;
+            let subscribe = steps(&flow.subscribe, Phase::Subscribe, &mut Vec::new())?;
+            let hides = !masks.request.is_empty() || !masks.response.is_empty();
+            let is_empty = !hides && [&request, &response, &publish, &subscribe].iter().all(|steps| steps.is_empty());
+            if is_empty && !is_required {
+                continue;
+            }
+            let needs = |step: &Step| {
+                let condition = step.condition.as_ref().is_some_and(|condition| condition.needs().request_content);
+                condition || step.policy.phases().request_content
+            };
+            built.push(Flow {
+                scope: self.scope,
+                selector,
+                condition: flow.condition().map(|text| condition(text, Phase::Request)).transpose()?,
+                request_content: response.iter().any(needs),
+                masks,
+                request: request.into(),
+                response: response.into(),
+                publish: publish.into(),
+                subscribe: subscribe.into(),
+            });
+        }
+        Ok(built)
+    }
+
     /// Adds the steps that take part in a phase. The steps of a shared policy group are steps like others; only where the group as a whole
     /// has a condition they are one. What they hide of the phase is added to `masks`.
     fn steps(
@@ -237,7 +264,7 @@ impl Build<'_> {
                     Phase::Response => needs.response_content,
                     Phase::Publish | Phase::Subscribe => false,
                 };
-            built.push(Step { policy, condition, message_condition, content });
+            built.push(Step { scope: self.scope, policy, condition, message_condition, content });
         }
         Ok(())
     }

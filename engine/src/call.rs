@@ -556,7 +556,7 @@ async fn answered(
             sent.clone_from(&stage.exchange.contents.response);
         }
         if let Some(reply) = step.response(stage.exchange).await {
-            return Err(reply.into());
+            return Err(step.stop(reply));
         }
     }
     let Some(sent) = sent else { return Ok(None) };

@@ -1,8 +1,7 @@
 //! The policies that an exchange passes, compiled once per shard and plan.
 //!
-//! A flow is matched once, on the request; what matched holds for the response too. Flows of the platform come before those of the plan and
-//! these before those of the API on the way to the endpoint, and the other way round on the way back. What has no policy is not in the
-//! chain at all.
+//! A flow is matched once, on the request; what matched holds for the response too. Flows of the platform come before the guards, then those
+//! of the plan, then those of the API, and the other way round on the way back. What has no policy is not in the chain at all.
 
 use std::rc::Rc;
 
@@ -10,6 +9,7 @@ use http::StatusCode;
 use ringway_config::api::{ChannelSelector, Method, Operation, PathOperator};
 use ringway_contract::{Exchange, Mask, Policy, Recording, Reply, Request, Step as Next, Template};
 
+use crate::exchange::Stop;
 use crate::messages::passage::Passage;
 
 /// Whose flow it is.
@@ -61,6 +61,8 @@ pub struct Masks {
 
 /// A policy at its place.
 pub struct Step {
+    /// Whose it is.
+    pub scope: Scope,
     /// The policy.
     pub policy: Rc<dyn Policy>,
     /// When it runs. Asked each time that its turn comes.
@@ -87,6 +89,14 @@ impl Step {
             Ok(true) => settle(self.policy.response(exchange)).await.reply(),
             Ok(false) => None,
             Err(reply) => Some(reply),
+        }
+    }
+
+    /// What an answer of this step on the way back is to its exchange.
+    pub(crate) fn stop(&self, reply: Box<Reply>) -> Stop {
+        match self.scope {
+            Scope::Platform => Stop::Last(reply),
+            Scope::Plan | Scope::Api => Stop::Reply(reply),
         }
     }
 
@@ -292,14 +302,13 @@ pub struct Choice {
     pub match_required: bool,
 }
 
-/// The chain of one plan.
+/// The flows of the platform; or those of a plan and its API, behind the platform's.
 #[derive(Default)]
 pub struct Chain {
-    flows: Box<[Flow]>,
-    /// Of the flows of plan and API.
-    own: Choice,
-    /// Of those of the platform.
-    platform: Choice,
+    flows: Box<[Rc<Flow>]>,
+    /// How many of them are the platform's, and were chosen by its own chain before a guard was asked.
+    ahead: usize,
+    choice: Choice,
     /// Whether a condition of a flow needs the body of the request.
     pub request_content: bool,
     /// Whether a pattern has parameters.
@@ -308,25 +317,31 @@ pub struct Chain {
 
 impl Chain {
     /// A chain; `flows` are in the order of the request.
-    pub fn new(flows: Vec<Flow>, own: Choice, platform: Choice) -> Self {
+    pub fn new(flows: Vec<Flow>, choice: Choice) -> Self {
+        Self::behind(&Self::default(), flows, choice)
+    }
+
+    /// One that goes on behind another.
+    pub fn behind(before: &Self, flows: Vec<Flow>, choice: Choice) -> Self {
         let has_parameters =
             |flow: &Flow| flow.selector.segments.iter().any(|segment| matches!(segment, Segment::Parameter(_)));
         let condition_needs = |flow: &Flow| flow.condition.as_ref().is_some_and(|known| known.needs().request_content);
         Self {
             parameters: flows.iter().any(has_parameters),
             request_content: flows.iter().any(condition_needs),
-            flows: flows.into(),
-            own,
-            platform,
+            ahead: before.flows.len(),
+            flows: before.flows.iter().cloned().chain(flows.into_iter().map(Rc::new)).collect(),
+            choice,
         }
     }
 
-    /// Whether the chain has nothing to do.
+    /// Whether the chain has nothing to do, besides what the one before it has.
     pub fn is_idle(&self) -> bool {
-        self.flows.is_empty() && !self.own.match_required && !self.platform.match_required
+        self.flows.len() == self.ahead && !self.choice.match_required
     }
 
-    /// Writes the indices of the flows that the request takes to `matched`, and the parameters of its path to the exchange.
+    /// Adds the indices of the flows that the request takes to `matched`, and the parameters of its path to the exchange. Of a chain behind
+    /// another, that one has been asked first.
     ///
     /// # Errors
     /// The answer 404 when a match is required and there is none, or 500 for a condition that cannot be evaluated.
@@ -336,24 +351,30 @@ impl Chain {
         facing: &Facing<'_>,
         matched: &mut Vec<u16>,
     ) -> Result<(), Box<Reply>> {
-        matched.clear();
+        let before = matched.len();
         let request = exchange.request.as_deref();
         let method = request.map(|request| &request.head.method);
         let rest = facing.channel.or(request.map(Request::rest)).unwrap_or_default();
         let takes = |flow: &Flow| flow.selector.is_any() || flow.selector.matches(method, rest, facing);
-        let taken = self.flows.iter().enumerate().filter(|(_, flow)| takes(flow));
+        let taken = self.flows.iter().enumerate().skip(self.ahead).filter(|(_, flow)| takes(flow));
         matched.extend(taken.map(|(index, _)| index as u16));
         if self.parameters {
             // Conditions may ask for them.
             let mut parameters = Vec::new();
-            let of = |platform| self.taken(matched).filter(move |flow| (flow.scope == Scope::Platform) == platform);
+            let own = matched.get(before..).unwrap_or_default();
             // The API's own names come before those that the platform gives to the same.
-            of(false).chain(of(true)).for_each(|flow| flow.selector.parameters(rest, &mut parameters));
+            self.taken(own).for_each(|flow| flow.selector.parameters(rest, &mut parameters));
+            for (name, value) in std::mem::take(&mut exchange.path_params) {
+                if !parameters.iter().any(|(known, _)| *known == name) {
+                    parameters.push((name, value));
+                }
+            }
             exchange.path_params = parameters.into();
         }
         let mut refusal = None;
         matched.retain(|index| {
-            let condition = self.flows.get(usize::from(*index)).and_then(|flow| flow.condition.as_ref());
+            let own = self.own(*index);
+            let condition = own.and_then(|flow| flow.condition.as_ref());
             let holds = condition.map_or(Ok(true), |condition| holds(condition, exchange));
             holds.unwrap_or_else(|reply| {
                 refusal = Some(reply);
@@ -363,21 +384,25 @@ impl Chain {
         if let Some(reply) = refusal {
             return Err(reply);
         }
-        for (scopes, choice) in [(&[Scope::Platform][..], self.platform), (&[Scope::Plan, Scope::Api], self.own)] {
-            if choice.mode == Mode::BestMatch {
-                scopes.iter().for_each(|scope| self.keep_best(*scope, matched));
-            }
-            if choice.match_required && !self.taken(matched).any(|flow| scopes.contains(&flow.scope)) {
-                let message = "No flow of this API takes the request.";
-                return Err(Box::new(Reply::refusal(StatusCode::NOT_FOUND, "GATEWAY_NO_FLOW", message)));
-            }
+        if self.choice.mode == Mode::BestMatch {
+            Scope::BACK.into_iter().for_each(|scope| self.keep_best(scope, matched));
+        }
+        if self.choice.match_required && matched.len() == before {
+            let message = "No flow of this API takes the request.";
+            return Err(Box::new(Reply::refusal(StatusCode::NOT_FOUND, "GATEWAY_NO_FLOW", message)));
         }
         Ok(())
     }
 
+    /// The flow, if it is one that this chain chooses.
+    fn own(&self, index: u16) -> Option<&Rc<Flow>> {
+        let index = usize::from(index);
+        self.flows.get(index).filter(|_| index >= self.ahead)
+    }
+
     /// Leaves of the flows of a scope only the most specific one.
     fn keep_best(&self, scope: Scope, matched: &mut Vec<u16>) {
-        let of = |index: &u16| self.flows.get(usize::from(*index)).filter(|flow| flow.scope == scope);
+        let of = |index: &u16| self.own(*index).filter(|flow| flow.scope == scope);
         let own = matched.iter().filter_map(|index| Some((*index, of(index)?)));
         // The first of equals wins, as in the order of the definition: `max_by_key` alone would take the last.
         let best = own.rev().max_by_key(|(_, flow)| flow.selector.specificity()).map(|(index, _)| index);
@@ -398,9 +423,9 @@ impl Chain {
         self.taken(matched).any(|flow| flow.request_content)
     }
 
-    /// The steps on the way to the endpoint, in order.
+    /// The steps on the way to the endpoint, in order; those of the chain before have run.
     pub fn request<'a>(&'a self, matched: &'a [u16]) -> impl Iterator<Item = &'a Step> {
-        self.taken(matched).flat_map(|flow| flow.request.iter())
+        matched.iter().filter_map(|index| self.own(*index)).flat_map(|flow| flow.request.iter())
     }
 
     /// The steps on the way back, in order.
@@ -421,7 +446,7 @@ impl Chain {
     }
 
     fn taken<'a>(&'a self, matched: &'a [u16]) -> impl Iterator<Item = &'a Flow> {
-        matched.iter().filter_map(|index| self.flows.get(usize::from(*index)))
+        matched.iter().filter_map(|index| self.flows.get(usize::from(*index))).map(|flow| &**flow)
     }
 }
 
@@ -508,16 +533,14 @@ mod tests {
         };
         let select = |mode, rest| {
             let (mut matched, mut exchange) = (Vec::new(), exchange(rest));
-            Chain::new(flows(), choice(mode, false), Choice::default())
-                .select(&mut exchange, &Facing::default(), &mut matched)
-                .unwrap();
+            Chain::new(flows(), choice(mode, false)).select(&mut exchange, &Facing::default(), &mut matched).unwrap();
             (matched, exchange.path_params.iter().map(|(name, value)| format!("{name}={value}")).collect::<String>())
         };
         assert_eq!(select(Mode::All, "/a/b"), (vec![0, 1, 2, 3], "id=b".into()));
         assert_eq!(select(Mode::BestMatch, "/a/b"), (vec![0, 3], "id=b".into()));
         assert_eq!(select(Mode::BestMatch, "/a/x"), (vec![0, 2], "id=x".into()));
         assert_eq!(select(Mode::BestMatch, "/z"), (vec![0, 1], String::new()));
-        let strict = Chain::new(vec![flow(Scope::Api, "/only")], choice(Mode::All, true), Choice::default());
+        let strict = Chain::new(vec![flow(Scope::Api, "/only")], choice(Mode::All, true));
         let refusal = strict.select(&mut exchange("/other"), &Facing::default(), &mut Vec::new()).unwrap_err();
         assert_eq!((refusal.status, &*refusal.key), (StatusCode::NOT_FOUND, "GATEWAY_NO_FLOW"));
 
@@ -527,7 +550,7 @@ mod tests {
         flows[3].condition = Some(under("{#request.headers['x-tier'][0] == 'silver'}"));
         flows[2].condition = Some(under("{#request.headers['x-tier'][0] == 'gold'}"));
         let mut matched = Vec::new();
-        Chain::new(flows, choice(Mode::BestMatch, false), Choice::default())
+        Chain::new(flows, choice(Mode::BestMatch, false))
             .select(&mut exchange("/a/b"), &Facing::default(), &mut matched)
             .unwrap();
         assert_eq!(matched, [0, 2]);
@@ -535,19 +558,24 @@ mod tests {
         // It sees the parameters of the path.
         let mut named = flow(Scope::Api, "/a/:id");
         named.condition = Some(under("{#request.pathParams['id'] != '0'}"));
-        let chain = Chain::new(vec![named], Choice::default(), Choice::default());
+        let chain = Chain::new(vec![named], Choice::default());
         for (rest, wanted) in [("/a/7", &[0][..]), ("/a/0", &[]), ("/b/7", &[])] {
+            matched.clear();
             chain.select(&mut exchange(rest), &Facing::default(), &mut matched).unwrap();
             assert_eq!(matched, wanted, "{rest}");
         }
     }
+
     #[test]
     fn flows_of_the_platform_are_chosen_by_themselves() {
-        let flows = || vec![flow(Scope::Platform, "/"), flow(Scope::Platform, "/a"), flow(Scope::Api, "/a/b")];
+        let platforms = |choice| Chain::new(vec![flow(Scope::Platform, "/"), flow(Scope::Platform, "/a")], choice);
         let select = |own, platform, rest: &str| {
-            let mut matched = Vec::new();
-            let chain = Chain::new(flows(), own, platform);
-            let outcome = chain.select(&mut exchange(rest), &Facing::default(), &mut matched);
+            let (mut matched, mut exchange) = (Vec::new(), exchange(rest));
+            let platform = platforms(platform);
+            let chain = Chain::behind(&platform, vec![flow(Scope::Api, "/a/b")], own);
+            let outcome = platform
+                .select(&mut exchange, &Facing::default(), &mut matched)
+                .and_then(|()| chain.select(&mut exchange, &Facing::default(), &mut matched));
             outcome.map(|()| matched).map_err(|reply| reply.key.to_string())
         };
         let (all, best) = (choice(Mode::All, false), choice(Mode::BestMatch, false));
@@ -557,8 +585,39 @@ mod tests {
         assert_eq!(select(best, best, "/z"), Ok(vec![0]));
         // One of the platform is no match for an API that requires one, nor the other way round.
         assert_eq!(select(choice(Mode::All, true), all, "/a"), Err("GATEWAY_NO_FLOW".into()));
-        let platform = vec![flow(Scope::Platform, "/z"), flow(Scope::Api, "/")];
-        let chain = Chain::new(platform, all, choice(Mode::All, true));
-        assert!(chain.select(&mut exchange("/a"), &Facing::default(), &mut Vec::new()).is_err());
+        assert_eq!(select(all, choice(Mode::All, true), "/a"), Ok(vec![0, 1]));
+        let strict = Chain::new(vec![flow(Scope::Platform, "/z")], choice(Mode::All, true));
+        assert!(strict.select(&mut exchange("/a"), &Facing::default(), &mut Vec::new()).is_err());
+    }
+
+    #[test]
+    fn what_the_platform_has_done_is_not_done_again_and_comes_last_on_the_way_back() {
+        struct Nothing;
+        impl Policy for Nothing {
+            fn phases(&self) -> ringway_contract::Phases {
+                ringway_contract::Phases::default()
+            }
+        }
+        let with_steps = |scope, path| {
+            let step = || {
+                let policy = Rc::new(Nothing);
+                Step { scope, policy, condition: None, message_condition: None, content: false }
+            };
+            Flow { request: Box::new([step()]), response: Box::new([step()]), ..flow(scope, path) }
+        };
+        let platform = Chain::new(vec![with_steps(Scope::Platform, "/:name")], Choice::default());
+        let own = vec![with_steps(Scope::Plan, "/"), with_steps(Scope::Api, "/:id")];
+        let chain = Chain::behind(&platform, own, Choice::default());
+        let (mut matched, mut exchange) = (Vec::new(), exchange("/7"));
+        platform.select(&mut exchange, &Facing::default(), &mut matched).unwrap();
+        chain.select(&mut exchange, &Facing::default(), &mut matched).unwrap();
+        let scopes = |steps: &mut dyn Iterator<Item = &Step>| steps.map(|step| step.scope).collect::<Vec<_>>();
+        assert_eq!(scopes(&mut platform.request(&matched)), [Scope::Platform]);
+        assert_eq!(scopes(&mut chain.request(&matched)), [Scope::Plan, Scope::Api]);
+        assert_eq!(scopes(&mut chain.response(&matched)), [Scope::Api, Scope::Plan, Scope::Platform]);
+        // Whoever is refused by a guard has passed the platform's only.
+        assert_eq!(scopes(&mut platform.response(&matched)), [Scope::Platform]);
+        let names: Vec<_> = exchange.path_params.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(names, ["id", "name"]);
     }
 }

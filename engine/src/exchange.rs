@@ -41,6 +41,8 @@ pub enum Next {
 pub enum Stop {
     /// A refusal, or an answer of the gateway's own.
     Reply(Box<Reply>),
+    /// The same, and the platform's flows on the way back are over.
+    Last(Box<Reply>),
     /// A failure.
     Fault(Fault),
 }
@@ -129,7 +131,7 @@ pub async fn run(local: &Rc<Local>, desk: &mut Desk, connection: &mut Connection
     let (version, is_head) = (request.head.version, request.head.method == http::Method::HEAD);
     let mut exchange = Exchange::new(request, found.api.info.clone(), local.no_plan.clone(), connection.client.clone());
     exchange.attributes = std::mem::take(&mut desk.attributes);
-    let draft = local.access_log.draft(&exchange, started);
+    let draft = local.access_log.draft(&exchange, &found.api.secrets, started);
     let until = started.checked_add(site.timeouts.request);
     let mut stage = Stage {
         local,
@@ -202,17 +204,15 @@ fn is_misdirected(request: &Request, connection: &Connection, site: &Site) -> bo
 /// Router to endpoint and back; the order is the architecture's.
 async fn stages(stage: &mut Stage<'_>, desk: &mut Desk) -> Result<Served, Stop> {
     let api = stage.api;
+    desk.matched.clear();
     // The request is on the exchange until the call hands it to a lane.
     let Some(request) = stage.exchange.request.as_deref_mut() else { return Err(Fault::new(Cause::Internal).into()) };
     acceptable(&request.head.method, request.head.framing, stage.site)?;
     max_forwards::check(&mut request.head)?;
     if let Some(reply) = api.cors.preflight(&request.head) {
         if let Some(chain) = &api.preflight {
-            let mut matched = std::mem::take(&mut desk.matched);
             // Boxed: few requests are preflights, and fewer pass anything.
-            let outcome = Box::pin(onward(stage, desk, chain, &Facing::default(), &mut matched)).await;
-            desk.matched = matched;
-            outcome?;
+            Box::pin(preflight(stage, desk, chain)).await?;
         }
         return Err(reply.into());
     }
@@ -224,14 +224,42 @@ async fn stages(stage: &mut Stage<'_>, desk: &mut Desk) -> Result<Served, Stop> 
         ));
     };
 
-    let plan = plan::admit(&api.plans, stage.exchange).await?;
     if let Some(logging) = &api.logging {
-        logging.admitted(stage.exchange);
+        logging.began(stage.exchange);
     }
-    stage.swift = plan.chain.is_idle() && matches!(api.plans.as_slice(), [only] if only.guard.rank() == OPEN);
+    if !api.platform.is_idle() {
+        // Boxed: most APIs have nothing around them.
+        Box::pin(platform(stage, desk, &door.facing())).await?;
+    }
+    let plan = plan::admit(&api.plans, stage.exchange).await?;
+    stage.swift = api.platform.is_idle()
+        && plan.chain.is_idle()
+        && matches!(api.plans.as_slice(), [only] if only.guard.rank() == OPEN);
 
     let mut matched = std::mem::take(&mut desk.matched);
     let outcome = passed(stage, desk, (door, plan), &mut matched).await;
+    desk.matched = matched;
+    outcome
+}
+
+/// The platform's flows on the way to the endpoint: nobody has been asked yet who is calling.
+async fn platform(stage: &mut Stage<'_>, desk: &mut Desk, facing: &Facing<'_>) -> Result<(), Stop> {
+    let mut matched = std::mem::take(&mut desk.matched);
+    let api = stage.api;
+    let chain = &api.platform;
+    let outcome = match choose(stage, desk, chain, facing, &mut matched).await {
+        Ok(()) => steps(stage, desk, chain, &matched).await,
+        Err(stop) => Err(stop),
+    };
+    desk.matched = matched;
+    outcome
+}
+
+/// What a preflight passes before it is answered.
+async fn preflight(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain) -> Result<(), Stop> {
+    platform(stage, desk, &Facing::default()).await?;
+    let mut matched = std::mem::take(&mut desk.matched);
+    let outcome = onward(stage, desk, chain, &Facing::default(), &mut matched).await;
     desk.matched = matched;
     outcome
 }
@@ -266,7 +294,7 @@ async fn passed(
     }
 }
 
-/// The chain on the way to the endpoint; which of its flows take part is left in `matched`.
+/// The chain on the way to the endpoint; which of its flows take part is added to `matched`.
 async fn onward(
     stage: &mut Stage<'_>,
     desk: &mut Desk,
@@ -274,28 +302,17 @@ async fn onward(
     facing: &Facing<'_>,
     matched: &mut Vec<u16>,
 ) -> Result<(), Stop> {
-    matched.clear();
-    if chain.is_idle() {
+    if chain.is_idle() && matched.is_empty() {
         if let Some(recording) = stage.exchange.recording.as_deref_mut() {
             recording.is_masked = true;
         }
         return Ok(());
     }
-    if chain.request_content {
-        content::hold_request(stage, desk).await?;
-    }
-    chain.select(stage.exchange, facing, matched)?;
+    choose(stage, desk, chain, facing, matched).await?;
     if let Some(recording) = stage.exchange.recording.as_deref_mut() {
         chain.mask(matched, recording);
     }
-    for step in chain.request(matched) {
-        if step.content && stage.exchange.contents.request.is_none() {
-            content::hold_request(stage, desk).await?;
-        }
-        if let Some(reply) = step.request(stage.exchange).await {
-            return Err(reply.into());
-        }
-    }
+    steps(stage, desk, chain, matched).await?;
     if chain.keeps_request(matched) && stage.exchange.contents.request.is_none() {
         content::hold_request(stage, desk).await?;
     }
@@ -304,6 +321,33 @@ async fn onward(
         && let Some(request) = stage.exchange.request.as_deref_mut()
     {
         content::ask_for_plain(&mut request.head.fields);
+    }
+    Ok(())
+}
+
+/// Adds the flows of a chain that the request takes to `matched`.
+async fn choose(
+    stage: &mut Stage<'_>,
+    desk: &mut Desk,
+    chain: &Chain,
+    facing: &Facing<'_>,
+    matched: &mut Vec<u16>,
+) -> Result<(), Stop> {
+    if chain.request_content && stage.exchange.contents.request.is_none() {
+        content::hold_request(stage, desk).await?;
+    }
+    Ok(chain.select(stage.exchange, facing, matched)?)
+}
+
+/// The steps of a chain on the way to the endpoint.
+async fn steps(stage: &mut Stage<'_>, desk: &mut Desk, chain: &Chain, matched: &[u16]) -> Result<(), Stop> {
+    for step in chain.request(matched) {
+        if step.content && stage.exchange.contents.request.is_none() {
+            content::hold_request(stage, desk).await?;
+        }
+        if let Some(reply) = step.request(stage.exchange).await {
+            return Err(reply.into());
+        }
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ mod content;
 mod cors;
 mod coupling;
 mod dictionaries;
+mod ended;
 mod exchange;
 mod group;
 mod local;
@@ -30,6 +31,7 @@ mod problem;
 mod record;
 mod report;
 pub mod router;
+mod secrets;
 mod servers;
 mod shared;
 #[cfg(feature = "sim")]

@@ -17,7 +17,7 @@ pub struct Plan {
     pub rule: Option<Template>,
     /// Its subscribers.
     pub subscribers: Subscribers,
-    /// Policies of the plan and the API.
+    /// Policies of the plan and the API, behind those of the platform.
     pub chain: Chain,
 }
 
@@ -33,6 +33,8 @@ pub async fn admit<'a>(plans: &'a [Plan], exchange: &mut Exchange) -> Result<&'a
         if refusal.is_some() && plan.guard.rank() == guard::OPEN {
             break;
         }
+        // What the platform's flows have set stays, whatever the guard of a plan adds that does not take the exchange.
+        let attributes = plan.rule.is_some().then(|| exchange.attributes.clone());
         match settle(plan.guard.admit(exchange, &plan.subscribers)).await {
             Verdict::Pass => {}
             Verdict::Admit(subscriber) => {
@@ -42,7 +44,7 @@ pub async fn admit<'a>(plans: &'a [Plan], exchange: &mut Exchange) -> Result<&'a
                     plan.guard.conceal(exchange);
                     return Ok(plan);
                 }
-                exchange.attributes.clear();
+                exchange.attributes = attributes.unwrap_or_default();
                 (exchange.plan, exchange.subscriber) = (before, None);
             }
             Verdict::Refuse(reply) => refusal = refusal.or(Some(reply)),

@@ -8,45 +8,65 @@
 //!
 //! An API without it pays a look at an empty option.
 
-use std::borrow::Cow;
 use std::fmt::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringway_config::api::Api;
-use ringway_contract::context::{Body, Context, Field, Map};
+use ringway_config::api::{ApiType, Sampling};
 use ringway_contract::recording::{Mask, Noted, Recording, Seen};
-use ringway_contract::{Exchange, Reply, Template, Value, Vocabulary};
-use ringway_wire::{Fields, Known, RequestHead};
+use ringway_contract::{Exchange, Template, Vocabulary};
+use ringway_wire::{Fields, RequestHead};
 
 use crate::call::Served;
+use crate::ended::Ended;
 use crate::local::Local;
-
-/// The query parameter whose value never is (RFC 6750 section 2.3).
-const TOKEN: &str = "access_token";
-/// What stands in the place of what is never written down.
-const HIDDEN: &str = "*****";
+use crate::messages::scribe::Messages;
+use crate::report::Answer;
+use crate::secrets::{HIDDEN, Secrets};
+use crate::shared::ApiShared;
 
 /// What an API asks to be written down.
 pub struct Logging {
-    entrypoint: bool,
-    endpoint: bool,
-    request: bool,
-    response: bool,
+    /// What the client sees.
+    pub entrypoint: bool,
+    /// What the endpoint sees.
+    pub endpoint: bool,
+    /// To the endpoint.
+    pub request: bool,
+    /// Back.
+    pub response: bool,
     headers: bool,
     payload: bool,
-    condition: Option<Template>,
+    /// Of which requests.
+    pub condition: Option<Template>,
+    /// What never is.
+    pub secrets: Rc<Secrets>,
+    /// What of their messages.
+    pub messages: Option<Messages>,
 }
 
 impl Logging {
-    /// That of an API; `None`: nothing.
+    /// That of an API whose callers show who they are by `secrets`; `None`: nothing.
     ///
     /// # Errors
     /// The condition is none.
-    pub fn of(api: &Api) -> Result<Option<Self>, String> {
+    pub fn of(shared: &ApiShared, secrets: &Rc<Secrets>) -> Result<Option<Self>, String> {
+        let api = &*shared.api;
         let Some(said) = api.analytics.logging.as_ref().filter(|_| api.analytics.enabled) else { return Ok(None) };
-        let condition = said.condition.as_deref().filter(|text| !text.trim().is_empty());
-        let condition = condition.map(|text| Template::condition(text, &Vocabulary::response())).transpose();
+        let compiled = |field: &str, text: &Option<String>, vocabulary: Vocabulary| {
+            let text = text.as_deref().filter(|text| !text.trim().is_empty());
+            let condition = text.map(|text| Template::condition(text, &vocabulary)).transpose();
+            condition.map_err(|problem| format!("analytics.logging.{field}: {problem}"))
+        };
+        let messages = match api.kind {
+            ApiType::Message => {
+                let condition = compiled("messageCondition", &said.message_condition, Vocabulary::message())?;
+                let rule = api.analytics.sampling.as_ref().map(Sampling::rule).transpose();
+                let rule = rule.map_err(|problem| format!("analytics.sampling: {problem}"))?.unwrap_or_default();
+                Messages::new(said.content, condition, rule, &shared.sampled)
+            }
+            _ => None,
+        };
         let logging = Self {
             entrypoint: said.mode.entrypoint,
             endpoint: said.mode.endpoint,
@@ -54,25 +74,44 @@ impl Logging {
             response: said.phase.response,
             headers: said.content.headers,
             payload: said.content.payload,
-            condition: condition.map_err(|problem| format!("analytics.logging.condition: {problem}"))?,
+            condition: compiled("condition", &said.condition, Vocabulary::response())?,
+            secrets: secrets.clone(),
+            messages,
         };
         let asks = (logging.entrypoint || logging.endpoint) && (logging.request || logging.response);
         Ok(asks.then_some(logging))
     }
 
     fn seen(&self, line: String, fields: &Fields) -> Seen {
-        Seen { line, fields: if self.headers { noted(fields) } else { Vec::new() }, body: None }
+        Seen { line, fields: if self.headers { self.shown(fields) } else { Vec::new() }, body: None }
+    }
+
+    /// Method and target, without what shows who is calling.
+    fn line(&self, head: &RequestHead) -> String {
+        let mut line = format!("{} {}", head.method, head.path());
+        if let Some(query) = head.query() {
+            let _ = self.secrets.write_target(&format!("?{query}"), &mut line);
+        }
+        line
+    }
+
+    fn shown(&self, fields: &Fields) -> Vec<(String, String)> {
+        let shown = |(name, value): (&[u8], &[u8])| {
+            let value = if self.secrets.hides(name) { HIDDEN.into() } else { String::from_utf8_lossy(value) };
+            (String::from_utf8_lossy(name).to_ascii_lowercase(), value.into_owned())
+        };
+        fields.iter().map(shown).collect()
     }
 
     fn noted(&self, content: &[u8]) -> Option<Rc<Noted>> {
         self.payload.then(|| Noted::of(content))
     }
 
-    /// The request as the client sent it, once a plan has let it in: what it showed for that is gone by then, if it is not to be passed on.
-    pub fn admitted(&self, exchange: &mut Exchange) {
+    /// The request as the client sent it.
+    pub fn began(&self, exchange: &mut Exchange) {
         let mut recording = Box::<Recording>::default();
         if let Some(request) = exchange.request.as_deref().filter(|_| self.entrypoint && self.request) {
-            recording.entrypoint_request = Some(self.seen(line(&request.head), &request.head.fields));
+            recording.entrypoint_request = Some(self.seen(self.line(&request.head), &request.head.fields));
         }
         exchange.recording = Some(recording);
     }
@@ -93,7 +132,7 @@ impl Logging {
         if !self.request {
             return;
         }
-        let own = self.endpoint.then(|| self.seen(line(&request.head), &request.head.fields));
+        let own = self.endpoint.then(|| self.seen(self.line(&request.head), &request.head.fields));
         recording.endpoint_request = own;
         if !self.payload {
             return;
@@ -151,32 +190,28 @@ impl Logging {
     }
 
     /// An answer of the gateway's own.
-    pub fn refused(&self, exchange: &mut Exchange, reply: &Reply) {
+    pub fn refused(&self, exchange: &mut Exchange, key: &str, answer: &Answer) {
         let recording = exchange.recording.get_or_insert_default();
-        recording.key = reply.key.clone().into_owned();
+        key.clone_into(&mut recording.key);
         if let Some(request) = exchange.request.as_deref().filter(|_| self.entrypoint && self.request) {
-            // Who was not let in has shown something that nobody took out.
-            let seen = || Seen { line: format!("{} {}", request.head.method, request.head.path()), ..Seen::default() };
-            recording.entrypoint_request.get_or_insert_with(seen);
+            // Who was not let in may have shown something by another name.
+            if exchange.plan.id.is_empty() {
+                let line = format!("{} {}", request.head.method, request.head.path());
+                recording.entrypoint_request = Some(Seen { line, ..Seen::default() });
+            }
         }
         if !self.entrypoint || !self.response {
             return;
         }
-        let shown = |(name, value): &(Cow<'static, str>, bytes::Bytes)| {
-            (name.to_ascii_lowercase(), String::from_utf8_lossy(value).into_owned())
-        };
-        recording.entrypoint_response = Some(Seen {
-            line: reply.status.as_str().to_owned(),
-            fields: if self.headers { reply.headers.iter().map(shown).collect() } else { Vec::new() },
-            body: reply.body.as_ref().and_then(|body| self.noted(body)),
-        });
+        let seen = self.seen(answer.response.status.as_str().to_owned(), &answer.response.fields);
+        recording.entrypoint_response = Some(Seen { body: self.noted(&answer.body), ..seen });
     }
 
     /// Writes down what was seen, if the condition holds.
     pub fn finish(&self, local: &Local, exchange: &mut Exchange, served: &Served, took: Duration) {
         let Some(mut recording) = exchange.recording.take() else { return };
         let wanted = self.condition.as_ref().is_none_or(|condition| {
-            let holds = condition.as_bool(&Judged { exchange, status: served.status.as_u16() });
+            let holds = condition.as_bool(&Ended { exchange, refusal: None, status: Some(served.status.as_u16()) });
             holds.unwrap_or_else(|error| {
                 tracing::warn!(api = exchange.api.id, %error, "`analytics.logging.condition` cannot be evaluated");
                 false
@@ -191,12 +226,7 @@ impl Logging {
         }
         let mut out = String::with_capacity(1024);
         let _ = write!(out, "{{\"time\":{},\"record\":\"exchange\"", local.shard.unix_ms());
-        let application = exchange.subscriber.as_deref().map_or("", |subscriber| subscriber.application.as_str());
-        for (name, value) in
-            [("api", &*exchange.api.id), ("plan", exchange.plan.name.as_str()), ("application", application)]
-        {
-            member(&mut out, name, value);
-        }
+        who(&mut out, exchange);
         let key = served.fault.map_or(&*recording.key, |fault| fault.cause.key());
         if !key.is_empty() {
             member(&mut out, "errorKey", key);
@@ -218,69 +248,6 @@ impl Logging {
     }
 }
 
-/// An exchange at its end, when the response may be the gateway's own, or gone.
-struct Judged<'a> {
-    exchange: &'a Exchange,
-    status: u16,
-}
-
-impl Context for Judged<'_> {
-    fn field(&self, field: Field) -> Value<'_> {
-        match field {
-            Field::ResponseStatus => Value::Int(i64::from(self.status)),
-            other => self.exchange.field(other),
-        }
-    }
-
-    fn entry(&self, map: Map, name: &str, index: usize) -> Value<'_> {
-        self.exchange.entry(map, name, index)
-    }
-
-    fn names(&self, map: Map, each: &mut dyn FnMut(&str)) {
-        self.exchange.names(map, each);
-    }
-
-    fn body(&self, body: Body) -> Option<&[u8]> {
-        self.exchange.body(body)
-    }
-
-    fn dictionary(&self, id: &str, key: &str) -> Value<'_> {
-        self.exchange.dictionary(id, key)
-    }
-
-    fn now_ms(&self) -> Option<u64> {
-        self.exchange.now_ms()
-    }
-
-    fn random(&self) -> Option<u128> {
-        self.exchange.random()
-    }
-}
-
-/// Method and target, without a token in its query.
-fn line(head: &RequestHead) -> String {
-    let mut line = format!("{} {}", head.method, head.path());
-    for (at, pair) in head.query().into_iter().flat_map(|query| query.split('&')).enumerate() {
-        line.push(if at == 0 { '?' } else { '&' });
-        match pair.split_once('=') {
-            Some((name, _)) if name == TOKEN => {
-                let _ = write!(line, "{name}={HIDDEN}");
-            }
-            _ => line.push_str(pair),
-        }
-    }
-    line
-}
-
-fn noted(fields: &Fields) -> Vec<(String, String)> {
-    let shown = |(name, value): (&[u8], &[u8])| {
-        let secret = Known::of(name).is_some_and(|known| known == Known::SetCookie || known.is_credential());
-        let value = if secret { HIDDEN.into() } else { String::from_utf8_lossy(value) };
-        (String::from_utf8_lossy(name).to_ascii_lowercase(), value.into_owned())
-    };
-    fields.iter().map(shown).collect()
-}
-
 /// A request or a response as a member of the record. Without `masks` it is not known what is to be hidden: then it is its line alone.
 fn show(out: &mut String, name: &str, seen: &Seen, masks: Option<&Vec<Rc<dyn Mask>>>) {
     let _ = write!(out, ",\"{name}\":{{");
@@ -297,29 +264,50 @@ fn show(out: &mut String, name: &str, seen: &Seen, masks: Option<&Vec<Rc<dyn Mas
     }
     let Some(masks) = masks else { return out.push('}') };
     if !seen.fields.is_empty() {
-        out.push_str(",\"headers\":[");
-        for (at, (name, value)) in seen.fields.iter().enumerate() {
-            let mut value = value.clone();
-            masks.iter().for_each(|mask| mask.field(name, &mut value));
-            out.push_str(if at == 0 { "[" } else { ",[" });
-            text(out, name);
-            out.push(',');
-            text(out, &value);
-            out.push(']');
-        }
-        out.push(']');
+        pairs(out, ",", "headers", &seen.fields, masks);
     }
-    if let Some(body) = seen.body.as_ref().filter(|body| body.total() > 0) {
-        let _ = write!(out, ",\"bodyBytes\":{}", body.total());
-        if let Some(mut shown) = body.text() {
-            masks.iter().for_each(|mask| mask.body(&mut shown, body.is_whole()));
-            member(out, "body", &shown);
-        }
+    if let Some(seen) = seen.body.as_ref().filter(|body| body.total() > 0) {
+        body(out, ",", seen, masks);
     }
     out.push('}');
 }
 
-fn member(out: &mut String, name: &str, value: &str) {
+/// API, plan and application of an exchange as members of a record.
+pub fn who(out: &mut String, exchange: &Exchange) {
+    let application = exchange.subscriber.as_deref().map_or("", |subscriber| subscriber.application.as_str());
+    for (name, value) in
+        [("api", &*exchange.api.id), ("plan", exchange.plan.name.as_str()), ("application", application)]
+    {
+        member(out, name, value);
+    }
+}
+
+/// Names and values as a member behind `comma`, without what is hidden.
+pub fn pairs(out: &mut String, comma: &str, name: &str, pairs: &[(String, String)], masks: &[Rc<dyn Mask>]) {
+    let _ = write!(out, "{comma}\"{name}\":[");
+    for (at, (name, value)) in pairs.iter().enumerate() {
+        let mut value = value.clone();
+        masks.iter().for_each(|mask| mask.field(name, &mut value));
+        out.push_str(if at == 0 { "[" } else { ",[" });
+        text(out, name);
+        out.push(',');
+        text(out, &value);
+        out.push(']');
+    }
+    out.push(']');
+}
+
+/// A body as members behind `comma`, without what is hidden: its length, and its text if it is one.
+pub fn body(out: &mut String, comma: &str, body: &Noted, masks: &[Rc<dyn Mask>]) {
+    let _ = write!(out, "{comma}\"bodyBytes\":{}", body.total());
+    if let Some(mut shown) = body.text() {
+        masks.iter().for_each(|mask| mask.body(&mut shown, body.is_whole()));
+        member(out, "body", &shown);
+    }
+}
+
+/// A member of a record, behind another.
+pub fn member(out: &mut String, name: &str, value: &str) {
     let _ = write!(out, ",\"{name}\":");
     text(out, value);
 }
@@ -353,21 +341,5 @@ mod tests {
         let mut out = String::new();
         text(&mut out, "a\"}\n{\\\u{2028}\u{0}ü");
         assert_eq!(out, "\"a\\\"}\\n{\\\\\\u2028\\u0000ü\"");
-    }
-
-    #[test]
-    fn credentials_are_hidden() {
-        let mut fields = Fields::new();
-        for name in ["Authorization", "cookie", "Set-Cookie", "X-Gravitee-Api-Key", "X-Api-Key"] {
-            fields.append(name, "secret").unwrap();
-        }
-        fields.append("X-Other", "shown").unwrap();
-        let shown = noted(&fields);
-        assert!(shown.iter().take(5).all(|(_, value)| value == HIDDEN), "{shown:?}");
-        assert_eq!(shown.last(), Some(&("x-other".to_owned(), "shown".to_owned())));
-        let mut head = RequestHead::new();
-        head.set_path("/a", &ringway_wire::UriOptions::default()).unwrap();
-        head.set_query(Some("x=1&access_token=secret&y")).unwrap();
-        assert!(line(&head).ends_with("/a?x=1&access_token=*****&y"), "{}", line(&head));
     }
 }

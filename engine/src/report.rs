@@ -4,14 +4,16 @@
 
 use std::rc::Rc;
 
+use bytes::Bytes;
 use http::{Method, StatusCode};
 use ringway_contract::{Cause, Chunk, Reply, Request, Side};
-use ringway_wire::{self as wire, Fields, Framing, Known, Rejection, RequestHead, Version, date};
+use ringway_wire::{self as wire, Framing, Known, Rejection, RequestHead, ResponseHead, Version, date};
 
 use crate::annotate;
 use crate::call::Served;
 use crate::carriage::Desk;
 use crate::connection::Connection;
+use crate::content;
 use crate::exchange::{Next, Stage, Stop};
 use crate::local::Local;
 use crate::max_forwards;
@@ -21,14 +23,14 @@ use crate::writer::Writer;
 
 /// Answers a request whose exchange was stopped.
 pub async fn stop(stage: &mut Stage<'_>, desk: &mut Desk, stop: Stop) -> Served {
-    let fault = match &stop {
-        Stop::Fault(fault) => Some(*fault),
-        Stop::Reply(_) => None,
+    let (reply, fault, passed) = match stop {
+        Stop::Reply(reply) => (reply, None, false),
+        Stop::Last(reply) => (reply, None, true),
+        Stop::Fault(fault) => (Box::new(of_cause(fault.cause)), Some(fault), false),
     };
-    let reply = match stop {
-        Stop::Reply(reply) => reply,
-        Stop::Fault(fault) => Box::new(of_cause(fault.cause)),
-    };
+    // What was on its way to the client is not sent.
+    stage.exchange.response = None;
+    stage.exchange.contents.response = None;
     if let Some(fault) = fault
         && fault.cause.side() != Side::Client
     {
@@ -44,46 +46,71 @@ pub async fn stop(stage: &mut Stage<'_>, desk: &mut Desk, stop: Stop) -> Served 
     let held = stage.exchange.contents.request.is_some();
     let unread = request.is_none_or(|request| request.head.framing.has_content() && !held);
     let keep_alive = stage.keep_alive && !unread && fault.is_none_or(|fault| fault.cause.side() != Side::Client);
-    let mut writer = writer(stage.local, stage.site, stage.connection, &desk.write);
     let head = request.map(|request| &request.head);
-    let worded = stage.api.templates.find(&reply.key, head).and_then(|(media, template)| {
-        let worded = template.reply(media, &reply, stage.exchange);
-        worded
-            .inspect_err(
-                |error| tracing::warn!(api = stage.api.info.id, key = &*reply.key, %error, "a response template"),
-            )
-            .ok()
-    });
-    let reply = worded.as_ref().unwrap_or(&reply);
-    served.status = reply.status;
-    let annotate = |fields: &mut Fields| {
-        if let Some(head) = head {
-            for field in [&stage.site.annotations.request_id, &stage.site.annotations.transaction_id] {
-                if !field.name.is_empty()
-                    && let Some(id) = head.fields.get(&field.name)
-                {
-                    let _ = fields.set(&field.name, id);
-                }
+    let mut answer = worded(stage, &reply, head);
+    if !passed && stage.api.platform.response(&desk.matched).next().is_some() {
+        // Boxed: most APIs have nothing around them.
+        answer = Box::pin(platform(stage, &desk.matched, answer)).await;
+    }
+    let head = stage.exchange.request.as_deref().map(|request| &request.head);
+    let fields = &mut answer.response.fields;
+    if let Some(head) = head {
+        for field in [&stage.site.annotations.request_id, &stage.site.annotations.transaction_id] {
+            if !field.name.is_empty()
+                && let Some(id) = head.fields.get(&field.name)
+            {
+                let _ = fields.set(&field.name, id);
             }
-            stage.api.cors.annotate(head, fields);
         }
-        if let Some(told) = &stage.exchange.told {
-            annotate::tell(told, fields);
-        }
-    };
-    let about = About { head, is_head: stage.is_head, keep_alive };
-    let sent = send(&mut writer, stage.local, reply, about, annotate).await;
+        stage.api.cors.annotate(head, fields);
+    }
+    if let Some(told) = &stage.exchange.told {
+        annotate::tell(told, fields);
+    }
+    served.status = answer.response.status;
+    let mut writer = writer(stage.local, stage.site, stage.connection, &desk.write);
+    let sent = send(&mut writer, &answer, About { head, is_head: stage.is_head, keep_alive }).await;
     served.response_bytes = writer.payload_bytes;
     served.aborted = !sent;
     if let Some(logging) = &stage.api.logging {
-        logging.refused(stage.exchange, reply);
+        logging.refused(stage.exchange, &reply.key, &answer);
     }
+    answer.response.clear();
+    stage.local.services.responses.put(answer.response);
     served.next = match (sent, keep_alive) {
         (false, _) => Next::Close,
         (true, true) => Next::KeepAlive,
         (true, false) => Next::Linger,
     };
     served
+}
+
+/// The answer in the words of the API's response template, if it has one.
+fn worded(stage: &Stage<'_>, reply: &Reply, head: Option<&RequestHead>) -> Answer {
+    let worded = stage.api.templates.find(&reply.key, head).and_then(|(media, template)| {
+        let worded = template.reply(media, reply, stage.exchange);
+        worded
+            .inspect_err(
+                |error| tracing::warn!(api = stage.api.info.id, key = &*reply.key, %error, "a response template"),
+            )
+            .ok()
+    });
+    Answer::new(stage.local, worded.as_ref().unwrap_or(reply), head)
+}
+
+/// An answer of the gateway's own behind the platform's flows, which see every response.
+async fn platform(stage: &mut Stage<'_>, matched: &[u16], answer: Answer) -> Answer {
+    let Answer { response, body } = answer;
+    stage.exchange.response = Some(response);
+    stage.exchange.contents.response = Some(body.clone());
+    for step in stage.api.platform.response(matched) {
+        if let Some(reply) = step.response(stage.exchange).await {
+            return worded(stage, &reply, stage.exchange.request.as_deref().map(|request| &request.head));
+        }
+    }
+    content::settle_response(stage.exchange, &body);
+    let response = stage.exchange.response.take().unwrap_or_else(|| stage.local.services.responses.take());
+    Answer { response, body: stage.exchange.contents.response.take().unwrap_or_default() }
 }
 
 /// Answers a request that no API takes.
@@ -179,7 +206,11 @@ async fn answer(
     let keep_alive = keep_alive && head.is_some_and(|head| !head.framing.has_content());
     let mut writer = writer(local, site, connection, &desk.write);
     let is_head = head.is_some_and(|head| head.method == Method::HEAD);
-    match send(&mut writer, local, reply, About { head, is_head, keep_alive }, |_| {}).await {
+    let mut answer = Answer::new(local, reply, head);
+    let sent = send(&mut writer, &answer, About { head, is_head, keep_alive }).await;
+    answer.response.clear();
+    local.services.responses.put(answer.response);
+    match sent {
         false => Next::Close,
         true if keep_alive => Next::KeepAlive,
         true => Next::Linger,
@@ -198,34 +229,42 @@ struct About<'a> {
     keep_alive: bool,
 }
 
+/// An answer of the gateway's own.
+pub struct Answer {
+    /// Its head, without framing.
+    pub response: Box<ResponseHead>,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl Answer {
+    fn new(local: &Local, reply: &Reply, head: Option<&RequestHead>) -> Self {
+        let mut response = local.services.responses.take();
+        response.set_status(reply.status);
+        let fields = &mut response.fields;
+        let _ = fields.append("Date", date::imf_fixdate(local.shard.unix_ms() / 1000));
+        for (name, value) in &reply.headers {
+            // A policy's own field that is no field is left out rather than sent: it could split the response.
+            let _ = fields.append(name, value);
+        }
+        let body = match &reply.body {
+            Some(body) => body.clone(),
+            None => {
+                let problem = Problem::of(reply, head);
+                if !fields.contains("content-type") {
+                    let _ = fields.append("Content-Type", problem.media);
+                }
+                problem.body.freeze()
+            }
+        };
+        Self { response, body }
+    }
+}
+
 /// Writes a whole answer; `false` when the client did not take it.
-async fn send(
-    writer: &mut Writer<'_>,
-    local: &Local,
-    reply: &Reply,
-    about: About<'_>,
-    annotate: impl FnOnce(&mut Fields),
-) -> bool {
+async fn send(writer: &mut Writer<'_>, answer: &Answer, about: About<'_>) -> bool {
     let About { head, is_head, keep_alive } = about;
-    let problem = match &reply.body {
-        Some(_) => None,
-        None => Some(Problem::of(reply, head)),
-    };
-    let body: &[u8] = reply.body.as_deref().or(problem.as_ref().map(|problem| &*problem.body)).unwrap_or_default();
-    let mut response = local.services.responses.take();
-    response.set_status(reply.status);
-    let fields = &mut response.fields;
-    let _ = fields.append("Date", date::imf_fixdate(local.shard.unix_ms() / 1000));
-    for (name, value) in &reply.headers {
-        // A policy's own field that is no field is left out rather than sent: it could split the response.
-        let _ = fields.append(name, value);
-    }
-    if let Some(problem) = &problem
-        && !fields.contains("content-type")
-    {
-        let _ = fields.append("Content-Type", problem.media);
-    }
-    annotate(fields);
+    let Answer { response, body } = answer;
     let old = head.is_some_and(|head| head.version == Version::Http10);
     let connection = match (keep_alive, old, response.fields.known(Known::Upgrade)) {
         // RFC 9110 section 15.5.22: a 426 says to what.
@@ -234,14 +273,13 @@ async fn send(
         (true, true, _) => wire::Connection::KeepAlive,
         (false, _, _) => wire::Connection::Close,
     };
+    let status = response.status;
     // RFC 9110 section 8.6: no Content-Length in 1xx and 204.
-    let bodiless = reply.status.is_informational() || reply.status == StatusCode::NO_CONTENT;
+    let bodiless = status.is_informational() || status == StatusCode::NO_CONTENT;
     let framing = if bodiless { Framing::None } else { Framing::Length(body.len() as u64) };
     response.encode(framing, connection, writer.gathered());
-    response.clear();
-    local.services.responses.put(response);
-    let silent = is_head || matches!(reply.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if !silent && writer.data(Chunk::Shared(bytes::Bytes::copy_from_slice(body)), false).await.is_err() {
+    let silent = is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if !silent && writer.data(Chunk::Shared(body.clone()), false).await.is_err() {
         return false;
     }
     writer.flush().await.is_ok()

@@ -1,6 +1,6 @@
 //! What all shards share of an API: its definition, its verdicts of health, and the counters that each of them writes for itself.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ringway_config::Snapshot;
@@ -16,6 +16,8 @@ pub struct ApiShared {
     pub counters: Vec<Arc<ApiCounters>>,
     /// The endpoints of all groups, in order.
     pub endpoints: Vec<EndpointShared>,
+    /// Which of its messages was written down last: see [`Scribe`](crate::messages::scribe::Scribe).
+    pub sampled: Arc<AtomicU64>,
     /// Subscriptions to messages, in order.
     pub subscriptions: Vec<Arc<SubscriptionShared>>,
 }
@@ -143,5 +145,5 @@ fn fresh(api: &Arc<Api>, counters: Vec<Arc<ApiCounters>>, shards: usize) -> ApiS
     let subscriptions = api.subscriptions.iter();
     let subscriptions =
         subscriptions.map(|known| Arc::new(SubscriptionShared::new(known, api.idle.as_ref()))).collect();
-    ApiShared { api: api.clone(), counters, endpoints, subscriptions }
+    ApiShared { api: api.clone(), counters, endpoints, sampled: Arc::default(), subscriptions }
 }

@@ -28,6 +28,7 @@ use crate::messages::route::Route;
 use crate::plan::Plan;
 use crate::record::Logging;
 use crate::router::RouteTable;
+use crate::secrets::Secrets;
 use crate::shared::{ApiShared, EndpointShared};
 use crate::telemetry::ApiCounters;
 use crate::template::{Template, Templates};
@@ -167,6 +168,8 @@ pub struct ApiSite {
     shared: Arc<ApiShared>,
     /// What is counted.
     pub counters: Arc<ApiCounters>,
+    /// The flows of the platform: what a request passes before a plan is asked.
+    pub platform: Chain,
     /// Its plans, keyless ones last.
     pub plans: Vec<Plan>,
     /// Its entrypoints, the most specific first.
@@ -187,8 +190,10 @@ pub struct ApiSite {
     pub preflight: Option<Chain>,
     /// Its own words for refusals.
     pub templates: Templates,
+    /// What is never written down of its requests.
+    pub secrets: Rc<Secrets>,
     /// What is written down of its exchanges besides the access log.
-    pub logging: Option<Logging>,
+    pub logging: Option<Rc<Logging>>,
 }
 
 /// Failover of an API.
@@ -319,20 +324,25 @@ impl ApiSite {
             ApiType::Message => brokers = build_brokers(shared, registry, services, shard)?,
             _ => groups = build_groups(shared, registry, settings, services, shard)?,
         }
+        let platform = assemble::platform(api, registry, services)?;
+        let plans = assemble::plans(api, &platform, registry, services)?;
+        let secrets = Rc::new(Secrets::of(&plans));
         Ok(Self {
             info: Rc::new(info(api, services)),
             counters: shared.counters.get(shard).cloned().unwrap_or_default(),
-            plans: assemble::plans(api, registry, services)?,
+            plans,
             doors: build_doors(api, registry, services)?,
             groups,
-            pushing: build_pushing(shared, &brokers, registry, services, shard)?,
+            pushing: build_pushing(shared, (&brokers, &platform), registry, services, shard)?,
             brokers,
             retired: Rc::default(),
             failover: compile::failover(api),
             cors: compile::cors(api)?,
-            preflight: assemble::preflight(api, registry, services)?,
+            preflight: assemble::preflight(api, &platform, registry, services)?,
+            platform,
             templates: templates(api)?,
-            logging: Logging::of(api)?,
+            logging: Logging::of(shared, &secrets)?.map(Rc::new),
+            secrets,
             shared: shared.clone(),
         })
     }
@@ -342,6 +352,7 @@ impl ApiSite {
         Self {
             info: Rc::new(info(api, services)),
             counters: shared.counters.get(shard).cloned().unwrap_or_default(),
+            platform: Chain::default(),
             plans: Vec::new(),
             doors: Vec::new(),
             groups: Vec::new(),
@@ -352,6 +363,7 @@ impl ApiSite {
             cors: Cors::default(),
             preflight: None,
             templates: Templates::default(),
+            secrets: Rc::default(),
             logging: None,
             shared: shared.clone(),
         }
@@ -454,7 +466,7 @@ fn build_broker_group(
 /// The subscriptions that fall to this shard: each to one, so that its messages stay in order.
 fn build_pushing(
     shared: &ApiShared,
-    brokers: &[Rc<Brokers>],
+    (brokers, platform): (&[Rc<Brokers>], &Chain),
     registry: Registry,
     services: &Services,
     shard: usize,
@@ -509,7 +521,7 @@ fn build_pushing(
                 starting_at: subscription.starting_at,
                 ending_at: subscription.ending_at,
                 dead_letters: dead_letters.clone(),
-                chain: Rc::new(assemble::chain(api, Some(plan), registry, services)?),
+                chain: Rc::new(assemble::chain(api, Some(plan), platform, registry, services)?),
                 facing,
                 begun: Cell::new(false),
             }));

@@ -4,12 +4,10 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use http::StatusCode;
-use ringway_contract::{
-    EvalError, Exchange, Reply, Template as Text, Value,
-    context::{Body, Context, Field, Map},
-};
+use ringway_contract::{EvalError, Exchange, Reply, Template as Text};
 use ringway_wire::RequestHead;
 
+use crate::ended::Ended;
 use crate::report::accepts;
 
 /// The templates of an API, by error key and then by media type in the order of the definition.
@@ -56,7 +54,7 @@ impl Template {
     /// # Errors
     /// An expression cannot be evaluated; the refusal is then to be told in its own words.
     pub fn reply(&self, media: &str, refusal: &Reply, exchange: &Exchange) -> Result<Reply, EvalError> {
-        let told = Told { refusal, exchange };
+        let told = Ended { exchange, refusal: Some(refusal), status: None };
         let said = |text: &Text| {
             let mut out = String::new();
             text.render(&told, &mut out).map(|()| out)
@@ -74,55 +72,5 @@ impl Template {
             reply = reply.header(name.clone(), said(value)?);
         }
         Ok(reply)
-    }
-}
-
-/// An exchange, and the refusal that it ended with.
-struct Told<'a> {
-    refusal: &'a Reply,
-    exchange: &'a Exchange,
-}
-
-impl Context for Told<'_> {
-    fn field(&self, field: Field) -> Value<'_> {
-        match field {
-            Field::ErrorKey => Value::text(&self.refusal.key),
-            Field::ErrorMessage => Value::text(&self.refusal.message),
-            Field::ErrorStatus => Value::Int(i64::from(self.refusal.status.as_u16())),
-            other => self.exchange.field(other),
-        }
-    }
-
-    fn entry(&self, map: Map, name: &str, index: usize) -> Value<'_> {
-        if map != Map::Parameters {
-            return self.exchange.entry(map, name, index);
-        }
-        let parameters = &self.refusal.parameters;
-        let found = parameters.iter().find(|(known, _)| index == 0 && known == name);
-        Value::maybe_text(found.map(|(_, value)| value.as_str()))
-    }
-
-    fn names(&self, map: Map, each: &mut dyn FnMut(&str)) {
-        if map == Map::Parameters {
-            self.refusal.parameters.iter().for_each(|(name, _)| each(name));
-        } else {
-            self.exchange.names(map, each);
-        }
-    }
-
-    fn body(&self, body: Body) -> Option<&[u8]> {
-        self.exchange.body(body)
-    }
-
-    fn dictionary(&self, id: &str, key: &str) -> Value<'_> {
-        self.exchange.dictionary(id, key)
-    }
-
-    fn now_ms(&self) -> Option<u64> {
-        self.exchange.now_ms()
-    }
-
-    fn random(&self) -> Option<u128> {
-        self.exchange.random()
     }
 }

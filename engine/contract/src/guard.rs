@@ -19,6 +19,15 @@ pub enum Admission<'a> {
     Wait(Pin<Box<dyn Future<Output = Admission<'a>> + 'a>>),
 }
 
+/// Where a request has credentials, besides fields that are known for it.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials<'a> {
+    /// Names of fields, in any case.
+    pub fields: Vec<&'a str>,
+    /// Names of query parameters, decoded.
+    pub parameters: Vec<&'a str>,
+}
+
 /// Decides whether an exchange belongs to a plan, and who is asking.
 pub trait Guard {
     /// Looks at the request, and leaves it as it is: another plan may be asked after it. May set attributes.
@@ -26,6 +35,11 @@ pub trait Guard {
 
     /// Its plan takes the exchange: credentials that the backend is not to see are taken out of the request.
     fn conceal(&self, _exchange: &mut Exchange) {}
+
+    /// Where it looks for credentials: the values are never written down.
+    fn credentials(&self) -> Credentials<'_> {
+        Credentials::default()
+    }
 
     /// Plans of lower rank are asked first, so that credentials are seen by the plan that they are meant for: mutual TLS 0, JWT 1, OAuth 2,
     /// API key 3, open plans [`OPEN`].

@@ -43,7 +43,7 @@ pub use fault::{Cause, Fault, Retry, Side};
 pub use feed::{Delivery, FEED_WINDOW_BYTES, Feed, FeedEnd, Level, Origin, Receipt};
 pub use fetch::{FETCH_BYTES_MAX, Fetch, FetchRequest, FetchResponse, Fetching};
 pub use frame::{Chunk, Frame, Upgraded};
-pub use guard::{Admission, Guard};
+pub use guard::{Admission, Credentials, Guard};
 pub use kind::{Kind, Refusal, Registry, Services, Source};
 pub use lane::{Lane, LaneEnd};
 pub use message::{Message, Position};

@@ -8,12 +8,14 @@
 //!   brokers.rs  a group of them
 //!   outbox.rs   what one client publishes
 //!   passage.rs  policies on messages
+//!   scribe.rs   messages that are written down
 //!   push/       subscriptions whose messages the gateway sends
 //! ```
 
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use ringway_config::api::Operation;
 use ringway_contract::{
     Answer, Cause, Entrypoint, Exchange, Fault, Opening, Outline, Qos, Render, Session, Subscribe, Wish,
 };
@@ -23,12 +25,14 @@ use crate::carriage::Desk;
 use crate::chain::{Chain, Facing};
 use crate::exchange::{Stage, Stop};
 use crate::messages::passage::Passage;
+use crate::messages::scribe::Scribe;
 
 pub mod brokers;
 mod outbox;
 pub mod passage;
 pub mod push;
 pub mod route;
+pub mod scribe;
 pub mod stream;
 pub mod topic;
 mod whole;
@@ -85,13 +89,17 @@ pub async fn serve(
         message_bytes_max: stage.site.message_bytes_max,
         random: stage.local.ids.random(),
     })?;
+    let scribe = |operation| {
+        let logging = (stage.local, stage.api.logging.as_ref()?);
+        Scribe::of(logging, stage.exchange, (chain, matched), door.name, operation)
+    };
     let begun = Begun {
         outline: session.outline(),
         renderer: session.renderer(),
         session,
         door,
-        publish: chain.publish(matched),
-        subscribe: chain.subscribe(matched),
+        publish: chain.publish(matched).written_by(scribe(Operation::Publish)),
+        subscribe: chain.subscribe(matched).written_by(scribe(Operation::Subscribe)),
     };
     match begun.outline.answer {
         Answer::Whole => whole::serve(stage, desk, chain, matched, begun).await,

@@ -127,8 +127,7 @@ pub(super) async fn open(
     // A stream has no body that could be held: what these policies see of it is its head.
     for step in chain.response(matched) {
         if let Some(reply) = step.response(stage.exchange).await {
-            stage.exchange.response = None;
-            return Err(reply.into());
+            return Err(step.stop(reply));
         }
     }
     annotate::response(stage);

@@ -196,8 +196,7 @@ async fn answer(
     stage.exchange.contents.response = Some(out.bytes.freeze());
     for step in chain.response(matched) {
         if let Some(reply) = step.response(stage.exchange).await {
-            stage.exchange.response = None;
-            return Err(reply.into());
+            return Err(step.stop(reply));
         }
     }
     let content = stage.exchange.contents.response.take().unwrap_or_default();

@@ -5,7 +5,9 @@ use std::rc::Rc;
 
 use http::StatusCode;
 use ringway_contract::kind::{Part, decode, refused};
-use ringway_contract::{Admission, Exchange, Fields, Guard, Kind, Refusal, Reply, RequestHead, Subscribers};
+use ringway_contract::{
+    Admission, Credentials, Exchange, Fields, Guard, Kind, Refusal, Reply, RequestHead, Subscribers,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -109,6 +111,13 @@ impl Guard for ApiKey {
     fn conceal(&self, exchange: &mut Exchange) {
         if let Some(request) = exchange.request.as_deref_mut().filter(|_| !self.propagate) {
             self.take_out(&mut request.head);
+        }
+    }
+
+    fn credentials(&self) -> Credentials<'_> {
+        Credentials {
+            fields: self.header.iter().map(String::as_str).collect(),
+            parameters: self.parameter.iter().map(String::as_str).collect(),
         }
     }
 

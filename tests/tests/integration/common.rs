@@ -44,6 +44,15 @@ fn reloaded(gateway: &Gateway) {
     assert_eq!(status, 200, "{text}");
 }
 
+/// Gives an application the key `first-key` for plans of an API.
+fn subscribe(gateway: &Gateway, api: &str, plans: &[&str]) {
+    let subscription = |plan: &&str| json!({ "api": api, "plan": plan, "apiKeys": [{ "key": "first-key" }] });
+    let subscriptions: Vec<Value> = plans.iter().map(subscription).collect();
+    let people = json!({ "applications": [{ "id": "shop", "subscriptions": subscriptions }] });
+    gateway.write("apis/people.json", &people.to_string());
+    reloaded(gateway);
+}
+
 /// The last request that a backend saw.
 fn last(backend: &Backend, field: &str) -> Option<String> {
     backend.seen().last().and_then(|(head, _)| head.field(field).map(str::to_owned))
@@ -123,6 +132,98 @@ fn platform_flows_are_chosen_by_selectors_and_a_mode_of_their_own() {
     gateway.write("apis/common.json", &common.to_string());
     reloaded(&gateway);
     assert_eq!((trace("/shop/items").as_str(), gateway.get("/shop/items/7").0.status()), ("5a", 404));
+}
+
+#[test]
+fn platform_flows_come_before_the_plan_and_see_every_answer() {
+    let backend = Backend::ok("ok");
+    let when = |mut step: Value, condition: &str| {
+        step["condition"] = json!(condition);
+        step
+    };
+    let copied = step(
+        "transform-headers",
+        json!({ "addHeaders": [{ "name": "X-Gravitee-Api-Key", "value": "{#request.headers['x-old-key'][0]}" }] }),
+    );
+    let stop = |key: &str| step("policy-interrupt", json!({ "errorKey": key, "message": "no", "statusCode": 403 }));
+    let common = json!({
+        "platform": { "flows": [{
+            "request": [
+                when(copied, "{#request.headers['x-old-key'][0] != null}"),
+                when(stop("EARLY"), "{#request.headers['x-stop'][0] == 'early'}"),
+                set("X-Seen", "{#context.attributes['plan'] ?: 'nobody'}"),
+                step("policy-assign-attributes", json!({ "attributes": [{ "name": "mark", "value": "m" }] })),
+            ],
+            "response": [
+                set("X-Last", "{#response.status} {#context.attributes['mark']}"),
+                back("p"),
+                when(stop("LATE"), "{#request.headers['x-stop'][0] == 'late'}"),
+                back("q"),
+            ],
+        }] },
+    });
+    let gold = json!({
+        "name": "Gold", "status": "PUBLISHED", "security": { "type": "API_KEY" },
+        "selectionRule": "{#context.attributes['mark'] == 'm'}",
+    });
+    // The rule of this one never holds: what was set before its guard is there for the next.
+    let other = json!({ "name": "Other", "status": "PUBLISHED", "security": { "type": "API_KEY" }, "selectionRule": "{#context.attributes['mark'] == 'n'}" });
+    let refuse = json!({ "GATEWAY_PLAN_UNRESOLVABLE": { "*/*": { "status": 418, "body": "key?" } } });
+    let keyed = Api::proxy("/keyed", &backend.target())
+        .with("id", json!("keyed"))
+        .with("plans", json!([other, gold]))
+        .with("flows", json!([{ "response": [back("a")] }]))
+        .with("responseTemplates", refuse);
+    let away = Api::proxy("/away", "http://127.0.0.1:1");
+    let gateway = with_common(&common, &[keyed, away]);
+    subscribe(&gateway, "keyed", &["Other", "Gold"]);
+    let ask = |target: &str, fields: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        let (head, body) = Client::ask(gateway.http(), &request);
+        let field = |name: &str| head.field(name).unwrap_or_default().to_owned();
+        (head.status(), field("x-trace"), field("x-last"), String::from_utf8(body).unwrap())
+    };
+    let told = |status: u16, trace: &str, last: &str, body: &str| (status, trace.into(), last.into(), body.into());
+    // The guard finds what the platform has put there.
+    assert_eq!(ask("/keyed", "X-Old-Key: first-key\r\n"), told(200, "apq", "200 m", "ok"));
+    assert_eq!(last(&backend, "x-seen").as_deref(), Some("nobody"));
+    // Nobody is asked for a key.
+    let (status, trace, last, body) = ask("/keyed", "X-Stop: early\r\n");
+    assert!((status, &*trace, &*last) == (403, "pq", "403") && body.contains("EARLY"), "{trace} {last} {body}");
+    // A refusal passes what is around it, in the words of the API.
+    assert_eq!(ask("/keyed", ""), told(418, "pq", "418 m", "key?"));
+    let (status, trace, last, _) = ask("/away", "");
+    assert_eq!((status, &*trace, &*last), (502, "pq", "502 m"));
+    // An answer of theirs is the last.
+    for fields in ["X-Stop: late\r\nX-Old-Key: first-key\r\n", "X-Stop: late\r\n"] {
+        let (status, trace, last, body) = ask("/keyed", fields);
+        assert!((status, &*trace, &*last) == (403, "", "") && body.contains("LATE"), "{trace} {last} {body}");
+    }
+    assert_eq!(backend.seen().len(), 2);
+}
+
+#[test]
+fn platform_limits_count_the_calls_of_an_api_whatever_their_plan() {
+    let backend = Backend::ok("ok");
+    let limit = json!({ "rate": { "limit": 3, "periodTime": 10, "periodTimeUnit": "MINUTES" } });
+    let common = json!({
+        "platform": { "flows": [{ "request": [step("rate-limit", limit)] }] },
+    });
+    let plans = json!([
+        { "name": "Gold", "status": "PUBLISHED", "security": { "type": "API_KEY" } },
+        { "name": "Free", "status": "PUBLISHED", "security": { "type": "KEY_LESS" } },
+    ]);
+    let both = Api::proxy("/both", &backend.target()).with("id", json!("both")).with("plans", plans);
+    let gateway = with_common(&common, &[both, Api::proxy("/other", &backend.target())]);
+    subscribe(&gateway, "both", &["Gold"]);
+    let status = |target: &str, fields: &str| {
+        Client::ask(gateway.http(), &format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n")).0.status()
+    };
+    let key = "X-Gravitee-Api-Key: first-key\r\n";
+    let statuses = [key, "", "X-Gravitee-Api-Key: none-of-ours\r\n", key, ""].map(|fields| status("/both", fields));
+    // Who is refused has been counted, too.
+    assert_eq!(statuses, [200, 200, 401, 429, 429]);
+    assert_eq!(status("/other", ""), 200);
 }
 
 #[test]
@@ -304,6 +405,44 @@ fn a_dictionary_changes_and_the_apis_that_read_it_stay() {
     let (status, text) = gateway.reload();
     assert!(status == 200 && text.contains("there is no dictionary `countries`"), "{status} {text}");
     assert_eq!(country(&gateway, "DE"), "nowhere");
+}
+
+#[test]
+fn scripts_read_the_dictionaries_that_expressions_read() {
+    let backend = Backend::ok("ok");
+    let script = |call: &str| {
+        format!(
+            "const all = context.dictionaries(), one = all['countries'];
+             const told = [
+                 one.FR, one['XX'] === undefined, all.get('countries').get('DE'), all.none === undefined, one.get('XX') === null,
+                 Object.keys(one).join('+'), JSON.stringify(all.countries), 'FR' in one, one.containsKey('XX'), one.size(), all.keySet().join('+'),
+             ];
+             try {{ one.FR = 'Gaul'; }} catch (error) {{}}
+             request.headers{call}.set('X-Told', told.concat(one.FR).join(' '));"
+        )
+    };
+    let api = |path: &str, policy: &str, call: &str| {
+        let step = step(policy, json!({ "script": script(call) }));
+        Api::proxy(path, &backend.target()).with("flows", json!([{ "request": [step] }]))
+    };
+    let common = |germany: &str| {
+        json!({ "dictionaries": [
+            { "id": "countries", "properties": { "FR": "France", "DE": germany } },
+            { "id": "cities", "properties": {} },
+        ] })
+    };
+    let gateway = with_common(&common("Germany"), &[api("/js", "js", "()"), api("/javascript", "javascript", "")]);
+    for germany in ["Germany", "Allemagne"] {
+        gateway.write("apis/common.json", &common(germany).to_string());
+        reloaded(&gateway);
+        let wanted = format!(
+            "France true {germany} true true DE+FR {{\"DE\":\"{germany}\",\"FR\":\"France\"}} true false 2 cities+countries France"
+        );
+        for target in ["/js", "/javascript"] {
+            assert_eq!(gateway.get(target).0.status(), 200, "{target}: {}", gateway.log());
+            assert_eq!(last(&backend, "x-told"), Some(wanted.clone()), "{target}");
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use ringway_tests::{Api, Backend, Client, Gateway, Head, Scratch, tool};
+use ringway_tests::{Api, Backend, Client, Gateway, Head, Scratch, tool, wait_until};
 use serde_json::json;
 
 /// An API with a plan for keys, and an open one where `open`.
@@ -69,6 +69,46 @@ fn the_backend_does_not_see_the_key() {
     for ((head, _), target) in backend.seen().iter().zip(["/x", "/x?a=1&b=2", "/x"]) {
         assert_eq!((head.target(), head.field("x-gravitee-api-key")), (target, None));
     }
+}
+
+#[test]
+fn keys_and_tokens_of_queries_and_fields_are_written_down_nowhere() {
+    let backend = Backend::ok("ok");
+    let security = json!({
+        "type": "API_KEY", "configuration": { "header": "X-Pass", "param": "pass", "propagateApiKey": true },
+    });
+    let logging = json!({
+        "mode": { "entrypoint": true, "endpoint": true }, "phase": { "request": true, "response": true },
+        "content": { "headers": true, "payload": true },
+    });
+    let orders =
+        api(&backend, false).with("plans/0/security", security).with("analytics", json!({ "logging": logging }));
+    for format in ["json", "common"] {
+        let yaml = format!("logging: {{ access: {{ format: {format}, path: '{{dir}}/access.log' }} }}\n");
+        let other = Api::proxy("/open", &backend.target());
+        let gateway = Gateway::configured(&yaml, &[orders.clone(), other]);
+        gateway.write("apis/people.yaml", &applications("          - key: first-key\n"));
+        assert_eq!(gateway.reload().0, 200);
+        for (target, fields, status) in [
+            ("/x?a=1&pass=first-key&b=2", "", 200),
+            ("/x?p%61ss=first-key", "", 200),
+            ("/x", "X-Pass: first-key\r\n", 200),
+            ("/x?pass=first-key-of-another", "", 401),
+            ("/open?access_token=first-key", "Authorization: Bearer first-key\r\n", 200),
+        ] {
+            assert_eq!(ask(&gateway, target, fields).0.status(), status, "{target}");
+        }
+        let log = || std::fs::read_to_string(gateway.folder().join("access.log")).unwrap_or_default();
+        // Of the first API a line and a record for each.
+        wait_until("the lines", || log().lines().count() == 9);
+        let log = log();
+        assert!(!log.contains("first-key"), "{log}");
+        assert_eq!(log.matches("/x?a=1&pass=*****&b=2").count(), 3, "{log}");
+        assert!(log.contains("/x?p%61ss=*****") && log.contains("/open?access_token=*****"), "{log}");
+        assert!(log.contains("[\"x-pass\",\"*****\"]"), "{log}");
+        assert!(!gateway.log().contains("first-key"));
+    }
+    assert_eq!(backend.seen()[0].0.target(), "/x?a=1&pass=first-key&b=2", "the backend gets it as it was");
 }
 
 #[test]

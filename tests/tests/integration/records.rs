@@ -1,6 +1,6 @@
-//! What `analytics.logging` writes down of exchanges.
+//! What `analytics.logging` writes down of exchanges and messages.
 
-use ringway_tests::{Api, Backend, Gateway, wait_for};
+use ringway_tests::{Api, Backend, Client, Gateway, wait_for};
 use serde_json::{Value, json};
 
 fn logged(api: Api, more: Value) -> Api {
@@ -123,4 +123,103 @@ fn who_is_not_let_in_is_written_down_without_what_was_shown() {
     let record = &records(&gateway, 1)[0];
     assert_eq!((&record["entrypointRequest"]["uri"], &record["errorKey"]), (&json!("/a"), &json!("API_KEY_INVALID")));
     assert!(!record.to_string().contains("secret"), "{record}");
+}
+
+/// A message API whose mock counts, with a field set on each message of either way.
+fn messages(analytics: Value) -> Api {
+    let entrypoints = json!([{ "type": "http-get", "configuration": { "messagesLimitCount": 5 } }, { "type": "http-post", "configuration": { "requestHeadersToMessage": true } }]);
+    let mock = json!({ "messageInterval": 2, "messageContent": "{\"card\":\"4111\"}" });
+    let set = |value: &str| step("transform-headers", json!({ "addHeaders": [{ "name": "X-Way", "value": value }] }));
+    let mask = step(
+        "policy-data-logging-masking",
+        json!({ "headerRules": [{ "path": "X-Customer" }], "bodyRules": [{ "regex": "4111" }] }),
+    );
+    let drop = json!({ "policy": "message-filtering", "configuration": { "filter": "{#message.content != 'drop'}" } });
+    let flows = json!([{
+        "request": [mask], "response": [mask], "publish": [drop, set("there")], "subscribe": [set("back")],
+    }]);
+    Api::messages("/", entrypoints, "mock", mock).with("flows", flows).with("analytics", analytics)
+}
+
+/// The records of messages, once there are so many.
+fn of_messages(gateway: &Gateway, count: usize) -> Vec<Value> {
+    wait_for("records of messages", || {
+        let text = gateway.log();
+        let lines = text.lines().filter(|line| line.contains("\"record\":\"message\""));
+        let read: Vec<Value> = lines.filter_map(|line| serde_json::from_str(line).ok()).collect();
+        (read.len() >= count).then_some(read)
+    })
+}
+
+fn get(gateway: &Gateway, fields: &str) {
+    let request = format!("GET / HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n{fields}\r\n");
+    let (head, body) = Client::ask(gateway.http(), &request);
+    assert_eq!(head.status(), 200, "{}", String::from_utf8_lossy(&body));
+}
+
+fn post(gateway: &Gateway, fields: &str, body: &str) {
+    let length = body.len();
+    let request = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}Content-Length: {length}\r\n\r\n{body}");
+    assert_eq!(Client::ask(gateway.http(), &request).0.status(), 202);
+}
+
+#[test]
+fn messages_that_the_sampling_chooses_are_seen_at_both_sides() {
+    let logging = json!({
+        "content": { "messageHeaders": true, "messagePayload": true, "messageMetadata": true },
+        "phase": { "request": true, "response": true },
+        "mode": { "entrypoint": true, "endpoint": true },
+    });
+    let analytics = json!({ "sampling": { "type": "COUNT", "value": "2" }, "logging": logging });
+    let gateway = Gateway::configured("shards: 1\n", &[messages(analytics)]);
+    // The first of two, and the third and the fifth with them.
+    get(&gateway, "");
+    let all = of_messages(&gateway, 3);
+    assert_eq!(all.len(), 3, "{all:?}");
+    for record in &all {
+        let (entrypoint, endpoint) = (&record["entrypointMessage"], &record["endpointMessage"]);
+        assert_eq!((field(entrypoint, "x-way"), field(endpoint, "x-way")), (Some("back"), None), "{record}");
+        let (body, bytes) = (entrypoint["body"].as_str().unwrap_or_default(), &endpoint["bodyBytes"]);
+        assert!(body.starts_with("{\"card\":\"*\"}") && bytes.as_u64() >= Some(15), "{record}");
+        let told = (&record["operation"], &record["entrypoint"], &record["plan"]);
+        assert_eq!(told, (&json!("subscribe"), &json!("http-get"), &json!("open")));
+        assert!(entrypoint["metadata"].is_array(), "{record}");
+    }
+    // The sixth is not chosen; the seventh and the ninth are.
+    for body in ["a", "drop", "b", "4111"] {
+        post(&gateway, "X-Customer: lovelace\r\nAuthorization: secret\r\n", body);
+    }
+    let all = of_messages(&gateway, 5);
+    let (dropped, sent) = (&all[3], &all[4]);
+    assert_eq!((&dropped["operation"], &dropped["outcome"]), (&json!("publish"), &json!("dropped")), "{dropped}");
+    assert!(dropped.get("endpointMessage").is_none() && dropped["entrypointMessage"]["body"] == "drop", "{dropped}");
+    let (entrypoint, endpoint) = (&sent["entrypointMessage"], &sent["endpointMessage"]);
+    assert_eq!((field(entrypoint, "x-way"), field(endpoint, "x-way")), (None, Some("there")), "{sent}");
+    assert_eq!((&entrypoint["body"], &endpoint["body"]), (&json!("*"), &json!("*")), "{sent}");
+    assert!(!gateway.log().contains("secret") && !gateway.log().contains("lovelace"), "{}", gateway.log());
+}
+
+#[test]
+fn messages_are_written_down_under_conditions_of_way_side_and_content() {
+    let logging = json!({
+        "content": { "messagePayload": true }, "phase": { "request": true }, "mode": { "endpoint": true },
+        "condition": "{#request.headers['x-log'][0] == 'yes'}",
+        "messageCondition": "{#message.content == 'wanted'}",
+    });
+    let analytics = json!({ "sampling": { "type": "WINDOWED_COUNT", "value": "3/P1D" }, "logging": logging });
+    let gateway = Gateway::configured("shards: 1\n", &[messages(analytics)]);
+    get(&gateway, "X-Log: yes\r\n");
+    post(&gateway, "X-Log: no\r\n", "wanted");
+    // A message is chosen before its condition is asked; three are, and no more within the day.
+    for body in ["wanted", "other", "wanted", "wanted"] {
+        post(&gateway, "X-Log: yes\r\n", body);
+    }
+    records(&gateway, 5);
+    let all = of_messages(&gateway, 2);
+    assert_eq!(all.len(), 2, "{all:?}");
+    for record in &all {
+        assert_eq!(record["endpointMessage"]["body"], "wanted", "{record}");
+        assert!(record.get("entrypointMessage").is_none(), "{record}");
+        assert!(record["endpointMessage"].get("headers").is_none(), "{record}");
+    }
 }

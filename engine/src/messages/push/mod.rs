@@ -15,12 +15,13 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use ringway_config::api::Moment;
+use ringway_config::api::{Moment, Operation};
 use ringway_contract::{Attributes, Cause, Client, Courier, Exchange, Fault, PlanInfo, Qos, Subscriber, Terms};
 use ringway_net::{Signal, sleep};
 
 use super::passage::Passage;
 use super::route::Route;
+use super::scribe::Scribe;
 use crate::chain::{Chain, Facing};
 use crate::local::Local;
 use crate::shared::{Status, SubscriptionShared};
@@ -54,7 +55,7 @@ pub struct Pushing {
     pub ending_at: Option<Moment>,
     /// Where refused messages go.
     pub dead_letters: Option<Route>,
-    /// The flows of its plan and the API.
+    /// The flows of platform, plan and API.
     pub chain: Rc<Chain>,
     /// What those are chosen by.
     pub facing: PushFacing,
@@ -126,13 +127,16 @@ async fn run(local: Rc<Local>, api: Rc<ApiSite>, pushing: Rc<Pushing>) {
     let (local, pushing) = (local.clone(), pushing.clone());
     let PushFacing { entrypoint, channel, .. } = &pushing.facing;
     let facing = Facing { entrypoint, publishes: false, subscribes: true, channel: Some(channel) };
-    let mut matched = Vec::new();
+    let (mut matched, mut facts) = (Vec::new(), exchange(&pushing, &api));
     // What cannot be evaluated here could not be for any message.
-    if pushing.chain.select(&mut exchange(&pushing, &api), &facing, &mut matched).is_err() {
+    if [&api.platform, &*pushing.chain].iter().any(|chain| chain.select(&mut facts, &facing, &mut matched).is_err()) {
         pushing.shared.stand(Status::Failure, "no flow takes the subscription, or a condition cannot be evaluated");
         return;
     }
-    let passage = pushing.chain.subscribe(&matched);
+    let scribe = api.logging.as_ref().and_then(|logging| {
+        Scribe::of((&local, logging), &facts, (&pushing.chain, &matched), entrypoint, Operation::Subscribe)
+    });
+    let passage = pushing.chain.subscribe(&matched).written_by(scribe);
     let attributes = Attributes::default();
     let run = Rc::new(Run { local, api, attributes, terms, passage, pushing: pushing.clone() });
     let ended = ringway_net::until_closing(live(&run)).await;
