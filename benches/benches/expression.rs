@@ -1,11 +1,13 @@
 //! Expressions: what it costs to compile them, and to evaluate them against an exchange.
 
 use std::hint::black_box;
+use std::rc::Rc;
 
 use bytes::BytesMut;
 use criterion::{Criterion, criterion_group, criterion_main};
-use ringway_expression::{Body, Context, Field, Map, Template, Value, Vocabulary};
-use ringway_wire::{Limits, RequestHead};
+use ringway_contract::{Client, Exchange, Request};
+use ringway_expression::{Template, Vocabulary};
+use ringway_wire::Limits;
 
 const EXPRESSIONS: [(&str, &str); 8] = [
     ("header", "{#request.headers['x-tier'][0] == 'gold'}"),
@@ -18,39 +20,18 @@ const EXPRESSIONS: [(&str, &str); 8] = [
     ("json-path", "{#jsonPath(#request.content, '$.unit') == 'kg'}"),
 ];
 
-struct Exchange(RequestHead);
-
-impl Context for Exchange {
-    fn field(&self, field: Field) -> Value<'_> {
-        match field {
-            Field::RequestMethod => Value::text(self.0.method.as_str()),
-            Field::RequestPath => Value::text(self.0.path()),
-            _ => Value::Null,
-        }
-    }
-
-    fn entry(&self, map: Map, name: &str, index: usize) -> Value<'_> {
-        match map {
-            Map::RequestHeaders => {
-                let value = self.0.fields.get_all(name).nth(index);
-                Value::maybe_text(value.and_then(|value| std::str::from_utf8(value).ok()))
-            }
-            _ => Value::Null,
-        }
-    }
-
-    fn body(&self, _: Body) -> Option<&[u8]> {
-        Some(br#"{"unit": "kg", "amount": 12.5, "sensor": {"id": "t-17", "tags": ["a", "b"]}}"#)
-    }
-}
+const BODY: &[u8] = br#"{"unit": "kg", "amount": 12.5, "sensor": {"id": "t-17", "tags": ["a", "b"]}}"#;
 
 fn exchange() -> Exchange {
-    let request = "GET /orders/17 HTTP/1.1\r\nhost: api.example.com\r\nuser-agent: curl/8.5.0\r\naccept: */*\r\n\
-                   content-type: application/json\r\ncontent-length: 42\r\nx-request-id: 9f2c\r\nx-tier: gold\r\n\r\n";
-    let mut head = RequestHead::new();
-    let parsed = head.parse(&mut BytesMut::from(request), &Limits::default());
+    let head = "GET /orders/17 HTTP/1.1\r\nhost: api.example.com\r\nuser-agent: curl/8.5.0\r\naccept: */*\r\n\
+                content-type: application/json\r\ncontent-length: 42\r\nx-request-id: 9f2c\r\nx-tier: gold\r\n\r\n";
+    let mut request = Box::<Request>::default();
+    let parsed = request.head.parse(&mut BytesMut::from(head), &Limits::default());
     assert!(parsed.is_ok(), "{parsed:?}");
-    Exchange(head)
+    let client = Client { address: None, tls: false, certificate: None };
+    let mut exchange = Exchange::new(request, Rc::default(), Rc::default(), client);
+    exchange.contents.request = Some(BODY.into());
+    exchange
 }
 
 fn evaluate(c: &mut Criterion) {

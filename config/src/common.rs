@@ -75,6 +75,11 @@ impl Said {
         }
     }
 
+    /// Takes what was said elsewhere.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
+    }
+
     fn fields(&mut self, document: &Node, sound: bool) {
         for field in FIELDS {
             let Some(node) = document.field(field) else { continue };

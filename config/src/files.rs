@@ -86,6 +86,18 @@ fn walk(folder: &Path, depth: usize, found: &mut Found) -> io::Result<()> {
     Ok(())
 }
 
+/// The files of the same folder that may hold definitions, but for this one. None where the folder cannot be read.
+pub(crate) fn beside(path: &Path) -> Vec<PathBuf> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let listed = fs::read_dir(if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+    let names = listed.into_iter().flatten().take(FILES_MAX).filter_map(|entry| Some(entry.ok()?.file_name()));
+    let paths = names.filter(|name| !name.to_string_lossy().starts_with('.')).map(|name| folder.join(name));
+    let mut found: Vec<PathBuf> =
+        paths.filter(|own| own != path && Format::of(own).is_some() && !is_settings(own) && own.is_file()).collect();
+    found.sort();
+    found
+}
+
 /// Whether a file is named as settings are. Such a file is no definition, wherever it lies.
 pub(crate) fn is_settings(path: &Path) -> bool {
     path.file_name().and_then(|name| name.to_str()).is_some_and(|name| matches!(name, "ringway.yaml" | "ringway.yml"))

@@ -129,7 +129,8 @@ impl<'a> Loader<'a> {
         (definitions.into_iter().map(|definition| finish.one(definition)).collect(), loaded.problems)
     }
 
-    /// Checks settings, definitions and folders of them. Settings are checked with the definitions that they name; all others together.
+    /// Checks settings, definitions and folders of them. Settings are checked with the definitions that they name; all others together, with
+    /// what stands beside them for APIs to have in common.
     pub fn check(&self, paths: &[PathBuf]) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut found = Found::default();
@@ -151,11 +152,23 @@ impl<'a> Loader<'a> {
         let alone = Settings { servers: Vec::new(), ..Settings::default() };
         let mut loaded = Loaded::default();
         let mut read = Contents::default();
-        for path in definitions.iter().filter(|path| !checked.contains(path)) {
+        let own: Vec<&PathBuf> = definitions.iter().filter(|path| !checked.contains(path)).collect();
+        for path in &own {
             self.file(path, &mut loaded, &mut read);
         }
+        let mut beside: Vec<PathBuf> = own.iter().flat_map(|path| files::beside(path)).collect();
+        beside.sort();
+        beside.dedup();
+        beside.retain(|path| !own.contains(&path));
+        for path in &beside {
+            let mut other = Contents::default();
+            self.file(path, &mut Loaded::default(), &mut other);
+            read.common.append(other.common);
+        }
         self.judge(read, &alone, &mut loaded);
-        problems.extend(loaded.problems);
+        // What is wrong in those was not asked.
+        let is_asked = |problem: &Problem| !beside.iter().any(|path| path.display().to_string() == problem.file);
+        problems.extend(loaded.problems.into_iter().filter(is_asked));
         problem::sort(&mut problems);
         problems.dedup();
         problems

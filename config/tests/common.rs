@@ -338,3 +338,24 @@ fn dictionaries_are_checked() {
     assert_eq!(told(&loaded), [""; 0]);
     assert_eq!(loaded.snapshot.unwrap().dictionaries[0].id, "countries");
 }
+
+#[test]
+fn one_file_is_checked_with_what_stands_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("orders.yaml"), API).unwrap();
+    let check = || -> Vec<String> {
+        let problems = Loader::default().check(&[path("orders.yaml")]);
+        problems.iter().map(|problem| format!("{}: {}", problem.pointer, problem.message)).collect()
+    };
+    assert!(check().iter().any(|told| told.contains("there is no shared policy group `checks`")), "{:?}", check());
+    fs::write(path("common.yaml"), GROUPS).unwrap();
+    // Other definitions beside it, and what is wrong with them, are not asked for.
+    fs::write(path("other.yaml"), API.replace("type: PROXY", "type: PROXIES")).unwrap();
+    fs::write(path("broken.json"), "{").unwrap();
+    fs::write(path("groups.yaml"), "sharedPolicyGroups: [{ name: Nameless }]").unwrap();
+    assert_eq!(check(), [""; 0]);
+    // What is said of both files is said when both are.
+    let both = Loader::default().check(&[path("orders.yaml"), path("groups.yaml")]);
+    assert!(both.iter().all(|problem| problem.file.ends_with("groups.yaml")) && !both.is_empty(), "{both:?}");
+}

@@ -1,7 +1,9 @@
 //! The streams that a shard lends to extensions.
 
+use std::future::Future;
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use ringway_contract::dial::{ByteStream, Dial, Dialling, Reading, Remote, RemoteTls, Writing};
@@ -26,13 +28,26 @@ impl Dial for Dialler {
         let remote = remote.clone();
         Box::pin(async move {
             let tls = remote.tls.as_ref().map(client).transpose().map_err(|Refusal(why)| io::Error::other(why))?;
-            let slot = Shard::current().timers.slot();
-            slot.arm(remote.timeout);
-            let connected = slot.guard(establish(&remote, tls.as_ref())).await;
-            let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
-            Ok(Rc::new(Connected(stream)) as Rc<dyn ByteStream>)
+            within(remote.timeout, async {
+                let stream = establish(&remote).await?;
+                match &tls {
+                    Some(tls) => handshake(stream, &remote, tls).await,
+                    None => Ok(stream),
+                }
+            })
+            .await
         })
     }
+}
+
+async fn within(
+    timeout: Duration,
+    connecting: impl Future<Output = io::Result<Stream>>,
+) -> io::Result<Rc<dyn ByteStream>> {
+    let slot = Shard::current().timers.slot();
+    slot.arm(timeout);
+    let stream = slot.guard(connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+    Ok(Rc::new(Connected(stream)))
 }
 
 /// A configuration that is made once for all shards: see [`tls::client`].
@@ -45,7 +60,7 @@ fn client(tls: &RemoteTls) -> Result<ClientTls, Refusal> {
     tls::client(&SslConfig { hostname_verifier, trust_all, trust_store, ..SslConfig::default() })
 }
 
-async fn establish(remote: &Remote, tls: Option<&ClientTls>) -> io::Result<Stream> {
+async fn establish(remote: &Remote) -> io::Result<Stream> {
     let addresses = Shard::current().resolver.resolve(&remote.host).await?;
     // An address that does not answer leaves the others their share of the time.
     let share = remote.timeout / u32::try_from(addresses.iter().count()).unwrap_or(u32::MAX).max(1);
@@ -57,8 +72,10 @@ async fn establish(remote: &Remote, tls: Option<&ClientTls>) -> io::Result<Strea
             break;
         }
     }
-    let stream = connected?;
-    let Some(tls) = tls else { return Ok(stream) };
+    connected
+}
+
+async fn handshake(stream: Stream, remote: &Remote, tls: &ClientTls) -> io::Result<Stream> {
     let limits = HandshakeLimits { timeout: remote.timeout, ..HandshakeLimits::default() };
     let name = remote.host.trim_start_matches('[').trim_end_matches(']');
     stream.connect_tls(tls, name, limits).await
@@ -73,5 +90,16 @@ impl ByteStream for Connected {
 
     fn write(&self, bytes: BytesMut) -> Writing<'_> {
         Box::pin(async move { self.0.write(bytes).await.0 })
+    }
+
+    fn secured(self: Rc<Self>, remote: &Remote) -> Dialling {
+        let remote = remote.clone();
+        Box::pin(async move {
+            let (Ok(Self(stream)), Some(tls)) = (Rc::try_unwrap(self), &remote.tls) else {
+                return Err(io::ErrorKind::InvalidInput.into());
+            };
+            let tls = client(tls).map_err(|Refusal(why)| io::Error::other(why))?;
+            within(remote.timeout, handshake(stream, &remote, &tls)).await
+        })
     }
 }

@@ -9,9 +9,10 @@ use ringway_management::logging::Colour;
 /// What is not there yet, so that nobody has to find out by trying.
 const NOT_YET: &str = "\
 Not there yet:
-  HTTP/2 and HTTP/3, and with HTTP/2 the entrypoint     native Kafka and TCP APIs
-  `grpc` of message APIs and gRPC backends              Management API, Console, Developer Portal
-  policies other than those of `ringway list policies`  administration of applications and subscriptions
+  HTTP/2 and HTTP/3, and with HTTP/2 the entrypoint `grpc` of message APIs and gRPC backends
+  native Kafka and TCP APIs
+  policies other than those of `ringway list policies`; Redis Cluster
+  Management API, Console, Developer Portal; administration of applications and subscriptions
 
 `ringway check` warns about every field of a definition that is read but not acted on.
 

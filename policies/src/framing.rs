@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::protobuf::{Reader, put_varint, unzigzag, zigzag};
+use crate::varint::{self, unzigzag, zigzag};
 
 /// Messages in one another that lead to one: as many as a schema may have.
 const INDEXES_MAX: usize = 32;
@@ -62,20 +62,20 @@ impl Format {
         if self == Self::Simple {
             return Ok((vec![0], bytes));
         }
-        let mut reader = Reader { bytes };
-        let mut next = || usize::try_from(unzigzag(reader.varint()?)).map_err(|_| WRONG);
+        let mut rest = bytes;
+        let mut next = || usize::try_from(unzigzag(varint::read(&mut rest)?)).map_err(|_| WRONG);
         let indexes = match next()? {
             0 => vec![0],
             count if count > INDEXES_MAX => return Err(WRONG),
             count => (0..count).map(|_| next()).collect::<Result<_, _>>()?,
         };
-        Ok((indexes, reader.bytes))
+        Ok((indexes, rest))
     }
 
     /// The same to be written, of the first type of a file: its short form.
     pub fn first_index(self, out: &mut Vec<u8>) {
         if self == Self::Confluent {
-            put_varint(zigzag(0), out);
+            varint::put(zigzag(0), out);
         }
     }
 }

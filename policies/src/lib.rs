@@ -96,6 +96,7 @@ pub mod traffic_shadowing;
 pub mod transform_headers;
 pub mod transform_queryparams;
 pub mod url_rewriting;
+mod varint;
 mod verb;
 pub mod wasm;
 mod xml;

@@ -72,6 +72,7 @@ fn built(row: &Row) -> Result<Rc<dyn Policy>, String> {
 /// A chain of one flow with this policy; of none, a chain of no step.
 fn chain(policy: Option<&Rc<dyn Policy>>, back: bool) -> Chain {
     let step = |policy: &Rc<dyn Policy>| Step {
+        scope: Scope::Api,
         policy: policy.clone(),
         condition: None,
         message_condition: None,
@@ -90,7 +91,7 @@ fn chain(policy: Option<&Rc<dyn Policy>>, back: bool) -> Chain {
         publish: Rc::default(),
         subscribe: Rc::default(),
     };
-    Chain::new(vec![flow], Choice::default(), Choice::default())
+    Chain::new(vec![flow], Choice::default())
 }
 
 /// Makes the exchanges that a row is measured with.

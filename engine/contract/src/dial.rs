@@ -64,4 +64,11 @@ pub trait ByteStream {
 
     /// Writes all of `bytes`.
     fn write(&self, bytes: BytesMut) -> Writing<'_>;
+
+    /// The same stream with the TLS of `remote` from here on, for servers that begin it when they are asked. Whoever asks has read no more than
+    /// the server's consent: what comes before the handshake is not protected by it.
+    ///
+    /// # Errors
+    /// Of the handshake; [`InvalidInput`](io::ErrorKind::InvalidInput) where `remote` has no TLS, or somebody else holds the stream, too.
+    fn secured(self: Rc<Self>, remote: &Remote) -> Dialling;
 }

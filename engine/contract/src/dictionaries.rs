@@ -1,6 +1,6 @@
 //! Dictionaries: tables of texts that expressions read. All shards read the same table; who changes it replaces it whole.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
@@ -56,7 +56,8 @@ impl Seen {
         Self { dictionary, version, entries }
     }
 
-    fn text(&self, key: &str) -> Option<String> {
+    /// The entries as they are now.
+    fn entries(&self) -> Ref<'_, Arc<Entries>> {
         let version = self.dictionary.version.load(Ordering::Acquire);
         if version != self.version.get() {
             // The only lock, and only after a change: whoever holds it swaps or copies one pointer.
@@ -64,7 +65,7 @@ impl Seen {
             self.entries.replace(entries);
             self.version.set(version);
         }
-        self.entries.borrow().get(key).cloned()
+        self.entries.borrow()
     }
 }
 
@@ -77,7 +78,21 @@ impl Dictionaries {
 
     /// An entry; `None` when there is none.
     pub fn text(&self, id: &str, key: &str) -> Option<String> {
-        self.0.borrow().get(id)?.text(key)
+        self.0.borrow().get(id)?.entries().get(key).cloned()
+    }
+
+    /// The names of all, in their order.
+    pub fn ids(&self) -> Vec<String> {
+        let mut ids: Vec<String> = self.0.borrow().keys().cloned().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// The keys of one, in their order; `None` when there is no such.
+    pub fn keys(&self, id: &str) -> Option<Vec<String>> {
+        let mut keys: Vec<String> = self.0.borrow().get(id)?.entries().keys().cloned().collect();
+        keys.sort_unstable();
+        Some(keys)
     }
 }
 
@@ -133,9 +148,11 @@ mod tests {
         }
         let lent = one.clone();
         assert_eq!(lent.text("countries", "FR").as_deref(), Some("France"));
+        assert_eq!((lent.ids(), lent.keys("countries")), (vec!["countries".to_owned()], Some(vec!["FR".to_owned()])));
         shared.replace(of([("DE", "Germany")]));
         for shard in [&one, &other] {
-            assert_eq!(shard.text("countries", "FR"), None);
+            assert_eq!(shard.keys("countries"), Some(vec!["DE".to_owned()]));
+            assert_eq!((shard.text("countries", "FR"), shard.keys("cities")), (None, None));
             assert_eq!(shard.text("countries", "DE").as_deref(), Some("Germany"));
         }
         one.put([]);

@@ -100,6 +100,23 @@ impl Context for Exchange {
         }
     }
 
+    fn entry_is(&self, map: Map, name: &str, index: Option<usize>, text: &str) -> bool {
+        let fields = match map {
+            Map::RequestHeaders => self.request.as_deref().map(|request| &request.head.fields),
+            Map::ResponseHeaders => self.response.as_deref().map(|response| &response.fields),
+            _ => {
+                let value = |index| self.entry(map, name, index);
+                let is = matches!(value(index.unwrap_or(0)), Value::Text(own) if own == text);
+                return is && (index.is_some() || value(1).is_null());
+            }
+        };
+        let Some(fields) = fields else { return false };
+        let mut values = fields.get_all(name);
+        // Bytes that are no UTF-8 are equal to no text.
+        values.nth(index.unwrap_or(0)).is_some_and(|own| own == text.as_bytes())
+            && (index.is_some() || values.next().is_none())
+    }
+
     fn names(&self, map: Map, each: &mut dyn FnMut(&str)) {
         let request = self.request.as_deref();
         match map {

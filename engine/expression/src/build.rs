@@ -2,7 +2,7 @@
 
 use regex::{Regex, RegexBuilder};
 
-use crate::code::{Code, Each, Escape, Key, MAP_METHODS, MapMethod, Matching, Op};
+use crate::code::{Code, Each, EntryIs, Escape, Key, MAP_METHODS, MapMethod, Matching, Op};
 use crate::context::{Map, Nothing};
 use crate::limits::{DEPTH_MAX, NODES_MAX, PATTERN_BYTES_MAX};
 use crate::methods::{self, Method};
@@ -108,6 +108,9 @@ impl Builder {
     pub(crate) fn binary(&mut self, at: u32, op: Op, left: Expr, right: Expr) -> Built {
         let is_constant = left.is_constant() && right.is_constant();
         let depth = left.depth.max(right.depth);
+        if let Some(code) = entry_is(op, &left.code, &right.code) {
+            return self.node(at, depth, code);
+        }
         self.folded(at, depth, Code::Binary(at, op, left.code.into(), right.code.into()), is_constant)
     }
 
@@ -375,6 +378,26 @@ impl Expr {
 }
 
 /// The greatest depth, and whether all are constants.
+/// The comparison of a header, or of a parameter of the query, with a text: such a value is a text or nothing, so that it need not become a
+/// [`Value`] first.
+fn entry_is(op: Op, left: &Code, right: &Code) -> Option<Code> {
+    let is = match op {
+        Op::Eq => true,
+        Op::Ne => false,
+        _ => return None,
+    };
+    match (left, right) {
+        (Code::Entry { map, name: Key::Const(name), index }, Code::Const(Value::Text(text)))
+        | (Code::Const(Value::Text(text)), Code::Entry { map, name: Key::Const(name), index })
+            if map.is_multi() && !map.is_principal() =>
+        {
+            let (map, index) = (*map, *index);
+            Some(Code::EntryIs(Box::new(EntryIs { map, name: name.clone(), index, text: (&**text).into(), is })))
+        }
+        _ => None,
+    }
+}
+
 fn measure(exprs: &[Expr]) -> (u16, bool) {
     (exprs.iter().map(|expr| expr.depth).max().unwrap_or(0), exprs.iter().all(Expr::is_constant))
 }

@@ -3,7 +3,7 @@
 use regex::Regex;
 
 use crate::Value;
-use crate::context::{Body, Field, Map};
+use crate::context::{Body, Context, Field, Map};
 use crate::methods::Method;
 use crate::path::Path;
 use crate::statics::Static;
@@ -37,6 +37,8 @@ pub(crate) enum Code {
         index: Option<usize>,
     },
     Dictionary(Key, Key),
+    /// The comparison that most conditions are.
+    EntryIs(Box<EntryIs>),
 
     List(Box<[Code]>),
     MapOf(Box<[(Code, Code)]>),
@@ -59,6 +61,22 @@ pub(crate) enum Code {
     JsonPath(u32, Box<Code>, Box<Path>),
     JsonPathOf(u32, Box<Code>, Box<Code>),
     Escape(u32, Escape, Box<Code>),
+}
+
+/// Whether a value of a map whose names may have many, or the only value of its name where `index` is none, is this text, or is not.
+#[derive(Debug)]
+pub(crate) struct EntryIs {
+    pub(crate) map: Map,
+    pub(crate) name: Box<str>,
+    pub(crate) index: Option<usize>,
+    pub(crate) text: Box<str>,
+    pub(crate) is: bool,
+}
+
+impl EntryIs {
+    pub(crate) fn holds(&self, context: &dyn Context) -> bool {
+        context.entry_is(self.map, &self.name, self.index, &self.text) == self.is
+    }
 }
 
 /// A name of a map.

@@ -17,6 +17,14 @@ pub trait Context {
         Value::Null
     }
 
+    /// Whether the value of this index, or the only value of its name where `index` is none, is `text`. Asked of maps that are
+    /// [`Map::is_multi`] alone, whose values are texts.
+    fn entry_is(&self, map: Map, name: &str, index: Option<usize>, text: &str) -> bool {
+        let first = self.entry(map, name, index.unwrap_or(0));
+        matches!(first.single(), Value::Text(own) if own == text)
+            && (index.is_some() || self.entry(map, name, 1).is_null())
+    }
+
     /// Calls `each` with every name of a map, once for each.
     fn names(&self, map: Map, each: &mut dyn FnMut(&str)) {
         let _ = (map, each);

@@ -76,6 +76,7 @@ impl<'a> Run<'a> {
             Code::Entry { map, name, index } => {
                 self.entry(*map, &self.name(name, map.ignores_case(), this)?, *index)?
             }
+            Code::EntryIs(entry) => Value::Bool(entry.holds(self.context)),
             Code::Binary(at, op, left, right) => {
                 let left = self.value(left, this)?;
                 operators::binary(self, *at, *op, &left, &self.value(right, this)?)?

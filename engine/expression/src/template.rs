@@ -119,6 +119,9 @@ impl Template {
     /// # Errors
     /// As [`Template::evaluate`]; and when the value is neither true nor false.
     pub fn as_bool(&self, context: &dyn Context) -> Result<bool, EvalError> {
+        if let [Piece::Code(_, Code::EntryIs(entry))] = &*self.pieces {
+            return Ok(entry.holds(context));
+        }
         let run = Run::new(context);
         match &*self.pieces {
             [Piece::Code(at, code)] => run.truth(*at, &run.value(code, None)?),

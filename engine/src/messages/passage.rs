@@ -32,7 +32,7 @@ impl Passage {
     }
 
     /// The same, with somebody who writes messages down.
-    pub fn written_by(self, scribe: Option<Rc<Scribe>>) -> Self {
+    pub(crate) fn written_by(self, scribe: Option<Rc<Scribe>>) -> Self {
         Self { scribe, ..self }
     }
 

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::schema::{Kind, Named, Schema, Type};
 use super::{Form, LEVELS_MAX, OUT_BYTES_MAX, VALUES_MAX};
 use crate::json::write_string;
+use crate::varint::{self, unzigzag};
 
 /// A value as JSON.
 ///
@@ -41,18 +42,7 @@ impl<'a> Decoder<'a> {
 
     /// A number in zigzag, seven bits in a byte.
     fn long(&mut self) -> Decoded<i64> {
-        let mut number = 0_u64;
-        for shift in (0..70).step_by(7) {
-            let [byte] = self.array()?;
-            if shift == 63 && byte > 1 {
-                break;
-            }
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok((number >> 1) as i64 ^ -((number & 1) as i64));
-            }
-        }
-        Err("a number of more than 64 bits")
+        varint::read(&mut self.bytes).map(unzigzag)
     }
 
     fn prefixed(&mut self) -> Decoded<&'a [u8]> {

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::schema::{Kind, Named, Schema, Type};
 use super::{Form, LEVELS_MAX, OUT_BYTES_MAX, VALUES_MAX};
 use crate::json::Value;
+use crate::varint::{self, zigzag};
 
 /// A value in the JSON Encoding as bytes.
 ///
@@ -28,12 +29,7 @@ struct Encoder<'a> {
 type Encoded = Result<(), String>;
 
 fn long(number: i64, out: &mut Vec<u8>) {
-    let mut rest = (number << 1 ^ number >> 63) as u64;
-    while rest >= 0x80 {
-        out.push(rest as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
+    varint::put(zigzag(number), out);
 }
 
 /// A number that is whole, however it is written.

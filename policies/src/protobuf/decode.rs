@@ -11,9 +11,10 @@ use indexmap::IndexMap;
 
 use super::known::{self, Known};
 use super::schema::{Field, Message, Schema, Shape, Type};
-use super::wire::{self, Raw, Read, Reader, unzigzag};
+use super::wire::{self, Raw, Read, Reader};
 use super::{LEVELS_MAX, OUT_BYTES_MAX, VALUES_MAX};
 use crate::json::write_string;
+use crate::varint::unzigzag;
 
 /// How JSON is written.
 #[derive(Clone, Copy, Debug, Default)]

@@ -6,9 +6,10 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::known::{self, Known};
 use super::schema::{Field, Message, Schema, Shape, Type};
-use super::wire::{self, put_group_end, put_tag, put_varint, zigzag};
+use super::wire::{self, put_group_end, put_tag};
 use super::{LEVELS_MAX, OUT_BYTES_MAX};
 use crate::json::Value;
+use crate::varint::{self, zigzag};
 
 /// A message in JSON as bytes.
 ///
@@ -197,7 +198,7 @@ impl<'a> Encoder<'a> {
     }
 
     fn put_bytes(&mut self, bytes: &[u8]) {
-        put_varint(bytes.len() as u64, &mut self.out);
+        varint::put(bytes.len() as u64, &mut self.out);
         self.out.extend_from_slice(bytes);
     }
 
@@ -224,12 +225,12 @@ impl<'a> Encoder<'a> {
             number.ok_or_else(|| format!("a value that is no whole number of {bits} bits and no sign"))
         };
         match of {
-            Type::Int32 => put_varint(signed(32)? as u64, &mut self.out),
-            Type::Int64 => put_varint(signed(64)? as u64, &mut self.out),
-            Type::Uint32 => put_varint(unsigned(32)?, &mut self.out),
-            Type::Uint64 => put_varint(unsigned(64)?, &mut self.out),
-            Type::Sint32 => put_varint(zigzag(signed(32)?), &mut self.out),
-            Type::Sint64 => put_varint(zigzag(signed(64)?), &mut self.out),
+            Type::Int32 => varint::put(signed(32)? as u64, &mut self.out),
+            Type::Int64 => varint::put(signed(64)? as u64, &mut self.out),
+            Type::Uint32 => varint::put(unsigned(32)?, &mut self.out),
+            Type::Uint64 => varint::put(unsigned(64)?, &mut self.out),
+            Type::Sint32 => varint::put(zigzag(signed(32)?), &mut self.out),
+            Type::Sint64 => varint::put(zigzag(signed(64)?), &mut self.out),
             Type::Fixed32 => self.out.extend((unsigned(32)? as u32).to_le_bytes()),
             Type::Fixed64 => self.out.extend(unsigned(64)?.to_le_bytes()),
             Type::Sfixed32 => self.out.extend((signed(32)? as i32).to_le_bytes()),
@@ -259,7 +260,7 @@ impl<'a> Encoder<'a> {
                     value => whole(value).and_then(|number| i32::try_from(number).ok()),
                 };
                 let number = number.ok_or_else(|| format!("a value that is none of `{}`", of.name))?;
-                put_varint(i64::from(number) as u64, &mut self.out);
+                varint::put(i64::from(number) as u64, &mut self.out);
             }
             Type::Message(_) | Type::Group(_) => return Err("a message where none is expected".into()),
         }
@@ -276,7 +277,7 @@ impl<'a> Encoder<'a> {
                 let (seconds, nanos) = read(text).ok_or_else(wrong)?;
                 for (number, part) in [(1, seconds), (2, nanos)].into_iter().filter(|(_, part)| *part != 0) {
                     put_tag(number, wire::VARINT, &mut self.out);
-                    put_varint(part as u64, &mut self.out);
+                    varint::put(part as u64, &mut self.out);
                 }
                 Ok(())
             }

@@ -24,7 +24,6 @@ pub use decode::{Printing, decode};
 pub use encode::encode;
 pub use link::compile;
 pub use schema::Schema;
-pub use wire::{Reader, put_varint, unzigzag, zigzag};
 
 /// Messages in one another, in values.
 const LEVELS_MAX: usize = 64;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::json::Value;
+use crate::varint;
 
 const COMPACT: Printing = Printing { defaults: false, proto_names: false, sorted: false, compact: true };
 
@@ -168,14 +169,14 @@ fn what_is_hostile_is_refused() {
     for _ in 0..LEVELS_MAX + 1 {
         let inner = std::mem::take(&mut deep);
         deep.push(0x0a);
-        put_varint(inner.len() as u64, &mut deep);
+        varint::put(inner.len() as u64, &mut deep);
         deep.extend(inner);
     }
     assert!(decode(&schema, 0, &deep, COMPACT).is_err(), "too deep");
     let json = format!("{}{{}}{}", "{\"m\":".repeat(LEVELS_MAX + 1), "}".repeat(LEVELS_MAX + 1));
     assert!(encode(&schema, 0, &value(&json)).is_err(), "too deep");
     let mut packed = vec![0x12];
-    put_varint(VALUES_MAX as u64 + 1, &mut packed);
+    varint::put(VALUES_MAX as u64 + 1, &mut packed);
     packed.resize(packed.len() + VALUES_MAX + 1, 1);
     assert!(decode(&schema, 0, &packed, COMPACT).is_err(), "too many");
     assert!(decode(&schema, 0, &[0x22, 0].repeat(VALUES_MAX), COMPACT).is_err(), "too many");

@@ -1,6 +1,7 @@
 //! The binary form: tags, numbers and lengths (Protocol Buffers, "Encoding").
 
 use super::LEVELS_MAX;
+use crate::varint;
 
 /// A number of seven bits in a byte.
 pub const VARINT: u8 = 0;
@@ -50,20 +51,8 @@ impl<'a> Reader<'a> {
         self.take(N)?.try_into().map_err(|_| "the end within a value")
     }
 
-    /// A number of 64 bits.
-    pub fn varint(&mut self) -> Read<u64> {
-        let mut number = 0_u64;
-        for shift in (0..70).step_by(7) {
-            let [byte] = self.array()?;
-            if shift == 63 && byte > 1 {
-                break;
-            }
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(number);
-            }
-        }
-        Err("a number of more than 64 bits")
+    fn varint(&mut self) -> Read<u64> {
+        varint::read(&mut self.bytes)
     }
 
     /// A number of a field, and the kind of bytes that follow; `None` at the end.
@@ -121,31 +110,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Appends a number.
-pub fn put_varint(mut number: u64, out: &mut Vec<u8>) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
 /// Appends what is before the value of a field.
 pub fn put_tag(number: u32, kind: u8, out: &mut Vec<u8>) {
-    put_varint(u64::from(number) << 3 | u64::from(kind), out);
+    varint::put(u64::from(number) << 3 | u64::from(kind), out);
 }
 
 /// Appends what is behind a group.
 pub fn put_group_end(number: u32, out: &mut Vec<u8>) {
     put_tag(number, GROUP_END, out);
-}
-
-/// A number with its sign in the lowest bit.
-pub fn zigzag(number: i64) -> u64 {
-    (number << 1 ^ number >> 63) as u64
-}
-
-/// The number of such.
-pub fn unzigzag(number: u64) -> i64 {
-    (number >> 1) as i64 ^ -((number & 1) as i64)
 }

@@ -303,7 +303,16 @@ impl Seat {
             });
             found.unwrap_or_default()
         };
-        host.set("properties", Function::new(ctx.clone(), properties)?)
+        host.set("properties", Function::new(ctx.clone(), properties)?)?;
+        let seat = self.clone();
+        let entry = move |id: String, key: String| seat.read(|exchange| exchange.api.dictionaries.text(&id, &key));
+        host.set("dictionary", Function::new(ctx.clone(), entry)?)?;
+        let seat = self.clone();
+        let keys = move |id: String| seat.read(|exchange| exchange.api.dictionaries.keys(&id));
+        host.set("dictionaryKeys", Function::new(ctx.clone(), keys)?)?;
+        let seat = self.clone();
+        let ids = move || seat.read(|exchange| Some(exchange.api.dictionaries.ids())).unwrap_or_default();
+        host.set("dictionaries", Function::new(ctx.clone(), ids)?)
     }
 }
 

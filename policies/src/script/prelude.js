@@ -146,12 +146,33 @@
         isEmpty: () => attributeNames().length === 0,
     }, (name) => attribute(name) ?? undefined, setAttribute);
 
-    const nothing = () => ({});
+    // A table that is read only. Its entries are asked for one by one: there may be many.
+    const table = (read, keys) => {
+        const methods = {
+            get: (name) => read(text(name)) ?? null,
+            containsKey: (name) => read(text(name)) !== undefined,
+            keySet: keys,
+            size: () => keys().length,
+            isEmpty: () => keys().length === 0,
+        };
+        const get = (_, name) => (typeof name === 'string' ? read(name) ?? methods[name] : undefined);
+        const has = (_, name) => typeof name === 'string' && read(name) !== undefined;
+        const getOwnPropertyDescriptor = (_, name) =>
+            has(_, name) ? { value: read(name), enumerable: true, configurable: true } : undefined;
+        const never = () => false;
+        const closed = { set: never, deleteProperty: never, defineProperty: never, setPrototypeOf: never, preventExtensions: never };
+        return new Proxy({}, Object.freeze({ get, has, ownKeys: keys, getOwnPropertyDescriptor, ...closed }));
+    };
+    const dictionary = (id) => {
+        const keys = () => host.dictionaryKeys(id) ?? [];
+        return host.dictionaries().includes(id) ? table((key) => host.dictionary(id, key), keys) : undefined;
+    };
+    const dictionaries = () => table(dictionary, () => host.dictionaries());
     const ofContext = {
         get: attribute, set: setAttribute, remove: removeAttribute,
         getAttribute: attribute, setAttribute, removeAttribute, getAttributeNames: attributeNames,
         getAttributes: () => Object.fromEntries(attributeNames().map((name) => [name, attribute(name)])),
-        properties: () => host.properties(), dictionaries: nothing,
+        properties: () => host.properties(), dictionaries,
     };
 
     // A fact of a message: `request.uri` in one style, `request.uri()` in the other.
@@ -198,7 +219,7 @@
     const responseCalled = Object.create(Object.prototype, { ...ofResponse, status: called });
 
     const context = properties
-        ? { attributes, attributeNames, getAttributes: () => attributes, properties: ofContext.properties, dictionaries: nothing,
+        ? { attributes, attributeNames, getAttributes: () => attributes, properties: ofContext.properties, dictionaries,
             getAttribute: attribute, setAttribute, removeAttribute }
         : ofContext;
 

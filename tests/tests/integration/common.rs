@@ -44,6 +44,15 @@ fn reloaded(gateway: &Gateway) {
     assert_eq!(status, 200, "{text}");
 }
 
+/// Gives an application the key `first-key` for plans of an API.
+fn subscribe(gateway: &Gateway, api: &str, plans: &[&str]) {
+    let subscription = |plan: &&str| json!({ "api": api, "plan": plan, "apiKeys": [{ "key": "first-key" }] });
+    let subscriptions: Vec<Value> = plans.iter().map(subscription).collect();
+    let people = json!({ "applications": [{ "id": "shop", "subscriptions": subscriptions }] });
+    gateway.write("apis/people.json", &people.to_string());
+    reloaded(gateway);
+}
+
 /// The last request that a backend saw.
 fn last(backend: &Backend, field: &str) -> Option<String> {
     backend.seen().last().and_then(|(head, _)| head.field(field).map(str::to_owned))
@@ -152,16 +161,13 @@ fn platform_flows_come_before_the_plan_and_see_every_answer() {
                 back("q"),
             ],
         }] },
-        "applications": [
-            { "id": "shop", "subscriptions": [{ "api": "keyed", "plan": "Gold", "apiKeys": [{ "key": "first-key" }] }] },
-        ],
     });
     let gold = json!({
         "name": "Gold", "status": "PUBLISHED", "security": { "type": "API_KEY" },
         "selectionRule": "{#context.attributes['mark'] == 'm'}",
     });
     // The rule of this one never holds: what was set before its guard is there for the next.
-    let other = json!({ "name": "Other", "status": "PUBLISHED", "security": { "type": "API_KEY" }, "selectionRule": "{false}" });
+    let other = json!({ "name": "Other", "status": "PUBLISHED", "security": { "type": "API_KEY" }, "selectionRule": "{#context.attributes['mark'] == 'n'}" });
     let refuse = json!({ "GATEWAY_PLAN_UNRESOLVABLE": { "*/*": { "status": 418, "body": "key?" } } });
     let keyed = Api::proxy("/keyed", &backend.target())
         .with("id", json!("keyed"))
@@ -170,6 +176,7 @@ fn platform_flows_come_before_the_plan_and_see_every_answer() {
         .with("responseTemplates", refuse);
     let away = Api::proxy("/away", "http://127.0.0.1:1");
     let gateway = with_common(&common, &[keyed, away]);
+    subscribe(&gateway, "keyed", &["Other", "Gold"]);
     let ask = |target: &str, fields: &str| {
         let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
         let (head, body) = Client::ask(gateway.http(), &request);
@@ -198,12 +205,9 @@ fn platform_flows_come_before_the_plan_and_see_every_answer() {
 #[test]
 fn platform_limits_count_the_calls_of_an_api_whatever_their_plan() {
     let backend = Backend::ok("ok");
-    let limit = json!({ "rate": { "limit": 3, "periodTime": 1, "periodTimeUnit": "HOURS" } });
+    let limit = json!({ "rate": { "limit": 3, "periodTime": 10, "periodTimeUnit": "MINUTES" } });
     let common = json!({
         "platform": { "flows": [{ "request": [step("rate-limit", limit)] }] },
-        "applications": [
-            { "id": "shop", "subscriptions": [{ "api": "both", "plan": "Gold", "apiKeys": [{ "key": "first-key" }] }] },
-        ],
     });
     let plans = json!([
         { "name": "Gold", "status": "PUBLISHED", "security": { "type": "API_KEY" } },
@@ -211,6 +215,7 @@ fn platform_limits_count_the_calls_of_an_api_whatever_their_plan() {
     ]);
     let both = Api::proxy("/both", &backend.target()).with("id", json!("both")).with("plans", plans);
     let gateway = with_common(&common, &[both, Api::proxy("/other", &backend.target())]);
+    subscribe(&gateway, "both", &["Gold"]);
     let status = |target: &str, fields: &str| {
         Client::ask(gateway.http(), &format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n")).0.status()
     };

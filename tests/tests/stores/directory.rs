@@ -1,5 +1,9 @@
 //! Users of a real directory.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
+
 use ringway_tests::{Api, Backend, Gateway, Slapd, tool, wait_until};
 use serde_json::{Value, json};
 
@@ -140,12 +144,52 @@ fn a_directory_is_asked_by_tls_and_the_next_server_when_one_is_gone() {
 }
 
 #[test]
+fn a_directory_begins_tls_when_it_is_asked_and_no_password_goes_before() {
+    let (backend, slapd) = (Backend::ok("ok"), Slapd::start(PEOPLE));
+    let url = format!("ldap://localhost:{}", slapd.address().port());
+    let started = |more: Value| {
+        let mut fields = json!({ "useStartTLS": true, "cacheMaxElements": 0 });
+        fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        Gateway::serving(&[api(&backend, &url, fields)])
+    };
+    let gateway = started(json!({ "ca": slapd.authority() }));
+    for _ in 0..3 {
+        assert_eq!(status(&gateway, "ada:engine"), 200);
+    }
+    assert_eq!(status(&gateway, "ada:wrong"), 401);
+    assert_eq!(status(&started(json!({})), "ada:engine"), 503, "an authority that nobody trusts");
+
+    // Who says no to TLS, or says more than yes, is told nothing.
+    for answer in [
+        &b"\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x02\x04\x00\x04\x00"[..],
+        b"\x30\x0c\x02\x01\x01\x78\x07\x0a\x01\x00\x04\x00\x04\x00\x30\x0c\x02\x01\x02\x61\x07\x0a\x01\x00\x04\x00\x04\x00",
+        b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00",
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ldap://{}", listener.local_addr().unwrap());
+        let heard = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut heard = vec![0; 31];
+            stream.read_exact(&mut heard).unwrap();
+            stream.write_all(answer).unwrap();
+            stream.read_to_end(&mut heard).unwrap();
+            heard
+        });
+        let gateway = Gateway::serving(&[api(&backend, &url, json!({ "useStartTLS": true }))]);
+        assert_eq!(status(&gateway, "ada:engine"), 503);
+        let heard = heard.join().unwrap();
+        let said = |text: &[u8]| heard.windows(text.len()).any(|window| window == text);
+        assert!(said(b"1.3.6.1.4.1.1466.20037") && !said(b"reading"), "{}", heard.escape_ascii());
+    }
+}
+
+#[test]
 fn many_at_once_share_few_connections() {
     let (backend, slapd) = (Backend::ok("ok"), Slapd::start(PEOPLE));
     let few = json!({ "maxPoolSize": 2, "cacheMaxElements": 0 });
     let gateway = Gateway::serving(&[api(&backend, &format!("ldap://{}", slapd.address()), few)]);
     let before = gateway.process().descriptors();
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for number in 0..40 {
             let gateway = &gateway;
             scope.spawn(move || {

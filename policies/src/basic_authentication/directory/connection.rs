@@ -4,7 +4,7 @@ use std::io;
 use std::rc::Rc;
 
 use bytes::BytesMut;
-use ringway_contract::ByteStream;
+use ringway_contract::{ByteStream, Remote};
 
 use super::ber::{self, BOOLEAN, ENUMERATED, INTEGER, OCTETS, Reader, SEQUENCE, nest, number, put};
 
@@ -22,6 +22,11 @@ const SEARCH: u8 = 0x63;
 const ENTRY: u8 = 0x64;
 const DONE: u8 = 0x65;
 const REFERENCE: u8 = 0x73;
+const EXTENDED: u8 = 0x77;
+const EXTENSION: u8 = 0x78;
+/// Of an extended operation.
+const REQUEST_NAME: u8 = 0x80;
+const START_TLS: &[u8] = b"1.3.6.1.4.1.1466.20037";
 /// A password in clear.
 const SIMPLE: u8 = 0x80;
 /// The whole subtree.
@@ -80,6 +85,24 @@ pub struct Connection {
 impl Connection {
     pub fn new(stream: Rc<dyn ByteStream>) -> Self {
         Self { stream, buffer: BytesMut::new(), last: 0 }
+    }
+
+    /// Begins TLS (RFC 4511 section 4.14).
+    ///
+    /// # Errors
+    /// The directory does not, or says something before that nothing protects; or as [`bind`](Self::bind).
+    pub async fn start_tls(mut self, remote: &Remote) -> io::Result<Self> {
+        let sent = self.send(EXTENDED, |out| put(out, REQUEST_NAME, START_TLS));
+        sent.await?;
+        match self.receive().await? {
+            (EXTENSION, Code::SUCCESS, _) if self.buffer.is_empty() => {}
+            (EXTENSION, Code(code), _) if code != 0 => {
+                return Err(io::Error::other(format!("the directory does not begin TLS: {code}")));
+            }
+            _ => return Err(malformed()),
+        }
+        let Self { stream, buffer, last } = self;
+        Ok(Self { stream: stream.secured(remote).await?, buffer, last })
     }
 
     /// Is from here on whom this name and password are of, or nobody.
@@ -176,7 +199,7 @@ fn read(message: &[u8]) -> Option<(u32, u8, Code, Option<Entry>)> {
     let (kind, content) = outer.next()?;
     let mut inner = Reader(content);
     Some(match kind {
-        BOUND | DONE => (id, kind, Code(inner.number(ENUMERATED)?), None),
+        BOUND | DONE | EXTENSION => (id, kind, Code(inner.number(ENUMERATED)?), None),
         ENTRY => (id, kind, Code::SUCCESS, Some(entry(inner)?)),
         _ => (id, kind, Code::SUCCESS, None),
     })

@@ -89,8 +89,9 @@ pub fn check(node: &Node) -> Vec<Problem> {
             let place = node.field(field).unwrap_or(node);
             problems.push(Problem::error(&place.span, field, message));
         }
-        Ok(plan) if plan.servers.iter().any(|server| server.tls.is_none()) => {
-            let message = "passwords go to the directory in clear: use `ldaps://` where others can listen";
+        Ok(plan) if plan.servers.iter().any(|server| server.secured().tls.is_none()) => {
+            let message =
+                "passwords go to the directory in clear: use `ldaps://` or `useStartTLS` where others can listen";
             let place = node.field("contextSourceUrl").unwrap_or(node);
             problems.push(Problem::warning(&place.span, "contextSourceUrl", message));
         }
@@ -101,7 +102,7 @@ pub fn check(node: &Node) -> Vec<Problem> {
 
 /// What a configuration asks for.
 struct Plan {
-    servers: Vec<Remote>,
+    servers: Vec<Server>,
     login: Option<(String, String)>,
     base: String,
     filter: Filter,
@@ -115,9 +116,6 @@ struct Plan {
 impl Plan {
     /// The field that is wrong, and what is wrong with it.
     fn new(config: Config) -> Result<Self, (&'static str, String)> {
-        if config.use_start_tls {
-            return Err(("useStartTLS", "it is not carried: use `ldaps://`".into()));
-        }
         let texts = [
             ("contextSourceUrl", &config.context_source_url),
             ("contextSourceBase", &config.context_source_base),
@@ -127,13 +125,15 @@ impl Plan {
             ("userSearchBase", &config.user_search_base),
         ];
         if let Some((field, _)) = texts.iter().find(|(_, text)| text.contains("{#")) {
-            return Err((field, "expressions are not carried here".into()));
+            let message = "an expression here may ask for `#api` and `#properties`: what it says is settled before a request comes";
+            return Err((field, message.into()));
         }
         let bounded = |ms: u64| Duration::from_millis(if ms == 0 { TIMEOUT_MS_MAX } else { ms.min(TIMEOUT_MS_MAX) });
         let tls =
             RemoteTls { authorities: config.ca.filter(|pem| !pem.is_empty()), verify_hostname: true, trust_all: false };
         let urls = config.context_source_url.split([',', ' ']).filter(|url| !url.is_empty());
-        let servers = urls.map(|url| server(url, &tls, bounded(config.connect_timeout))).collect::<Result<Vec<_>, _>>();
+        let read = |url| server(url, &tls, config.use_start_tls, bounded(config.connect_timeout));
+        let servers = urls.map(read).collect::<Result<Vec<_>, _>>();
         let servers = servers.map_err(|message| ("contextSourceUrl", message))?;
         if servers.is_empty() || servers.len() > SERVERS_MAX {
             return Err(("contextSourceUrl", format!("it is one URL to {SERVERS_MAX}, with commas between them")));
@@ -165,19 +165,38 @@ impl Plan {
     }
 }
 
-fn server(url: &str, tls: &RemoteTls, timeout: Duration) -> Result<Remote, String> {
+fn server(url: &str, tls: &RemoteTls, starts: bool, timeout: Duration) -> Result<Server, String> {
     let wrong = || format!("`{url}` is not of the form `ldap://host:389` or `ldaps://host:636`");
     let uri: http::Uri = url.parse().map_err(|_| wrong())?;
-    let (tls, port) = match uri.scheme_str() {
-        Some("ldap") => (None, 389),
-        Some("ldaps") => (Some(tls.clone()), 636),
+    let (in_tls, port) = match uri.scheme_str() {
+        Some("ldap") => (false, 389),
+        Some("ldaps") if starts => {
+            return Err(format!("`{url}` is TLS from the start, and `useStartTLS` asks for it later"));
+        }
+        Some("ldaps") => (true, 636),
         _ => return Err(wrong()),
     };
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
         return Err(format!("`{url}`: what is searched stands in `contextSourceBase`"));
     }
     let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(wrong)?.to_owned();
-    Ok(Remote { host, port: uri.port_u16().unwrap_or(port), tls, timeout })
+    let remote = Remote { host, port: uri.port_u16().unwrap_or(port), tls: in_tls.then(|| tls.clone()), timeout };
+    let started = starts.then(|| Remote { tls: Some(tls.clone()), ..remote.clone() });
+    Ok(Server { remote, started })
+}
+
+/// A server of a directory.
+struct Server {
+    remote: Remote,
+    /// The same with TLS, where it begins when it is asked for.
+    started: Option<Remote>,
+}
+
+impl Server {
+    /// What passwords go over, in the end.
+    fn secured(&self) -> &Remote {
+        self.started.as_ref().unwrap_or(&self.remote)
+    }
 }
 
 /// What a connection is for. A bind makes it somebody's, so that those that search are not those that try passwords.
@@ -210,7 +229,7 @@ impl Directory {
         let plan =
             Plan::new(decode(configuration)?).map_err(|(field, message)| Refusal(format!("{field}: {message}")))?;
         let dial = services.dial.clone().ok_or_else(|| Refusal("there is nothing to reach a directory with".into()))?;
-        plan.servers.iter().try_for_each(|server| dial.check(server))?;
+        plan.servers.iter().try_for_each(|server| dial.check(server.secured()))?;
         Ok(Self {
             gate: Gate::new(plan.connections_max, services.shards),
             plan,
@@ -231,18 +250,26 @@ impl Directory {
         }
     }
 
+    /// A new connection to a server, in TLS where it is asked for.
+    async fn reach(&self, server: &Server) -> io::Result<Connection> {
+        let connection = Connection::new(self.dial.dial(&server.remote).await?);
+        match &server.started {
+            Some(remote) => self.within(connection.start_tls(remote)).await,
+            None => Ok(connection),
+        }
+    }
+
     /// A new connection to the first server that takes one.
     async fn connect(&self, what: Use) -> io::Result<Connection> {
         let mut last = io::Error::other("there is no server");
         for server in &self.plan.servers {
-            let stream = match self.dial.dial(server).await {
-                Ok(stream) => stream,
+            let mut connection = match self.reach(server).await {
+                Ok(connection) => connection,
                 Err(error) => {
                     last = error;
                     continue;
                 }
             };
-            let mut connection = Connection::new(stream);
             if let (Use::Search, Some((name, password))) = (what, &self.plan.login) {
                 match self.within(connection.bind(name, password)).await {
                     Ok(Code::SUCCESS) => {}
