@@ -40,7 +40,7 @@ impl Sampling {
     pub fn rule(&self) -> Result<SamplingRule, &'static str> {
         let value = self.value.trim();
         let count = |text: &str| text.trim().parse::<u64>().ok();
-        let known = match self.kind {
+        match self.kind {
             SamplingType::Probability => {
                 let share = value.parse::<f64>().ok().filter(|share| (PROBABILITY.0..=PROBABILITY.1).contains(share));
                 share.map(SamplingRule::Probability).ok_or("a probability is a number from 0.01 to 0.5")
@@ -59,8 +59,7 @@ impl Sampling {
                     "a windowed count is a count, a stroke and a duration, one a second at most, such as `10/PT1M`",
                 )
             }
-        };
-        known
+        }
     }
 }
 

@@ -35,6 +35,7 @@ pub struct Connection {
     /// In how many pieces the present head has come. If in some, it is in `early`, and `timer` is armed with its deadline.
     pub pieces: u8,
     /// It counts as one for as long as it is open.
+    #[expect(dead_code, reason = "dropping it is what counts")]
     pub counted: Counted,
 }
 

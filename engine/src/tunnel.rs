@@ -191,11 +191,11 @@ fn idled() -> Fault {
 
 impl Tunnel {
     /// Ends a tunnel that was parked, and silent for too long.
-    pub fn expire(self: Box<Self>, local: &Local) {
+    pub fn expire(self, local: &Local) {
         self.end(local, Some(idled()));
     }
 
-    fn end(mut self: Box<Self>, local: &Local, fault: Option<Fault>) {
+    fn end(mut self, local: &Local, fault: Option<Fault>) {
         if fault.is_some() {
             self.client.stream.abort();
             self.opened.stream.abort();

@@ -63,7 +63,7 @@ impl Sampler {
             SamplingRule::Count(count) => {
                 let seen = self.seen.get();
                 self.seen.set(seen.wrapping_add(1));
-                seen % count.max(1) == 0
+                seen.is_multiple_of(count.max(1))
             }
             SamplingRule::Temporal(period_ms) => {
                 let last = self.sampled.load(Ordering::Relaxed);

@@ -177,11 +177,12 @@ fn what_comes_behind_the_request_of_a_stream_changes_nothing() {
 
 #[test]
 fn who_takes_nothing_is_cut_and_the_others_hear_everything() {
-    const MESSAGES: usize = 400;
-    let content = "x".repeat(100_000);
+    // More than two sockets and a log hold; and slow enough for a client that reads on a machine that does much else.
+    const MESSAGES: usize = 80;
+    let content = "x".repeat(400_000);
     let gateway = Gateway::serving(&[made_up(
         json!([{ "type": "sse" }]),
-        json!({ "messageInterval": 5, "messageContent": content }),
+        json!({ "messageInterval": 40, "messageContent": content }),
     )]);
     let (mut slow, _) = stream(&gateway, "");
     let (mut quick, _) = stream(&gateway, "");
