@@ -1,4 +1,4 @@
-//! `paho` on the broker's other side.
+//! Clients of another make: `paho` on the broker's other side, `websockets` on the gateway's.
 
 use ringway_tests::{Gateway, Mosquitto, tool};
 use serde_json::{Value, json};
@@ -47,4 +47,31 @@ fn paho_and_the_gateways_clients_hear_each_other_with_properties_and_headers() {
     let said: Value = serde_json::from_str(&tool::wait(paho).ok()).unwrap();
     assert_eq!((&said["topic"], &said["qos"], &said["content"]), (&json!("to/paho"), &json!(1), &json!("for paho")));
     assert_eq!((&said["user"]["X-From"], &said["type"]), (&json!("gateway"), &json!("text/x-test")));
+}
+
+/// Hears what it says, the same and of the same kind, and closes behind one more.
+const WEBSOCKETS: &str = "import asyncio, sys, websockets
+async def main():
+    async with websockets.connect(sys.argv[1]) as socket:
+        for size in (1_000, 100_000):
+            for message in ('x' * size, b'x' * size):
+                await socket.send(message)
+                heard = await asyncio.wait_for(socket.recv(), 20)
+                assert heard == message, (type(message), size, type(heard), len(heard))
+        await socket.send(b'last')
+    print(socket.close_code)
+asyncio.run(main())";
+
+#[test]
+fn a_web_sockets_client_hears_its_own_texts_and_bytes_as_what_they_were_and_closes_in_peace() {
+    let mosquitto = Mosquitto::start();
+    mosquitto.register("other", "t");
+    let gateway = Gateway::serving(&[api(json!({ "type": "websocket" }), &mosquitto)]);
+    let url = format!("ws://{}/", gateway.http());
+    assert_eq!(tool::python(WEBSOCKETS, &[&url]).ok(), "1000\n");
+    let kinds = ["", "application/octet-stream"];
+    let mut wanted: Vec<String> =
+        [1_000, 100_000].iter().flat_map(|size| kinds.map(|kind| format!("{kind} {size}"))).collect();
+    wanted.push("application/octet-stream 4".to_owned());
+    assert_eq!(mosquitto.collect("other", "t", 5, "%C %l"), wanted);
 }
