@@ -229,6 +229,11 @@ fn a_close_waits_for_what_became_of_the_messages_before_it() {
         socket.published(Err(Fault::new(Cause::BrokerTimeout)), &mut failed);
         assert!(failed.bytes.is_empty(), "nothing follows a close frame");
     }
+    // A broker that does not answer for as long as a heartbeat.
+    let mut socket = session(json!({}));
+    let mut out = hears(&mut *socket, &[(0x81, b"one"), (0x88, b"\x03\xe8")]);
+    socket.tick(Tick::Idle, &mut out);
+    assert!(out.bytes[2..].starts_with(&1011u16.to_be_bytes()) && out.finished);
     // Who closes in peace and hears 1011 knows that something was not published.
     let mut socket = session(json!({}));
     let mut out = hears(&mut *socket, &[(0x81, b"one"), (0x88, b"\x03\xe8")]);

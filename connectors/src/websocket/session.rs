@@ -15,12 +15,21 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use ringway_contract::{
-    Answer, Ending, Fault, Message, Out, Outline, Render, Reply, ResponseHead, Session, Tick, Wish,
+    Answer, Cause, Ending, Fault, Message, Out, Outline, Render, Reply, ResponseHead, Session, Tick, Wish,
 };
 use ringway_wire::websocket::compression::Agreement;
 use ringway_wire::websocket::{Decoder, Event, Kind, close, encode, handshake};
 
 use super::frames::{self, Frames};
+
+/// Why a client is about to be closed.
+#[derive(Clone, Copy, Debug)]
+pub enum Closing {
+    /// It has closed, with this code.
+    Asked(Option<u16>),
+    /// It broke a rule: the code that is for that, and which one.
+    Broken(u16, &'static str),
+}
 
 /// One client.
 pub struct Socket {
@@ -35,8 +44,8 @@ pub struct Socket {
     pub keeps_frame_type: bool,
     /// Messages that the broker has not answered for.
     pub under_way: usize,
-    /// How it closes when the broker has.
-    pub closing: Option<(Option<u16>, &'static str)>,
+    /// Why it closes when the broker has.
+    pub closing: Option<Closing>,
     pub heartbeat: Duration,
     /// A ping was sent, and nothing has come since.
     pub awaits_pong: bool,
@@ -53,10 +62,17 @@ impl Socket {
     }
 
     /// Closes when the broker has answered for what came before: nothing more is read until then.
-    fn close_in_turn(&mut self, code: Option<u16>, reason: &'static str, out: &mut Out) {
-        match self.under_way {
-            0 => self.close(code, reason, out),
-            _ => self.closing = Some((code, reason)),
+    fn close_in_turn(&mut self, closing: Closing, out: &mut Out) {
+        self.closing = Some(closing);
+        if self.under_way == 0 {
+            self.close_now(closing, out);
+        }
+    }
+
+    fn close_now(&mut self, closing: Closing, out: &mut Out) {
+        match closing {
+            Closing::Asked(code) => self.close(code, "", out),
+            Closing::Broken(code, rule) => self.close(Some(code), rule, out),
         }
     }
 
@@ -103,8 +119,8 @@ impl Session for Socket {
                 }
                 Ok(Some(Event::Ping(payload))) => encode::pong(&payload, &mut out.bytes),
                 Ok(Some(Event::Pong(_))) => {}
-                Ok(Some(Event::Close(said))) => self.close_in_turn(said.code, "", out),
-                Err(violation) => self.close_in_turn(Some(violation.code()), violation.message(), out),
+                Ok(Some(Event::Close(said))) => self.close_in_turn(Closing::Asked(said.code), out),
+                Err(violation) => self.close_in_turn(Closing::Broken(violation.code(), violation.message()), out),
             }
         }
         input.clear();
@@ -117,9 +133,9 @@ impl Session for Socket {
             return self.close(Some(close::INTERNAL_ERROR), fault.cause.message(), out);
         }
         if self.under_way == 0
-            && let Some((code, reason)) = self.closing
+            && let Some(closing) = self.closing
         {
-            self.close(code, reason, out);
+            self.close_now(closing, out);
         }
     }
 
@@ -127,9 +143,13 @@ impl Session for Socket {
         if self.closed {
             return;
         }
-        if let Some((code, reason)) = self.closing {
-            // The broker takes too long: what became of the last messages stays open.
-            return self.close(code, reason, out);
+        // The broker takes too long. Its own code would tell a client that its last messages were published.
+        match self.closing {
+            Some(Closing::Asked(_)) => {
+                return self.close(Some(close::INTERNAL_ERROR), Cause::BrokerTimeout.message(), out);
+            }
+            Some(broken) => return self.close_now(broken, out),
+            None => {}
         }
         if self.awaits_pong {
             return self.close(Some(close::INTERNAL_ERROR), "No answer to a ping", out);
