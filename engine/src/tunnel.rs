@@ -196,10 +196,6 @@ impl Tunnel {
     }
 
     fn end(mut self, local: &Local, fault: Option<Fault>) {
-        if fault.is_some() {
-            self.client.stream.abort();
-            self.opened.stream.abort();
-        }
         let record = &mut self.record;
         let served = Served {
             request_bytes: record.request_bytes + record.up.get(),
@@ -208,7 +204,12 @@ impl Tunnel {
             aborted: fault.is_some(),
             ..Served::new(StatusCode::SWITCHING_PROTOCOLS, Next::Close)
         };
+        // Counted before anybody can know of it.
         record.close(local, &served);
+        if fault.is_some() {
+            self.client.stream.abort();
+            self.opened.stream.abort();
+        }
     }
 }
 

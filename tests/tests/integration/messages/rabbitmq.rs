@@ -363,6 +363,15 @@ fn keep_posting(
     sent
 }
 
+/// Sets a flag when it goes, whether all went well or not: a thread that asks for it would be waited for for ever.
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Kills the node under way and starts it again; returns when as many more were accepted.
 fn kill_under_way(node: &mut RabbitMq, accepted: &AtomicUsize, failed: &AtomicUsize) {
     wait_until("messages are accepted", || accepted.load(Ordering::Relaxed) >= 200);
@@ -381,8 +390,9 @@ fn what_was_accepted_outlives_a_broker_that_is_killed() {
     let (stop, accepted, failed) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     let sent = thread::scope(|scope| {
         let posting = scope.spawn(|| keep_posting(&gateway, &stop, &accepted, &failed));
+        let stops = Stops(&stop);
         kill_under_way(&mut node, &accepted, &failed);
-        stop.store(true, Ordering::Relaxed);
+        drop(stops);
         posting.join().unwrap()
     });
     let kept: BTreeSet<String> =
@@ -416,8 +426,9 @@ fn a_consumer_that_acknowledges_loses_nothing_to_a_broker_that_is_killed() {
                 }
             }
         });
+        let stops = Stops(&stop);
         kill_under_way(&mut node, &accepted, &failed);
-        stop.store(true, Ordering::Relaxed);
+        drop(stops);
         let sent = posting.join().unwrap();
         wait_for("everything that was accepted", || {
             let seen = seen.lock().unwrap();
@@ -441,8 +452,9 @@ fn at_most_once_repeats_nothing_when_the_broker_is_killed() {
     let (sent, text) = thread::scope(|scope| {
         let posting = scope.spawn(|| keep_posting(&gateway, &stop, &accepted, &failed));
         let reading = scope.spawn(|| until(&mut client, "data: end\n"));
+        let stops = Stops(&stop);
         kill_under_way(&mut node, &accepted, &failed);
-        stop.store(true, Ordering::Relaxed);
+        drop(stops);
         let sent = posting.join().unwrap();
         // The reader's queue may still be missing; what comes before it does is lost.
         wait_until("the end is read", || {
