@@ -42,8 +42,8 @@ impl Drop for Postage {
     }
 }
 
-/// Begins `write` without being woken by its end, which takes [`Postage`]. Whoever comes by again polls it in earnest, and has to do so before the stream is
-/// written to again or dropped.
+/// Begins `write` without being woken by its end, which takes [`Postage`]. Whoever comes by again polls it in earnest, and has to do so
+/// before the stream is written to again or dropped.
 pub fn post<F: Future>(write: Pin<&mut F>) -> Poll<F::Output> {
     write.poll(&mut Context::from_waker(Waker::noop()))
 }
