@@ -1,7 +1,7 @@
 //! What stands while all cases run: the backend on core 0, certificates, scripts of the tools.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -98,29 +98,30 @@ fn certificates(folder: &Scratch) -> Result<()> {
     Ok(())
 }
 
-/// Accepts WebSockets, keeps them open and echoes what comes: one thread asks each in turn, so that they may be thousands.
+/// Accepts WebSockets, keeps them open and echoes what comes: one thread asks each in turn, so that they may be thousands. Without any it
+/// sleeps: the other cases are to have their core for themselves.
 fn web_socket_backend() -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
-    listener.set_nonblocking(true)?;
     std::thread::spawn(move || {
         let mut tunnels: Vec<TcpStream> = Vec::new();
         let mut buffer = [0; 2048];
         loop {
+            let _ = listener.set_nonblocking(!tunnels.is_empty());
             if let Ok((stream, _)) = listener.accept()
                 && let Ok(stream) = open_tunnel(stream)
             {
                 tunnels.push(stream);
             }
             let mut is_quiet = true;
-            for tunnel in &mut tunnels {
-                if let Ok(count) = tunnel.read(&mut buffer)
-                    && count > 0
-                {
+            tunnels.retain_mut(|tunnel| match tunnel.read(&mut buffer) {
+                Ok(0) => false,
+                Ok(count) => {
                     is_quiet = false;
-                    let _ = tunnel.write_all(&buffer[..count]);
+                    tunnel.write_all(&buffer[..count]).is_ok()
                 }
-            }
+                Err(error) => error.kind() == ErrorKind::WouldBlock,
+            });
             if is_quiet {
                 std::thread::park_timeout(Duration::from_micros(200));
             }

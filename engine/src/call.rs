@@ -246,6 +246,7 @@ async fn attempt(
     };
     let framing = request.head.framing;
     let local = stage.local;
+    desk.upcoming.set(lane.upcoming(&request));
     let coupled = Coupled::new(lane, &local.counters);
     coupled.send(Frame::Open(request)).await;
 

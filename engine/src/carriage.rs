@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use ringway_contract::{Attributes, Jobs, Request, Worker};
+use ringway_contract::{Attributes, Jobs, Request, Upcoming, Worker};
 use ringway_net::Slot;
 use ringway_wire::{Parsed, Rejection};
 
@@ -68,6 +68,8 @@ pub struct Desk {
     pub total: Slot,
     /// What the exchange has opened.
     pub opened: Option<(Open, Record)>,
+    /// What the next turn is going to touch.
+    pub upcoming: Upcoming,
 }
 
 /// A new carriage for a shard.
@@ -85,6 +87,7 @@ async fn run(local: Rc<Local>, mut jobs: Jobs<Job, Back>) {
         write: local.shard.timers.slot(),
         total: local.shard.timers.slot(),
         opened: None,
+        upcoming: jobs.upcoming(),
     };
     loop {
         let (mut connection, input) = jobs.next().await;

@@ -45,15 +45,19 @@ impl<'a> Writer<'a> {
             buffers,
             slot,
             pace,
-            out: buffers.take(),
+            out: BytesMut::new(),
             has_flushed: false,
             is_left: false,
             payload_bytes: 0,
         }
     }
 
-    /// The gathered bytes: heads are encoded straight into them.
+    /// The gathered bytes: heads are encoded straight into them. Their buffer is taken when there are some: an exchange that waits has
+    /// none, and the one taken last is the warmest.
     pub fn gathered(&mut self) -> &mut BytesMut {
+        if self.out.capacity() == 0 {
+            self.out = self.buffers.take();
+        }
         &mut self.out
     }
 

@@ -206,16 +206,27 @@ impl<'a> Exchange<'a> {
         mut request: Box<Request>,
     ) -> Over {
         let framing = request.head.framing;
-        let expects = request.head.expect_continue;
         let mut out = self.endpoint.shard.buffers.take();
         request::encode(self, &mut request, &mut out);
         if framing != Framing::None {
             end.send(Frame::Ready).await;
         }
-        if !framing.has_content() {
-            return self.run_bodiless(end, readable, request, out).await;
+        // Two functions: what one of them keeps while it waits must not lie between this one's state and the other's, which every turn goes
+        // through.
+        match framing.has_content() {
+            true => self.run_with_body(end, readable, request, out).await,
+            false => self.run_bodiless(end, readable, request, out).await,
         }
+    }
 
+    async fn run_with_body(
+        &self,
+        end: &mut LaneEnd,
+        readable: Pin<&mut impl Future<Output = Arrival>>,
+        request: Box<Request>,
+        out: BytesMut,
+    ) -> Over {
+        let (framing, expects) = (request.head.framing, request.head.expect_continue);
         let LaneEnd { inbox, outbox } = end;
         let complete = Cell::new(false);
         self.turn.set(if expects { Turn::Continue } else { Turn::Client });

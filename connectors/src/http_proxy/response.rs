@@ -47,13 +47,14 @@ pub async fn receive(
     let mut input = BytesMut::new();
     let mut interims = 0;
     let mut begun = false;
-    let mut head = endpoint.responses.take();
     exchange.arm_read();
     let mut arrived = match exchange.kept.read.guard(readable).await {
         Ok(Arrival::Ready) => None,
         Ok(Arrival::Read(result, buffer)) => Some(body::taken(exchange, result, buffer)),
         Err(_) => return fail(outbox, request, Fault::new(Cause::BackendTimeout)).await,
     };
+    // Now, and not before the wait: the one that came back last is the warmest.
+    let mut head = endpoint.responses.take();
     loop {
         let read = match arrived.take() {
             Some(read) => read,

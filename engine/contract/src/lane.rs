@@ -14,15 +14,18 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use ringway_ring::{Receiver, Sender, link};
+use ringway_ring::{Extent, Receiver, Sender, link};
 
-use crate::Frame;
+use crate::{Frame, Request};
 
 /// Frames that a link holds in one direction.
 pub const LANE_SLOTS: usize = 8;
 
 /// Payload bytes that a link holds in one direction.
 pub const LANE_WINDOW_BYTES: usize = 256 * 1024;
+
+/// How much of a lane's future is asked for before its turn.
+const WARM_BYTES: usize = 2816;
 
 /// The engine's handle of a lane.
 pub struct Lane {
@@ -53,6 +56,12 @@ impl Lane {
         let (their_outbox, inbox) = link(LANE_SLOTS, LANE_WINDOW_BYTES);
         let future = Box::pin(serve(LaneEnd { inbox: their_inbox, outbox: their_outbox }));
         Self { outbox, inbox, future, ended: false }
+    }
+
+    /// What a poll that brings the response to `request` is going to touch: where a future waits, its state lies in front.
+    pub fn upcoming(&self, request: &Request) -> [Extent; 4] {
+        let [indices, slots] = self.inbox.extents();
+        [Extent::of(&*self.future, WARM_BYTES), indices, slots, Extent::of(request, usize::MAX)]
     }
 
     /// Polls the endpoint's half once. `Ready` when the lane ended and cannot be used for another exchange.

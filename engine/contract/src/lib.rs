@@ -54,7 +54,7 @@ pub use recording::{Mask, Recording};
 pub use reply::Reply;
 pub use session::{Answer, Ending, Opening, Out, Outline, Render, Session, Tick, Wish};
 pub use subscriber::{Subscriber, Subscribers};
-pub use worker::{Jobs, Worker};
+pub use worker::{Jobs, Upcoming, Worker};
 // What kinds say of a configuration.
 pub use ringway_config::api::{EndpointGroup, Qos, Resource};
 // Where gateways count together.

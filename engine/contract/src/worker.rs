@@ -6,7 +6,7 @@
 //!  poll_outcome ◀─── desk ────── jobs.done(outcome)
 //! ```
 //!
-//! The owner polls the worker inside its own task; the desk between them therefore needs no waker. Dropping the worker cancels its
+//! The owner polls the worker inside its own task; the desk between them therefore upcoming no waker. Dropping the worker cancels its
 //! job together with every operation that the job has under way.
 
 use std::cell::Cell;
@@ -15,15 +15,26 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use ringway_ring::Extent;
+
 struct Desk<J, O> {
     job: Cell<Option<J>>,
     outcome: Cell<Option<O>>,
+    /// See [`Jobs::upcoming`].
+    upcoming: Upcoming,
 }
+
+/// What a worker's turn is going to touch besides its own future.
+pub type Upcoming = Rc<Cell<[Extent; 4]>>;
+
+/// How much of a worker's future is asked for before its turn: where a future waits, its state lies in front.
+const WARM_BYTES: usize = 3 * 1024;
 
 /// The owner's handle: gives jobs, polls for outcomes.
 pub struct Worker<J, O> {
     future: Pin<Box<dyn Future<Output = ()>>>,
     desk: Rc<Desk<J, O>>,
+    upcoming: Upcoming,
 }
 
 impl<J: 'static, O: 'static> Worker<J, O> {
@@ -33,9 +44,10 @@ impl<J: 'static, O: 'static> Worker<J, O> {
         F: FnOnce(Jobs<J, O>) -> Fut,
         Fut: Future<Output = ()> + 'static,
     {
-        let desk = Rc::new(Desk { job: Cell::new(None), outcome: Cell::new(None) });
+        let upcoming = Upcoming::new(Cell::new([Extent::NONE; 4]));
+        let desk = Rc::new(Desk { job: Cell::new(None), outcome: Cell::new(None), upcoming: upcoming.clone() });
         let future = Box::pin(serve(Jobs { desk: desk.clone() }));
-        Self { future, desk }
+        Self { future, desk, upcoming }
     }
 
     /// Runs one job to its end. `None` when the worker ended instead of finishing it.
@@ -45,6 +57,8 @@ impl<J: 'static, O: 'static> Worker<J, O> {
     }
 
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Option<O>> {
+        Extent::of(&*self.future, WARM_BYTES).prefetch();
+        self.upcoming.get().into_iter().for_each(Extent::prefetch);
         let ended = self.future.as_mut().poll(cx).is_ready();
         match self.desk.outcome.take() {
             Some(outcome) => Poll::Ready(Some(outcome)),
@@ -67,6 +81,11 @@ impl<J, O> Jobs<J, O> {
             None => Poll::Pending,
         })
         .await
+    }
+
+    /// Where a job notes what its next turn is going to touch.
+    pub fn upcoming(&self) -> Upcoming {
+        self.desk.upcoming.clone()
     }
 
     /// Hands the outcome of the present job to the owner.

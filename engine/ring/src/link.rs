@@ -11,6 +11,7 @@
 
 use std::fmt;
 
+use crate::prefetch::Extent;
 use crate::ring::{Batch, Consumer, Producer, ring};
 
 /// Makes a link of at least `slots` slots (see [`ring`]) and `window_bytes` of credit.
@@ -169,6 +170,11 @@ impl<T> Sender<T> {
 }
 
 impl<T> Receiver<T> {
+    /// Where the link lies in memory: its indices and its slots.
+    pub fn extents(&self) -> [Extent; 2] {
+        self.ring.extents()
+    }
+
     /// Takes the oldest value. Its weight stays owed until it is [granted](Self::grant).
     #[inline]
     pub fn recv(&mut self) -> Option<T> {

@@ -17,6 +17,7 @@
 use std::fmt;
 use std::mem::MaybeUninit;
 
+use crate::prefetch::Extent;
 use crate::sync::{Arc, AtomicBool, AtomicUsize, Ordering, UnsafeCell, fence};
 
 /// The most slots a ring may have; [`ring`] gives no more, however many it is asked for.
@@ -167,6 +168,11 @@ impl<T> Producer<T> {
 }
 
 impl<T> Consumer<T> {
+    /// Where the ring lies in memory: its indices and its slots.
+    pub fn extents(&self) -> [Extent; 2] {
+        [Extent::of(&*self.shared, usize::MAX), Extent::of(&*self.shared.slots, usize::MAX)]
+    }
+
     /// Takes the oldest value and gives its slot back.
     #[inline]
     pub fn pop(&mut self) -> Option<T> {

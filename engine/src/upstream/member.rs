@@ -170,8 +170,9 @@ impl Place<'_> {
             return Poll::Ready(Ok(lane));
         }
         let mut waiting = member.waiting.borrow_mut();
-        if let Some(entry) = self.ticket.and_then(|ticket| waiting.iter_mut().find(|(id, _)| *id == ticket)) {
-            entry.1.clone_from(cx.waker());
+        let place = self.ticket.and_then(|ticket| place_of(&waiting, ticket));
+        if let Some((_, waker)) = place.and_then(|at| waiting.get_mut(at)) {
+            waker.clone_from(cx.waker());
             return Poll::Pending;
         }
         if waiting.len() >= member.pending_max {
@@ -189,11 +190,15 @@ impl Place<'_> {
     fn leave(&mut self) -> bool {
         let Some(ticket) = self.ticket.take() else { return true };
         let mut waiting = self.member.waiting.borrow_mut();
-        let before = waiting.len();
-        waiting.retain(|(id, _)| *id != ticket);
+        let found = place_of(&waiting, ticket).and_then(|at| waiting.remove(at));
         self.member.counters.pending.set(waiting.len() as u64);
-        waiting.len() < before
+        found.is_some()
     }
+}
+
+/// Where a ticket stands: they are given out in order, and a queue may be long.
+fn place_of(waiting: &VecDeque<(u64, Waker)>, ticket: u64) -> Option<usize> {
+    waiting.binary_search_by_key(&ticket, |(id, _)| *id).ok()
 }
 
 impl Drop for Place<'_> {
