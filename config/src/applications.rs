@@ -29,11 +29,6 @@ impl Read {
     }
 }
 
-/// Whether a document lists applications.
-pub(crate) fn is_list(document: &Node) -> bool {
-    document.field("applications").is_some() && document.field("listeners").is_none()
-}
-
 /// Reads the applications of a document.
 pub(crate) fn read(document: &Node, catalogue: Option<&Catalogue>, problems: &mut Vec<Problem>) -> Vec<Read> {
     let found = check::check::<Applications>(document);

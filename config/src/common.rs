@@ -26,24 +26,19 @@ struct Part {
     sound: bool,
 }
 
-/// Whether a document says what APIs have in common, and defines none.
-pub(crate) fn is_common(document: &Node) -> bool {
-    let is_definition = document.field("listeners").is_some() || document.field("endpointGroups").is_some();
-    !is_definition && (FIELDS.iter().any(|field| document.field(field).is_some()) || is_one(document))
-}
-
 /// Whether a document is one group or one dictionary, as an export has it.
 fn is_one(document: &Node) -> bool {
     groups::is_one(document) || is_dictionary(document)
 }
 
-fn is_dictionary(document: &Node) -> bool {
+/// Whether a document is one dictionary, as an export has it.
+pub(crate) fn is_dictionary(document: &Node) -> bool {
     let kind = document.field("type").and_then(Node::as_text);
     kind.is_some_and(|kind| names::same(kind, "MANUAL") || names::same(kind, "DYNAMIC"))
 }
 
 impl Said {
-    /// Takes a document for which [`is_common`] holds.
+    /// Takes a document of the kind [`Common`](crate::kinds::Kind::Common).
     pub(crate) fn take(&mut self, mut document: Node, problems: &mut Vec<Problem>) {
         let is_one = is_one(&document);
         legacy::settle_common(&mut document, is_one, problems);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::api::{Api, ApiType, Listener};
 use crate::catalogue::{Carries, Catalogue, NOT_SERVED, Owner};
 use crate::common::{self, Common};
+use crate::kinds::{self, Kind};
 use crate::node::{Node, Source, Value};
 use crate::plans;
 use crate::problem::{self, Problem};
@@ -108,12 +109,11 @@ impl Contents {
     }
 
     fn sort(&mut self, document: Node) {
-        if applications::is_list(&document) {
-            self.lists.push(document);
-        } else if common::is_common(&document) {
-            self.common.take(document, &mut self.problems);
-        } else {
-            self.definitions.push(legacy::unwrap(document, &mut self.problems));
+        match kinds::of(&document) {
+            Ok(Kind::Applications) => self.lists.push(document),
+            Ok(Kind::Common) => self.common.take(document, &mut self.problems),
+            Ok(Kind::Definition) => self.definitions.push(legacy::unwrap(document, &mut self.problems)),
+            Err(problem) => self.problems.push(problem),
         }
     }
 

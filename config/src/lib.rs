@@ -29,6 +29,7 @@ mod format;
 pub mod fuzz;
 mod groups;
 mod json;
+mod kinds;
 mod legacy;
 mod load;
 pub mod names;

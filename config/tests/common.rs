@@ -359,3 +359,28 @@ fn one_file_is_checked_with_what_stands_beside_it() {
     let both = Loader::default().check(&[path("orders.yaml"), path("groups.yaml")]);
     assert!(both.iter().all(|problem| problem.file.ends_with("groups.yaml")) && !both.is_empty(), "{both:?}");
 }
+
+#[test]
+fn a_document_that_says_two_things_is_told_of() {
+    let people = "applications: [{ id: shop }]\n";
+    let beside = format!("{people}platform: {{ flows: [] }}\n");
+    let told = lines(&loaded(&[("people.yaml", &beside)]));
+    let wanted = "people.yaml:2: error: platform: `platform` does not stand beside `applications` of line 1: ";
+    assert!(
+        matches!(&*told, [only] if only.starts_with(wanted) && only.contains("a document or a file of its own")),
+        "{told:#?}"
+    );
+    let definition = format!("{API}dictionaries: []\n");
+    let told = lines(&loaded(&[("orders.yaml", &definition)]));
+    assert!(
+        matches!(&*told, [only] if only.contains("`dictionaries` does not stand beside `listeners` of line 5")),
+        "{told:#?}"
+    );
+    // In documents of their own they are read, be it in one file.
+    let apart = loaded(&[("all.yaml", &format!("{people}---\nplatform: {{ flows: [] }}\n---\n{GROUPS}---\n{API}"))]);
+    assert_eq!((told_of_errors(&apart), apart.snapshot.map(|snapshot| snapshot.apis.len())), (0, Some(1)));
+}
+
+fn told_of_errors(loaded: &Loaded) -> usize {
+    loaded.problems.iter().filter(|problem| problem.is_error()).count()
+}

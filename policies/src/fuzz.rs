@@ -1,6 +1,8 @@
 //! What fuzzers call: any body is transformed or refused, in bounded time and memory, and never a panic; what is made can be read again.
 #![allow(clippy::expect_used, reason = "its own configurations are sound; nothing of this is in the product")]
 
+mod directory;
+mod redis;
 mod token;
 
 use std::rc::Rc;
@@ -11,6 +13,8 @@ use ringway_contract::{ApiInfo, Client, Exchange, Node, Policy, Request, Step};
 
 use crate::xml::tree::{Bounds, Document};
 
+pub use directory::directory;
+pub use redis::redis;
 pub use token::token;
 
 /// Bytes that may come of an input: no policy makes more than 16 MiB of a body.
@@ -220,7 +224,7 @@ mod tests {
 
     #[test]
     fn what_fuzzers_begin_with_passes() {
-        let targets: [(&str, Target); 7] = [
+        let targets: [(&str, Target); 9] = [
             ("json", super::json),
             ("xml", super::xml),
             ("openapi", super::openapi),
@@ -228,6 +232,8 @@ mod tests {
             ("graphql", super::graphql),
             ("binary", super::binary),
             ("html", super::html),
+            ("redis", super::redis),
+            ("directory", super::directory),
         ];
         for (name, target) in targets {
             let folder = format!("{}/../fuzz/corpus/{name}", env!("CARGO_MANIFEST_DIR"));

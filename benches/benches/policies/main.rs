@@ -260,6 +260,37 @@ fn policies(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Uses after which a window of a large limit is leased for certain.
+const LEASED_AFTER: usize = 1000;
+
+/// One use of a limit, within it: of a small one, which all shards count in one place, exact to the last use; and of one so large that
+/// each shard takes from a budget of its own.
+fn limits(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("rate-limit");
+    let maker = Maker::new(&table::head("rate-limit", "{}"), None);
+    for (name, row, uses_of_one) in [
+        ("counted in one place", table::head("rate-limit", table::EXACT), 900),
+        ("leased to shards", table::head("rate-limit", table::LEASED), usize::MAX),
+    ] {
+        let policy = built(&row).unwrap();
+        let chain = chain(Some(&policy), false);
+        let mut count = 0_usize;
+        // Whose limit is used up is followed by another caller.
+        let mut exchange = || {
+            let (mut exchange, answer) = maker.exchange();
+            exchange.attributes.set("caller", format!("{name} {}", count / uses_of_one));
+            count += 1;
+            (exchange, answer)
+        };
+        let passes = |exchange: &mut (Exchange, Option<Box<ResponseHead>>)| {
+            assert!(run(&chain, Some(&*policy), &maker, exchange).is_none(), "it is refused");
+        };
+        (0..LEASED_AFTER).for_each(|_| passes(&mut exchange()));
+        group.bench_function(name, |bencher| bencher.iter_batched_ref(&mut exchange, passes, BATCH));
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     // Making an exchange takes longer than many a policy, so a second of measuring would be many seconds.
@@ -267,6 +298,6 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(Duration::from_millis(100))
         .measurement_time(Duration::from_millis(300));
-    targets = policies
+    targets = policies, limits
 }
 criterion_main!(benches);

@@ -100,6 +100,11 @@ const fn row(policy: &'static str, with: With, configuration: &'static str) -> R
 /// One waits, one acts on what is written down only, and two read what `avro-json` and `protobuf-json` write.
 pub const UNMEASURED: [&str; 4] = ["avro-protobuf", "latency", "policy-data-logging-masking", "schema-registry-json"];
 
+/// A limit that is counted in one place, of whoever the exchange says.
+pub const EXACT: &str = r#"{"rate": {"key": "{#context.attributes['caller']}", "useKeyOnly": true, "limit": 1000, "periodTime": 1, "periodTimeUnit": "MINUTES"}}"#;
+/// The same, so large that shards lease it.
+pub const LEASED: &str = r#"{"rate": {"key": "{#context.attributes['caller']}", "useKeyOnly": true, "limit": 1000000000, "periodTime": 1, "periodTimeUnit": "MINUTES"}}"#;
+
 /// The schema of orders.
 macro_rules! order {
     () => {

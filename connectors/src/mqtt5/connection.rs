@@ -22,18 +22,16 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use ringway_contract::{Cause, Fault};
 use ringway_net::ClientTls;
-use rumqttc::v5::mqttbytes::Error;
 use rumqttc::v5::mqttbytes::v5::{
-    ConnAck, Connect, ConnectProperties, ConnectReturnCode as Code, LastWill, Login, Packet, PingReq, Publish,
+    ConnAck, Connect, ConnectProperties, ConnectReturnCode as Code, LastWill, Login, Packet, PingReq,
 };
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::packets::{Ended, Packets};
+pub use super::packets::{Inbound, PACKET_BYTES_MAX};
 use crate::bridge::{DIAL_WITHIN, Duplex, dial};
-
-/// The largest packet that is taken, a message of 16 MiB with its topic and headers; the broker is told, and sends none that is larger.
-pub const PACKET_BYTES_MAX: usize = (16 * 1024 + 64) * 1024;
 
 /// Room that is made for one read.
 const READ_BYTES: usize = 16 * 1024;
@@ -86,25 +84,6 @@ pub struct Accepted {
     pub retains: bool,
 }
 
-/// A packet from the broker, as far as somebody wants to know of it.
-#[derive(Debug)]
-pub enum Inbound {
-    /// A message.
-    Publish(Publish),
-    /// PUBACK: packet and reason.
-    PubAck(u16, u8),
-    /// PUBREC.
-    PubRec(u16, u8),
-    /// PUBREL: packet.
-    PubRel(u16),
-    /// PUBCOMP: packet.
-    PubComp(u16),
-    /// SUBACK: a reason for each filter.
-    SubAck(Vec<u8>),
-    /// UNSUBACK.
-    UnsubAck,
-}
-
 /// Why there is no connection, or none any more.
 #[derive(Debug)]
 pub enum End {
@@ -126,6 +105,16 @@ pub enum End {
     Silent,
     /// Its owner wants to begin anew.
     Again,
+}
+
+impl From<Ended> for End {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Told(reason) => Self::Told(reason),
+            Ended::Invalid(what) => Self::Invalid(what),
+            Ended::Foreign(what) => Self::Refused("the broker does not speak MQTT 5", what),
+        }
+    }
 }
 
 impl End {
@@ -157,7 +146,7 @@ impl fmt::Display for End {
 /// A connection that the broker has accepted.
 pub struct Connection {
     stream: Box<dyn Duplex>,
-    input: BytesMut,
+    input: Packets,
     output: BytesMut,
     unflushed: bool,
     keep_alive: Duration,
@@ -184,7 +173,7 @@ pub async fn connect(target: &Target, hello: Hello) -> Result<(Connection, Accep
     let now = Instant::now();
     let mut connection = Connection {
         stream,
-        input: BytesMut::new(),
+        input: Packets::default(),
         output: BytesMut::new(),
         unflushed: false,
         keep_alive,
@@ -211,13 +200,8 @@ pub async fn connect(target: &Target, hello: Hello) -> Result<(Connection, Accep
 impl Connection {
     async fn accepted(&mut self) -> Result<Accepted, End> {
         loop {
-            if let Some((_, frame)) = self.frame()? {
-                let refusal = |what: String| End::Refused("the broker does not speak MQTT 5", what);
-                return match parse(frame) {
-                    Ok(Some(Packet::ConnAck(answer))) => self.judge(answer),
-                    Ok(_) => Err(refusal("its first packet is no CONNACK".to_owned())),
-                    Err(error) => Err(refusal(error.to_string())),
-                };
+            if let Some(answer) = self.input.accepted()? {
+                return self.judge(answer);
             }
             self.io(true).await?;
         }
@@ -281,53 +265,7 @@ impl Connection {
     /// # Errors
     /// It is none, or says that the connection ends.
     pub fn next(&mut self) -> Result<Option<Inbound>, End> {
-        while let Some((first, frame)) = self.frame()? {
-            let invalid = || End::Invalid("a packet that is too short".to_owned());
-            let body = body(&frame).ok_or_else(invalid)?;
-            // By hand: what its reason codes mean is for those to judge who asked.
-            let number = |body: &[u8]| body.first_chunk().map(|bytes| u16::from_be_bytes(*bytes)).ok_or_else(invalid);
-            let reason = body.get(2).copied().unwrap_or(0);
-            return Ok(Some(match first >> 4 {
-                4 => Inbound::PubAck(number(body)?, reason),
-                5 => Inbound::PubRec(number(body)?, reason),
-                6 => Inbound::PubRel(number(body)?),
-                7 => Inbound::PubComp(number(body)?),
-                9 => {
-                    let rest = body.get(2..).and_then(behind_properties).ok_or_else(invalid)?;
-                    Inbound::SubAck(rest.to_vec())
-                }
-                11 => Inbound::UnsubAck,
-                13 => continue,
-                14 => return Err(End::Told(body.first().copied().unwrap_or(0))),
-                3 => match parse(frame) {
-                    Ok(Some(Packet::Publish(publish))) => Inbound::Publish(publish),
-                    Ok(_) => return Err(invalid()),
-                    Err(error) => return Err(End::Invalid(error.to_string())),
-                },
-                kind => return Err(End::Invalid(format!("a packet of type {kind}"))),
-            }));
-        }
-        Ok(None)
-    }
-
-    /// Takes a whole packet from the input: its first byte, and all of it.
-    fn frame(&mut self) -> Result<Option<(u8, BytesMut)>, End> {
-        let Some(first) = self.input.first().copied() else { return Ok(None) };
-        let Some((length, digits)) = self.input.get(1..).and_then(integer) else {
-            return match self.input.len() {
-                0..5 => Ok(None),
-                _ => Err(End::Invalid("a length of more than four bytes".to_owned())),
-            };
-        };
-        let whole = 1 + digits + length;
-        if whole > PACKET_BYTES_MAX {
-            return Err(End::Invalid(format!("a packet of {whole} bytes, although it was told that none is taken")));
-        }
-        if self.input.len() < whole {
-            self.input.reserve(whole - self.input.len());
-            return Ok(None);
-        }
-        Ok(Some((first, self.input.split_to(whole))))
+        Ok(self.input.next()?)
     }
 
     /// Sends what is queued and, with `reads`, reads. Ready when either has got further. Nothing is lost when it is dropped.
@@ -363,8 +301,8 @@ impl Connection {
             }
         }
         if reads {
-            self.input.reserve(READ_BYTES);
-            let read = pin!(self.stream.read_buf(&mut self.input));
+            self.input.buffer().reserve(READ_BYTES);
+            let read = pin!(self.stream.read_buf(self.input.buffer()));
             match read.poll(cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(End::Closed(io::ErrorKind::UnexpectedEof.into()))),
                 Poll::Ready(Ok(_)) => {
@@ -410,91 +348,7 @@ impl Connection {
     pub async fn close(mut self, limit: Duration) {
         let by = Instant::now() + limit;
         while let Ok(Ok(())) = timeout_at(by, self.io(true)).await {
-            self.input.clear();
+            self.input.buffer().clear();
         }
-    }
-}
-
-fn parse(mut frame: BytesMut) -> Result<Option<Packet>, Error> {
-    match Packet::read(&mut frame, None) {
-        Ok(packet) => Ok(Some(packet)),
-        // A whole packet that lacks something is none.
-        Err(Error::InsufficientBytes(_)) => Err(Error::MalformedPacket),
-        Err(error) => Err(error),
-    }
-}
-
-/// A variable byte integer (MQTT 5, section 1.5.5), and how many bytes it takes.
-fn integer(bytes: &[u8]) -> Option<(usize, usize)> {
-    let mut value = 0;
-    for (at, byte) in bytes.iter().take(4).enumerate() {
-        value |= usize::from(byte & 0x7F) << (7 * at);
-        if byte & 0x80 == 0 {
-            return Some((value, at + 1));
-        }
-    }
-    None
-}
-
-/// What stands behind the first byte and the length.
-fn body(frame: &[u8]) -> Option<&[u8]> {
-    let (_, digits) = integer(frame.get(1..)?)?;
-    frame.get(1 + digits..)
-}
-
-fn behind_properties(bytes: &[u8]) -> Option<&[u8]> {
-    let (length, digits) = integer(bytes)?;
-    bytes.get(digits + length..)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn connection(input: &[u8]) -> Connection {
-        let (stream, _) = tokio::io::duplex(64);
-        Connection {
-            stream: Box::new(stream),
-            input: input.into(),
-            output: BytesMut::new(),
-            unflushed: false,
-            keep_alive: Duration::from_secs(30),
-            ping_at: Instant::now(),
-            answer_by: None,
-        }
-    }
-
-    #[test]
-    fn packets_come_one_after_the_other_with_whatever_reason() {
-        // PUBACK with a reason that the library does not know (packet too large), PINGRESP, a short PUBACK, SUBACK, half a PUBACK.
-        let bytes = b"\x40\x03\x00\x07\x95\xD0\x00\x40\x02\x00\x08\x90\x05\x00\x09\x00\x01\x87\x40\x02\x00";
-        let mut connection = connection(bytes);
-        assert!(matches!(connection.next(), Ok(Some(Inbound::PubAck(7, 0x95)))));
-        assert!(matches!(connection.next(), Ok(Some(Inbound::PubAck(8, 0)))));
-        let Ok(Some(Inbound::SubAck(reasons))) = connection.next() else { panic!("no SUBACK") };
-        assert_eq!(reasons, [1, 0x87]);
-        assert!(matches!(connection.next(), Ok(None)));
-    }
-
-    #[test]
-    fn what_is_no_packet_ends_the_connection() {
-        for bytes in [
-            &b"\x40\x01\x00"[..],             // an acknowledgement of nothing
-            b"\x30\xFF\xFF\xFF\xFF\x01",      // a length of five bytes
-            b"\x30\xFF\xFF\xFF\x7F",          // 256 MiB
-            b"\x30\x01\x00",                  // a PUBLISH without a topic
-            b"\x32\x04\x00\x01a\x00",         // its packet identifier cut off
-            b"\x32\x06\x00\x01a\x00\x00\x00", // a packet identifier of 0
-            b"\x36\x06\x00\x01a\x00\x01\x00", // QoS 3
-            b"\x30\x05\x00\x01a\x05\x01",     // properties beyond the packet
-            b"\x90\x04\x00\x01\x09\x00",      // the same in a SUBACK
-            b"\x10\x02\x00\x00",              // a CONNECT
-            b"\xF0\x00",                      // an AUTH
-            b"\x00\x00",                      // nothing
-        ] {
-            assert!(matches!(connection(bytes).next(), Err(End::Invalid(_))), "{bytes:x?}");
-        }
-        assert!(matches!(connection(b"\xE0\x00").next(), Err(End::Told(0))));
-        assert!(matches!(connection(b"\xE0\x02\x8E\x00").next(), Err(End::Told(0x8E))));
     }
 }

@@ -34,6 +34,7 @@ mod convert;
 pub mod examine;
 mod lease;
 mod ledger;
+mod packets;
 mod produce;
 
 pub use config::{Auth, Consumer, EndpointConfig, Producer, SharedConfig};

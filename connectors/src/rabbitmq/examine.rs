@@ -62,8 +62,11 @@ pub fn refuse(configuration: &EndpointConfig, shared: &SharedConfig) -> Result<(
 
 fn endpoint(config: &EndpointConfig) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();
-    if config.server_host.is_empty() {
+    let host = &config.server_host;
+    if host.is_empty() {
         found.push(("serverHost", "the broker's host is empty".to_owned()));
+    } else if host.contains(|c: char| c.is_whitespace() || matches!(c, '/' | '@')) {
+        found.push(("serverHost", "it is no name or address of a host (without scheme, port and path)".to_owned()));
     }
     if config.server_port == 0 {
         found.push(("serverPort", "no broker listens at port 0".to_owned()));

@@ -27,6 +27,7 @@ mod config;
 mod consume;
 mod convert;
 mod examine;
+mod frames;
 mod link;
 mod produce;
 mod transport;

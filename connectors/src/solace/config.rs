@@ -7,7 +7,7 @@ use ringway_contract::{Node, Problem, Refusal};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::direct;
+use super::words;
 use crate::tls::{BrokerSsl, SslConfig};
 
 /// `configuration` of an endpoint.
@@ -164,8 +164,12 @@ impl Place {
             Some((host, port)) => (host, port.parse().map_err(|_| format!("`{port}` is no port"))?),
             None => (rest, protocol.port(tls)),
         };
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        if host.is_empty() || host.contains(['/', '@']) || port == 0 {
+        let host = match host.strip_prefix('[') {
+            Some(address) => address.strip_suffix(']').unwrap_or_default(),
+            None => host,
+        };
+        let foreign = |c: char| c.is_whitespace() || matches!(c, '/' | '@' | '[' | ']');
+        if host.is_empty() || host.contains(foreign) || port == 0 {
             return Err("is not `tcp://host:port`".to_owned());
         }
         Ok(Self { host: host.to_owned(), port, tls })
@@ -248,7 +252,7 @@ fn shared(config: &SharedConfig, protocol: Protocol) -> Vec<(&'static str, Strin
         found.push(("", NOTHING.to_owned()));
     }
     if protocol == Protocol::Mqtt {
-        found.extend(direct::shared(config).err());
+        found.extend(words::shared(config).err());
         return found;
     }
     if let Some(Err(error)) = consumer.map(|consumer| address(&consumer.topics, consumer.queue.as_deref())) {
@@ -288,7 +292,19 @@ mod tests {
             assert_eq!(Place::parse(url, Protocol::Amqp), expected, "{url}");
         }
         assert_eq!(Place::parse("tcps://a", Protocol::Mqtt), place("a", 8883, true));
-        for url in ["a:1", "http://a", "tcp://", "tcp://a:b", "tcp://u@a:1", "tcp://a:0", "tcp://a/b"] {
+        for url in [
+            "a:1",
+            "http://a",
+            "tcp://",
+            "tcp://a:b",
+            "tcp://u@a:1",
+            "tcp://a:0",
+            "tcp://a/b",
+            "tcp://[::1]a:1",
+            "tcp://[[::1]]:1",
+            "tcp://a]:1",
+            "tcp://a b:1",
+        ] {
             assert!(Place::parse(url, Protocol::Mqtt).is_err(), "{url}");
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use fe2o3_amqp::Receiver;
 use fe2o3_amqp::link::delivery::DeliveryInfo;
 use fe2o3_amqp::link::receiver::CreditMode;
+use fe2o3_amqp::link::{MessageDecodeError, RecvError};
 use fe2o3_amqp::types::definitions::SenderSettleMode;
 use fe2o3_amqp::types::messaging::message::Body;
 use fe2o3_amqp::types::messaging::{Source, TerminusDurability, TerminusExpiryPolicy};
@@ -195,7 +196,16 @@ async fn receive(
         };
         tokio::select! {
             delivery = receiver.recv::<Body<Value>>(), if waiting.is_empty() => {
-                let (info, message) = delivery.map_err(End::of)?.into_parts();
+                let (info, message) = match delivery {
+                    Ok(delivery) => delivery.into_parts(),
+                    // It would come again for ever.
+                    Err(RecvError::MessageDecode(MessageDecodeError { info, source })) => {
+                        tracing::warn!(address = plan.address, error = %source, "a message that is none is rejected");
+                        receiver.reject(info, None).await.map_err(End::of)?;
+                        continue;
+                    }
+                    Err(error) => return Err(End::of(error)),
+                };
                 count += 1;
                 let position = Position { part: number, offset: count };
                 match convert::received(message, position) {

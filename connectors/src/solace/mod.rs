@@ -19,8 +19,11 @@ mod config;
 mod consume;
 mod convert;
 mod direct;
+mod frames;
 mod link;
 mod produce;
+mod sifted;
+mod words;
 
 use config::{Consumer, Place, Protocol};
 pub use config::{EndpointConfig, SharedConfig};

@@ -1,7 +1,7 @@
 //! Asks for a name and a password (RFC 7617), which resources of the API know.
 
 mod clerk;
-mod directory;
+pub(crate) mod directory;
 mod hash;
 mod inline;
 mod provider;

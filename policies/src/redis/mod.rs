@@ -8,7 +8,7 @@
 //! While it is away, nobody waits for it: whoever asks is told at once.
 
 pub mod figures;
-mod resp;
+pub(crate) mod resp;
 mod server;
 
 use std::cell::{Cell, RefCell};
@@ -35,7 +35,7 @@ pub use self::server::{Sentinels, Server};
 const WAITING_MAX: usize = 4096;
 /// Bytes of commands that wait to be written.
 const OUT_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Bytes of one reply.
+/// Bytes of one reply, besides its lines.
 pub const REPLY_BYTES_MAX: usize = 5 * 1024 * 1024;
 /// What is read at once.
 const READ_BYTES: usize = 16 * 1024;

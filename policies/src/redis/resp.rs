@@ -8,8 +8,10 @@ use bytes::{Bytes, BytesMut};
 
 /// Bytes of a line: a status, an error, a number or a length.
 const LINE_BYTES_MAX: usize = 4096;
-/// Replies within one.
-const LIST_MAX: u64 = 64;
+/// Bytes of a reply beside those that it may be about: its lines.
+const LINES_BYTES_MAX: usize = 4096;
+/// Replies within one, all in all.
+const WITHIN_MAX: usize = 64;
 /// How deep they lie in each other.
 const DEPTH_MAX: usize = 4;
 
@@ -51,12 +53,14 @@ fn count(out: &mut BytesMut, mark: u8, count: usize) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Takes the first reply out of what came. `None`: it is not whole yet.
+/// Takes the first reply out of what came. `None`: it is not whole yet. The reply has `bytes_max` bytes at most, besides its lines: as soon
+/// as it says that it has more, it is refused, so that no more of it has to be kept.
 ///
 /// # Errors
 /// Nothing that comes after it can be understood.
 pub fn decode(buffer: &mut BytesMut, bytes_max: usize) -> Result<Option<Reply>, Malformed> {
-    let Some(length) = measure(buffer, 0, bytes_max, DEPTH_MAX)? else { return Ok(None) };
+    let mut left = Left { bytes_max, end: bytes_max.saturating_add(LINES_BYTES_MAX), replies: WITHIN_MAX };
+    let Some(length) = measure(buffer, 0, &mut left, DEPTH_MAX)? else { return Ok(None) };
     let whole = buffer.split_to(length).freeze();
     let mut at = 0;
     Ok(read(&whole, &mut at))
@@ -82,9 +86,23 @@ fn number(text: &[u8]) -> Result<i64, Malformed> {
     text.parse().map_err(|_| Malformed("a number that is none"))
 }
 
+/// What the reply that is being measured may still have.
+struct Left {
+    /// Bytes of each of its parts.
+    bytes_max: usize,
+    /// Where it has to end.
+    end: usize,
+    /// Replies within it.
+    replies: usize,
+}
+
 /// Where the reply at `at` ends. Nothing is taken or kept before all of it is there.
-fn measure(buffer: &[u8], at: usize, bytes_max: usize, depth: usize) -> Result<Option<usize>, Malformed> {
+fn measure(buffer: &[u8], at: usize, left: &mut Left, depth: usize) -> Result<Option<usize>, Malformed> {
     let Some((mark, text, next)) = line(buffer, at)? else { return Ok(None) };
+    let within = |end: Option<usize>| {
+        end.filter(|end| *end <= left.end).ok_or(Malformed("a reply that is longer than anything that was asked for"))
+    };
+    within(Some(next))?;
     match mark {
         b'+' | b'-' => Ok(Some(next)),
         b':' => number(text).map(|_| Some(next)),
@@ -93,10 +111,11 @@ fn measure(buffer: &[u8], at: usize, bytes_max: usize, depth: usize) -> Result<O
             if length == -1 {
                 return Ok(Some(next));
             }
-            let length = usize::try_from(length).ok().filter(|length| *length <= bytes_max);
-            let end = next + length.ok_or(Malformed("a length beyond its bound"))?;
-            match buffer.get(end..end + 2) {
-                Some(b"\r\n") => Ok(Some(end + 2)),
+            let length = usize::try_from(length).ok().filter(|length| *length <= left.bytes_max);
+            let length = length.ok_or(Malformed("a length beyond its bound"))?;
+            let end = within(next.checked_add(length).and_then(|end| end.checked_add(2)))?;
+            match buffer.get(end - 2..end) {
+                Some(b"\r\n") => Ok(Some(end)),
                 Some(_) => Err(Malformed("bytes without their end")),
                 None => Ok(None),
             }
@@ -106,14 +125,14 @@ fn measure(buffer: &[u8], at: usize, bytes_max: usize, depth: usize) -> Result<O
             if count == -1 {
                 return Ok(Some(next));
             }
-            let count = u64::try_from(count).ok().filter(|count| *count <= LIST_MAX);
-            let count = count.ok_or(Malformed("a list beyond its bound"))?;
+            let rest = usize::try_from(count).ok().and_then(|count| left.replies.checked_sub(count));
+            left.replies = rest.ok_or(Malformed("a list beyond its bound"))?;
             if depth == 0 {
                 return Err(Malformed("lists within lists"));
             }
             let mut end = next;
             for _ in 0..count {
-                match measure(buffer, end, bytes_max, depth - 1)? {
+                match measure(buffer, end, left, depth - 1)? {
                     Some(next) => end = next,
                     None => return Ok(None),
                 }
@@ -189,6 +208,7 @@ mod tests {
             b":x\r\n",
             b"$101\r\n",
             b"$-2\r\n",
+            b"$9223372036854775807\r\n",
             b"$99999999999999999999\r\n",
             b"$1\r\nabc",
             b"*65\r\n",
@@ -198,6 +218,22 @@ mod tests {
         ] {
             assert!(decoded(text).is_err(), "{}", text.escape_ascii());
         }
+    }
+
+    #[test]
+    fn all_that_lies_within_a_reply_is_within_its_bound() {
+        // Each of its parts would be, and together they had no end.
+        let value = [&b"$90\r\n"[..], &[b'x'; 90], b"\r\n"].concat();
+        let list = [&b"*64\r\n"[..], &value.repeat(64)].concat();
+        let mut refused_at = None;
+        for end in 0..list.len() {
+            if decoded(&list[..end]).is_err() {
+                refused_at.get_or_insert(end);
+            }
+        }
+        assert!(refused_at.is_some_and(|at| at <= MAX + LINES_BYTES_MAX), "{refused_at:?}");
+        let lists = [&b"*8\r\n"[..], &[&b"*8\r\n"[..], &b":1\r\n".repeat(8)].concat().repeat(8)].concat();
+        assert_eq!(decoded(&lists), Err(Malformed("a list beyond its bound")));
     }
 
     #[test]

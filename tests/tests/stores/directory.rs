@@ -111,6 +111,25 @@ fn a_name_that_leads_to_two_is_nobodys() {
 }
 
 #[test]
+fn a_dictionary_says_which_directory_is_asked() {
+    let (backend, slapd) = (Backend::ok("ok"), Slapd::start(PEOPLE));
+    let url = json!({ "contextSourcePassword": "{#dictionaries['directory']['password']}" });
+    let api = api(&backend, &format!("ldap://{}", slapd.address()), url);
+    let common = |password: &str| {
+        json!({ "dictionaries": [{ "id": "directory", "properties": { "password": password } }] }).to_string()
+    };
+    let gateway = Gateway::start(
+        "shards: 1\nservers: [{ id: http, listen: '{http}' }]\nadmin: { listen: '{admin}' }\napis: ['{dir}/apis']\n",
+        &[("api.json", &api.json()), ("common.json", &common("guessed"))],
+    );
+    assert_eq!(status(&gateway, "ada:engine"), 503, "the gateway itself is not let in");
+    gateway.write("apis/common.json", &common("reading"));
+    assert_eq!(gateway.reload().0, 200);
+    wait_until("the new password", || status(&gateway, "ada:engine") == 200);
+    assert_eq!(status(&gateway, "ada:bricks"), 401);
+}
+
+#[test]
 fn what_was_right_is_remembered_and_a_directory_that_is_away_is_not_a_no() {
     let (backend, mut slapd) = (Backend::ok("ok"), Slapd::start(PEOPLE));
     let url = format!("ldap://{}", slapd.address());

@@ -1,8 +1,9 @@
 //! A directory that knows users: `auth-provider-ldap-resource`.
 
-mod ber;
-mod connection;
-mod filter;
+pub(crate) mod ber;
+pub(crate) mod connection;
+pub(crate) mod filter;
+mod plan;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -13,191 +14,17 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use ringway_contract::kind::{Part, Services, decode};
-use ringway_contract::{Dial, Exchange, Node, Problem, Refusal, Remote, RemoteTls};
-use schemars::JsonSchema;
-use serde::Deserialize;
+use ringway_contract::kind::{Services, decode};
+use ringway_contract::{Dial, Exchange, Node, Refusal};
 
 use self::connection::{Code, Connection, Entry, Search};
-use self::filter::Filter;
+pub use self::plan::check;
+use self::plan::{Plan, Server, Texts, Wanted, Wrong};
 use super::Credentials;
 use super::provider::{Asking, Provider, User, Verdict};
 use crate::clock::now_ms;
 use crate::gate::Gate;
 use crate::seal::{Mark, Seal};
-
-/// Servers of one directory.
-const SERVERS_MAX: usize = 16;
-/// Where a time is not bounded, it is all the same.
-const TIMEOUT_MS_MAX: u64 = 60_000;
-/// Authentications that a shard remembers, whatever the configuration says.
-const CACHED_MAX: usize = 10_000;
-/// Connections of the whole gateway, whatever the configuration says.
-const POOL_MAX: usize = 1024;
-
-/// Configuration of a resource of type `auth-provider-ldap-resource`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Config {
-    context_source_url: String,
-    #[serde(rename = "useStartTLS")]
-    use_start_tls: bool,
-    context_source_base: String,
-    context_source_username: String,
-    context_source_password: String,
-    user_search_filter: String,
-    user_search_base: String,
-    attributes: Vec<String>,
-    cache_max_elements: usize,
-    cache_time_to_live: u64,
-    connect_timeout: u64,
-    response_timeout: u64,
-    min_pool_size: usize,
-    max_pool_size: usize,
-    /// PEM of the authorities that sign the directory's certificate; without, those of the system. Of Ringway.
-    ca: Option<String>,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            context_source_url: String::new(),
-            use_start_tls: false,
-            context_source_base: String::new(),
-            context_source_username: String::new(),
-            context_source_password: String::new(),
-            user_search_filter: "uid={0}".into(),
-            user_search_base: String::new(),
-            attributes: Vec::new(),
-            cache_max_elements: 100,
-            cache_time_to_live: 60_000,
-            connect_timeout: 5000,
-            response_timeout: 5000,
-            min_pool_size: 5,
-            max_pool_size: 15,
-            ca: None,
-        }
-    }
-}
-
-/// Checks the configuration of such a resource.
-pub fn check(node: &Node) -> Vec<Problem> {
-    let mut problems = (Part::of::<Config>().check)(node);
-    let Ok(config) = decode::<Config>(Some(node)) else { return problems };
-    match Plan::new(config) {
-        Err((field, message)) => {
-            let place = node.field(field).unwrap_or(node);
-            problems.push(Problem::error(&place.span, field, message));
-        }
-        Ok(plan) if plan.servers.iter().any(|server| server.secured().tls.is_none()) => {
-            let message =
-                "passwords go to the directory in clear: use `ldaps://` or `useStartTLS` where others can listen";
-            let place = node.field("contextSourceUrl").unwrap_or(node);
-            problems.push(Problem::warning(&place.span, "contextSourceUrl", message));
-        }
-        Ok(_) => {}
-    }
-    problems
-}
-
-/// What a configuration asks for.
-struct Plan {
-    servers: Vec<Server>,
-    login: Option<(String, String)>,
-    base: String,
-    filter: Filter,
-    attributes: Vec<String>,
-    cached_max: usize,
-    cached_ms: u64,
-    response: Duration,
-    connections_max: usize,
-}
-
-impl Plan {
-    /// The field that is wrong, and what is wrong with it.
-    fn new(config: Config) -> Result<Self, (&'static str, String)> {
-        let texts = [
-            ("contextSourceUrl", &config.context_source_url),
-            ("contextSourceBase", &config.context_source_base),
-            ("contextSourceUsername", &config.context_source_username),
-            ("contextSourcePassword", &config.context_source_password),
-            ("userSearchFilter", &config.user_search_filter),
-            ("userSearchBase", &config.user_search_base),
-        ];
-        if let Some((field, _)) = texts.iter().find(|(_, text)| text.contains("{#")) {
-            let message = "an expression here may ask for `#api` and `#properties`: what it says is settled before a request comes";
-            return Err((field, message.into()));
-        }
-        let bounded = |ms: u64| Duration::from_millis(if ms == 0 { TIMEOUT_MS_MAX } else { ms.min(TIMEOUT_MS_MAX) });
-        let tls =
-            RemoteTls { authorities: config.ca.filter(|pem| !pem.is_empty()), verify_hostname: true, trust_all: false };
-        let urls = config.context_source_url.split([',', ' ']).filter(|url| !url.is_empty());
-        let read = |url| server(url, &tls, config.use_start_tls, bounded(config.connect_timeout));
-        let servers = urls.map(read).collect::<Result<Vec<_>, _>>();
-        let servers = servers.map_err(|message| ("contextSourceUrl", message))?;
-        if servers.is_empty() || servers.len() > SERVERS_MAX {
-            return Err(("contextSourceUrl", format!("it is one URL to {SERVERS_MAX}, with commas between them")));
-        }
-        let filter = Filter::parse(&config.user_search_filter).map_err(|message| ("userSearchFilter", message))?;
-        if !filter.has_place() {
-            return Err((
-                "userSearchFilter",
-                "`{0}`, the place of the name, is not in it: everybody would be the same".into(),
-            ));
-        }
-        let bases = [config.user_search_base, config.context_source_base];
-        let login = (config.context_source_username, config.context_source_password);
-        // RFC 4513 section 5.1.2: with a name and without a password, a directory lets in as nobody.
-        if !login.0.is_empty() && login.1.is_empty() {
-            return Err(("contextSourcePassword", "it is empty, and `contextSourceUsername` is not".into()));
-        }
-        Ok(Self {
-            servers,
-            login: Some(login).filter(|(name, _)| !name.is_empty()),
-            base: bases.into_iter().filter(|base| !base.trim().is_empty()).collect::<Vec<_>>().join(","),
-            filter,
-            attributes: config.attributes,
-            cached_max: config.cache_max_elements.min(CACHED_MAX),
-            cached_ms: config.cache_time_to_live,
-            response: bounded(config.response_timeout),
-            connections_max: config.max_pool_size.clamp(1, POOL_MAX),
-        })
-    }
-}
-
-fn server(url: &str, tls: &RemoteTls, starts: bool, timeout: Duration) -> Result<Server, String> {
-    let wrong = || format!("`{url}` is not of the form `ldap://host:389` or `ldaps://host:636`");
-    let uri: http::Uri = url.parse().map_err(|_| wrong())?;
-    let (in_tls, port) = match uri.scheme_str() {
-        Some("ldap") => (false, 389),
-        Some("ldaps") if starts => {
-            return Err(format!("`{url}` is TLS from the start, and `useStartTLS` asks for it later"));
-        }
-        Some("ldaps") => (true, 636),
-        _ => return Err(wrong()),
-    };
-    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-        return Err(format!("`{url}`: what is searched stands in `contextSourceBase`"));
-    }
-    let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(wrong)?.to_owned();
-    let remote = Remote { host, port: uri.port_u16().unwrap_or(port), tls: in_tls.then(|| tls.clone()), timeout };
-    let started = starts.then(|| Remote { tls: Some(tls.clone()), ..remote.clone() });
-    Ok(Server { remote, started })
-}
-
-/// A server of a directory.
-struct Server {
-    remote: Remote,
-    /// The same with TLS, where it begins when it is asked for.
-    started: Option<Remote>,
-}
-
-impl Server {
-    /// What passwords go over, in the end.
-    fn secured(&self) -> &Remote {
-        self.started.as_ref().unwrap_or(&self.remote)
-    }
-}
 
 /// What a connection is for. A bind makes it somebody's, so that those that search are not those that try passwords.
 #[derive(Clone, Copy)]
@@ -210,38 +37,89 @@ type Sleep = fn(Duration) -> Pin<Box<dyn Future<Output = ()>>>;
 
 /// A directory, as one shard asks it.
 pub struct Directory {
-    plan: Plan,
+    wanted: Wanted,
+    /// What is in force: of the texts as they were last.
+    standing: RefCell<Option<Rc<Standing>>>,
     dial: Rc<dyn Dial>,
     sleep: Sleep,
     gate: Rc<Gate>,
-    idle: [RefCell<Vec<Connection>>; 2],
     seal: Seal,
-    /// Who showed the right password, and until when that is remembered. By a mark that only this shard can make.
-    right: RefCell<HashMap<Mark, (User, u64)>>,
+    is_constant: bool,
     /// Whether the last question was not answered: it is said once.
     away: Cell<bool>,
+}
+
+/// A directory as the texts of its configuration describe it; with other texts it is another one, of which nothing is known.
+struct Standing {
+    texts: Texts,
+    plan: Plan,
+    dial: Rc<dyn Dial>,
+    sleep: Sleep,
+    idle: [RefCell<Vec<Connection>>; 2],
+    /// Who showed the right password, and until when that is remembered. By a mark that only this shard can make.
+    right: RefCell<HashMap<Mark, (User, u64)>>,
+}
+
+fn told((field, message): Wrong) -> Refusal {
+    Refusal(format!("{field}: {message}"))
 }
 
 impl Directory {
     /// # Errors
     /// A field is wrong, or there is nothing to dial with.
     pub fn new(configuration: Option<&Node>, services: &Services) -> Result<Self, Refusal> {
-        let plan =
-            Plan::new(decode(configuration)?).map_err(|(field, message)| Refusal(format!("{field}: {message}")))?;
-        let dial = services.dial.clone().ok_or_else(|| Refusal("there is nothing to reach a directory with".into()))?;
-        plan.servers.iter().try_for_each(|server| dial.check(server.secured()))?;
-        Ok(Self {
-            gate: Gate::new(plan.connections_max, services.shards),
-            plan,
-            dial,
+        let wanted = Wanted::new(decode(configuration)?).map_err(told)?;
+        let constant = wanted.constant();
+        let dial = services.dial.clone().ok_or_else(|| Refusal("there is nothing to reach a directory with".into()));
+        let directory = Self {
+            gate: Gate::new(wanted.connections_max(), services.shards),
+            wanted,
+            standing: RefCell::default(),
+            dial: dial?,
             sleep: services.sleep,
-            idle: Default::default(),
             seal: Seal::new()?,
-            right: RefCell::default(),
+            is_constant: constant.is_some(),
             away: Cell::new(false),
-        })
+        };
+        if let Some(texts) = constant {
+            directory.stand(texts)?;
+        }
+        Ok(directory)
     }
 
+    fn stand(&self, texts: Texts) -> Result<Rc<Standing>, Refusal> {
+        let plan = self.wanted.plan(&texts).map_err(told)?;
+        plan.servers.iter().try_for_each(|server| self.dial.check(server.secured()))?;
+        let (dial, sleep) = (self.dial.clone(), self.sleep);
+        let standing =
+            Rc::new(Standing { texts, plan, dial, sleep, idle: Default::default(), right: RefCell::default() });
+        self.standing.replace(Some(standing.clone()));
+        Ok(standing)
+    }
+
+    /// The directory as it is described now.
+    fn now(&self, exchange: &Exchange) -> Result<Rc<Standing>, Refusal> {
+        let standing = self.standing.borrow().clone();
+        if let Some(standing) = standing.as_ref().filter(|_| self.is_constant) {
+            return Ok(standing.clone());
+        }
+        let texts = self.wanted.texts(exchange).map_err(told)?;
+        match standing.filter(|standing| standing.texts == texts) {
+            Some(standing) => Ok(standing),
+            None => self.stand(texts),
+        }
+    }
+
+    /// It cannot say.
+    fn trouble(&self, error: &dyn std::fmt::Display) -> Verdict {
+        if !self.away.replace(true) {
+            tracing::warn!(%error, "the directory cannot be asked");
+        }
+        Verdict::Away
+    }
+}
+
+impl Standing {
     /// Waits for an operation for as long as it may take.
     async fn within<T>(&self, operation: impl Future<Output = io::Result<T>>) -> io::Result<T> {
         match select(pin!(operation), (self.sleep)(self.plan.response)).await {
@@ -372,38 +250,43 @@ impl Directory {
 }
 
 impl Provider for Directory {
-    fn knows(&self, _: &Exchange, credentials: &Credentials) -> Option<Verdict> {
+    fn knows(&self, exchange: &Exchange, credentials: &Credentials) -> Option<Verdict> {
         // RFC 4513 section 5.1.2: a login without a password succeeds, and is nobody's.
         if credentials.password.is_empty() {
             return Some(Verdict::Unknown);
         }
-        if self.plan.cached_max == 0 {
+        let standing = match self.now(exchange) {
+            Ok(standing) => standing,
+            Err(refusal) => return Some(self.trouble(&refusal)),
+        };
+        if standing.plan.cached_max == 0 {
             return None;
         }
-        let right = self.right.borrow();
+        let right = standing.right.borrow();
         let (user, until_ms) = right.get(&self.seal.mark_pair(&credentials.name, &credentials.password))?;
         (*until_ms > now_ms()).then(|| Verdict::Known(user.clone()))
     }
 
-    fn ask<'a>(&'a self, _: &'a Exchange, credentials: &'a Credentials) -> Asking<'a> {
+    fn ask<'a>(&'a self, exchange: &'a Exchange, credentials: &'a Credentials) -> Asking<'a> {
         Box::pin(async move {
             let _place = self.gate.enter().await;
-            let said = self.verdict(credentials).await;
-            let was_away = self.away.replace(said.is_err());
-            match said {
+            let standing = match self.now(exchange) {
+                Ok(standing) => standing,
+                Err(refusal) => return self.trouble(&refusal),
+            };
+            match standing.verdict(credentials).await {
                 Ok(verdict) => {
+                    self.away.set(false);
                     if let Verdict::Known(user) = &verdict {
-                        self.remember(self.seal.mark_pair(&credentials.name, &credentials.password), user);
+                        standing.remember(self.seal.mark_pair(&credentials.name, &credentials.password), user);
                     }
                     verdict
                 }
-                Err(error) => {
-                    if !was_away {
-                        tracing::warn!(%error, "the directory cannot be asked");
-                    }
-                    Verdict::Away
-                }
+                Err(error) => self.trouble(&error),
             }
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

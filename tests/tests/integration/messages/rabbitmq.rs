@@ -148,6 +148,23 @@ fn a_queue_goes_on_where_the_last_answer_ended() {
 }
 
 #[test]
+fn headers_that_lie_too_deep_in_each_other_end_nothing() {
+    let node = RabbitMq::shared();
+    let gateway = Gateway::serving(&[api("/", port(node), json!([entrypoint("http-get", "AUTO")]), topic("deep"))]);
+    assert_eq!(contents(&get(&gateway, "/").1).len(), 0);
+    // Who reads them by calling itself has no stack left for so many.
+    let script = "sys.setrecursionlimit(100000)
+nested = []
+for n in range(20000): nested = [nested]
+properties = pika.BasicProperties(headers={'x-deep': nested, 'x-number': 7})
+channel.basic_publish(arguments[0], 'a.b', b'm0', properties)
+channel.basic_publish(arguments[0], 'a.b', b'm1')";
+    node.pika(script, &["deep"]);
+    assert_eq!(contents(&get(&gateway, "/?limit=2").1), ["m0", "m1"]);
+    assert!(gateway.metric("ringway_panics_total", &[]) == 0.0);
+}
+
+#[test]
 fn at_most_once_takes_messages_off_the_queue_before_they_are_delivered() {
     let node = RabbitMq::shared();
     let entrypoints = json!([entrypoint("http-get", "AT_MOST_ONCE"), entrypoint("sse", "AT_MOST_ONCE")]);

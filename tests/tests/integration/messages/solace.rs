@@ -77,6 +77,25 @@ fn a_queue_is_written_and_read_at_each_level() {
 }
 
 #[test]
+fn a_message_that_lies_too_deep_in_itself_ends_nothing_and_comes_once() {
+    let node = RabbitMq::shared();
+    declare(node, "solace-deep");
+    let kinds = entrypoints(&[("http-get", "AUTO")]);
+    let gateway = Gateway::serving(&[api("/", node.address().port(), kinds, queue("solace-deep"))]);
+    // A message of AMQP 1.0 as it is, of lists in lists, and one that is read.
+    let script = "def message(levels):
+    lists = b''.join(b'\\xd0' + (9 * level + 5).to_bytes(4, 'big') + bytes([0, 0, 0, 1]) for level in reversed(range(levels)))
+    return bytes([0, 0x53, 0x77]) + lists + bytes([0x40])
+raw = pika.BasicProperties(type='amqp-1.0')
+channel.basic_publish('', arguments[0], message(20000), raw)
+channel.basic_publish('', arguments[0], bytes([0, 0x53, 0x77, 0xa1, 2]) + b'm1', raw)";
+    node.pika(script, &["solace-deep"]);
+    assert_eq!(contents(&get(&gateway, "/?limit=1").1), ["m1"]);
+    assert_eq!(contents(&get(&gateway, "/").1).len(), 0);
+    assert!(gateway.log().contains("a message that is none is rejected"));
+}
+
+#[test]
 fn what_an_answer_had_no_room_for_stays_in_the_queue() {
     let node = RabbitMq::shared();
     declare(node, "solace-rest");
