@@ -59,7 +59,7 @@ pub struct Streaming {
     /// Whether it may rest: not when its socket cannot be watched by the [`Lot`](ringway_net::Lot).
     rests: bool,
     /// Its number in the lot, while it rests.
-    pub(super) seat: u32,
+    pub(super) seat: Option<u32>,
     /// When something went either way last, besides what the audience was told.
     pub(super) moved: Instant,
 }
@@ -193,7 +193,7 @@ pub(super) async fn open(
         pace: stage.site.write_pace,
         publishes: begun.outline.publish,
         rests: true,
-        seat: 0,
+        seat: None,
         moved: stage.local.shard.now(),
     }));
     Ok(served)

@@ -375,6 +375,11 @@ impl Conn {
         self.end.wire.addresses[1 - self.end.side]
     }
 
+    /// Whether the wire tears some day.
+    pub fn tears(&self) -> bool {
+        self.end.wire.manners.tears_after.is_some()
+    }
+
     /// Whether the other end is there and the wire whole, as nobody in the world can know.
     pub fn is_whole(&self) -> bool {
         let wire = &self.end.wire;
