@@ -134,7 +134,13 @@ impl Operator {
                 return self.control.borrow_mut().stop();
             }
         }
-        self.settles("every client has gone", || {
+        // Some read very slowly, and have room for little.
+        self.settles(SETTLES_IN * 4, "every client has gone", || match self.ledger.listening() {
+            0 => Vec::new(),
+            backends => vec![format!("{backends} backends wait for the end of a tunnel")],
+        })
+        .await;
+        self.settles(SETTLES_IN, "everybody has gone", || {
             let gauges = [
                 "ringway_connections",
                 "ringway_connections_parked",
@@ -144,18 +150,14 @@ impl Operator {
                 "ringway_endpoint_pending",
             ];
             let left = gauges.into_iter().filter(|gauge| self.sum(gauge) != 0.0);
-            let mut left: Vec<_> = left.map(|gauge| format!("{gauge} is {}", self.sum(gauge))).collect();
-            if self.ledger.listening() > 0 {
-                left.push(format!("{} backends wait for the end of a tunnel", self.ledger.listening()));
-            }
-            left
+            left.map(|gauge| format!("{gauge} is {}", self.sum(gauge))).collect()
         })
         .await;
         self.adds_up();
         if !drained {
             self.control.borrow_mut().drain();
         }
-        self.settles("it was drained", || match self.control.borrow().is_ended() {
+        self.settles(SETTLES_IN, "it was drained", || match self.control.borrow().is_ended() {
             Ok(true) => Vec::new(),
             Ok(false) => vec!["the gateway has not ended".to_owned()],
             Err(error) => vec![error],
@@ -165,15 +167,15 @@ impl Operator {
     }
 
     /// Waits until nothing is left of `what`.
-    async fn settles(&self, when: &str, what: impl Fn() -> Vec<String>) {
-        let until = self.world.elapsed() + SETTLES_IN;
+    async fn settles(&self, within: Duration, when: &str, what: impl Fn() -> Vec<String>) {
+        let until = self.world.elapsed() + within;
         loop {
             let left = what();
             if left.is_empty() {
                 return;
             }
             if self.world.elapsed() > until {
-                return self.ledger.breach(format!("{SETTLES_IN:?} after {when}, {}", left.join(", ")));
+                return self.ledger.breach(format!("{within:?} after {when}, {}", left.join(", ")));
             }
             self.world.sleep(Duration::from_millis(100)).await;
         }

@@ -148,31 +148,29 @@ impl Side<'_> {
 
     /// It is about to do what may cut the talk.
     pub fn spoils(&self, how: &'static str) {
-        let ((tag, number), at) = (self.speaker, self.ledger.elapsed());
+        let at = self.ledger.elapsed();
         let is_first = self.change(|said| said.spoilt.replace(said.spoilt.unwrap_or((at, how))).is_none());
         if is_first.unwrap_or_default() {
-            self.ledger.tell(|| format!("tunnel {tag}, {}: {how}", if number > 0 { "backend" } else { "client" }));
+            self.tell(how);
         }
     }
 
     /// It has left as it should.
     pub fn over(mut self) {
         self.listens_no_more();
-        let ((tag, number), sides) = (self.speaker, self.ledger.talks.sides.borrow());
-        if let Some(said) = sides.get(&self.speaker) {
-            self.ledger.tell(|| {
-                format!(
-                    "tunnel {tag}, {}: over, {} of {} bytes said, {} heard, {:?}",
-                    if number > 0 { "backend" } else { "client" },
-                    said.said,
-                    said.bytes.len(),
-                    said.heard,
-                    said.ended
-                )
-            });
-        }
-        drop(sides);
+        self.tell("over");
         std::mem::forget(self);
+    }
+
+    fn tell(&self, what: &str) {
+        let (tag, number) = self.speaker;
+        let who = if number > 0 { "backend" } else { "client" };
+        self.change(|said| {
+            let (spoken, total, heard) = (said.said, said.bytes.len(), said.heard);
+            self.ledger.tell(|| {
+                format!("tunnel {tag}, {who}: {what}; {spoken} of {total} bytes said, {heard} heard, {:?}", said.ended)
+            });
+        });
     }
 
     fn listens_no_more(&mut self) {
@@ -190,6 +188,7 @@ impl Side<'_> {
 impl Drop for Side<'_> {
     fn drop(&mut self) {
         self.spoils("leaves");
+        self.tell("is gone");
         self.listens_no_more();
     }
 }

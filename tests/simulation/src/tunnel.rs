@@ -57,12 +57,12 @@ impl Script {
             0 => 0,
             1 => world.below(100),
             2 => world.below(5_000),
-            _ => world.below(40_000),
+            _ => world.below(20_000),
         };
         let mut habit = Habit { bytes: 64 * 1024, pause: Duration::ZERO, patience: PATIENCE };
         if rarely(4) {
-            habit.bytes = 20 + world.below(1_000) as usize;
-            habit.pause = Duration::from_millis(world.below(20));
+            habit.bytes = 20 + world.below(500) as usize;
+            habit.pause = Duration::from_millis(world.below(30));
         }
         Self {
             total: total as usize,
