@@ -100,15 +100,15 @@ impl Client<'_> {
                 Errand::Messages => subscriber::visit(self, conn, &ways).await,
             }
         };
-        match ways.leaves {
-            Some(leaves) if errand != Errand::Nonsense => {
-                if world.within(leaves, stays).await.is_none() {
-                    ledger.tell(|| format!("client {from} leaves"));
-                }
-            }
-            _ => stays.await,
+        let stayed = match ways.leaves {
+            Some(leaves) if errand != Errand::Nonsense => world.within(leaves, stays).await,
+            _ => Some(stays.await),
+        };
+        if stayed.is_none() {
+            ledger.tell(|| format!("client {from} leaves"));
         }
-        if ways.by_reset {
+        // Whoever has talked to the end has not heard that all of it has arrived.
+        if ways.by_reset && (errand != Errand::Tunnel || stayed.is_none()) {
             twin.reset();
         }
     }

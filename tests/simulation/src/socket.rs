@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ringway_net::sim::Conn;
 
-use crate::http::Reader;
+use crate::http::{End, Reader};
 use crate::subscriber::{Heard, Subscriber};
 
 const CONTINUATION: u8 = 0;
@@ -210,7 +210,9 @@ impl Socket<'_> {
             let Some(frame) = self.frame(reader).await else {
                 ledger.tell(|| format!("client: a WebSocket of {} ends {:?}", source.name, reader.ended));
                 subscriber.client.is_over(reader, &format!("in a WebSocket of {}", source.name));
-                if !subscriber.may_be_cut() {
+                // A gateway that has closed waits only for a while until that is read: what is said to it later is met with a reset.
+                let is_slow = !intent.habit.pause.is_zero() && reader.ended == Some(End::Reset);
+                if !subscriber.may_be_cut() && !is_slow {
                     subscriber
                         .breach(&format!("a WebSocket breaks off behind {} messages, {:?}", heard.count, reader.ended));
                 }
