@@ -100,15 +100,18 @@ impl Client<'_> {
                 Errand::Messages => subscriber::visit(self, conn, &ways).await,
             }
         };
-        let stayed = match ways.leaves {
-            Some(leaves) if errand != Errand::Nonsense => world.within(leaves, stays).await,
-            _ => Some(stays.await),
+        let has_left = match ways.leaves {
+            Some(leaves) if errand != Errand::Nonsense => world.within(leaves, stays).await.is_none(),
+            _ => {
+                stays.await;
+                false
+            }
         };
-        if stayed.is_none() {
+        if has_left {
             ledger.tell(|| format!("client {from} leaves"));
         }
-        // Whoever has talked to the end has not heard that all of it has arrived.
-        if ways.by_reset && (errand != Errand::Tunnel || stayed.is_none()) {
+        // Whoever has talked to the end does not know whether all of it has arrived.
+        if ways.by_reset && (has_left || errand != Errand::Tunnel) {
             twin.reset();
         }
     }
