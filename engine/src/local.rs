@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ringway_contract::{PlanInfo, Services};
-use ringway_net::{Lot, Shard, Signal};
+use ringway_net::{Lot, Shard, Signal, process_id};
 
 use crate::access_log::AccessLog;
 use crate::annotate::Ids;
@@ -71,7 +71,7 @@ impl Local {
     ) -> Self {
         services.dictionaries.put(site.dictionaries.iter().cloned());
         // Two shards, and two starts, differ in one of these at least.
-        let seed = shard.unix_ms().rotate_left(20) ^ (u64::from(std::process::id()) << 8) ^ shard.id as u64;
+        let seed = shard.unix_ms().rotate_left(20) ^ (u64::from(process_id()) << 8) ^ shard.id as u64;
         Self {
             shard,
             services,

@@ -33,6 +33,12 @@ pub async fn keep(local: Rc<Local>) {
             tracing::error!(shard = local.shard.id, %error, "parked connections cannot be watched");
             return;
         }
+        // All of them before the first is parked again, perhaps under the number of another.
+        for (_, parked) in &mut left {
+            if let Parked::Stream(live) = parked {
+                live.stand();
+            }
+        }
         for (leave, parked) in left.drain(..) {
             match (leave, parked) {
                 (Leave::Stirred, Parked::Client(connection)) => spawn(connection::resume(local.clone(), connection)),

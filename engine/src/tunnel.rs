@@ -147,6 +147,7 @@ async fn relay(local: &Local, tunnel: &mut Tunnel) -> End {
         idle: opened.idle,
         is_patient: Cell::new(false),
         writes: Cell::new(0),
+        taken: Cell::new(None),
     };
     let client = Side { stream: &client.stream, closed: Cause::ClientClosed };
     let backend = Side { stream: &opened.stream, closed: Cause::BackendClosed };
@@ -172,6 +173,7 @@ async fn relay(local: &Local, tunnel: &mut Tunnel) -> End {
         match relayed {
             Ok(Ok(())) => break End::Over(None),
             Ok(Err(cause)) => break End::Over(Some(Fault::new(cause))),
+            Err(_) if ways.writes.get() > 0 && ways.is_taken(&client, &backend) => ways.wait_for_more(),
             Err(_) if ways.is_patient.get() && is_half => break End::Over(None),
             Err(_) if ways.is_patient.get() || ways.idle.is_some_and(|idle| idle <= PARK_AFTER) => {
                 break End::Over(Some(idled()));
@@ -228,13 +230,34 @@ struct Ways<'a> {
     is_patient: Cell<bool>,
     /// Writes under way.
     writes: Cell<u8>,
+    /// How much the kernels of client and backend had acknowledged when it was looked at last, since something moved.
+    taken: Cell<Option<Acknowledged>>,
 }
+
+type Acknowledged = (Option<u64>, Option<u64>);
 
 impl Ways<'_> {
     /// The deadline begins anew: a tunnel is not idle while either side talks.
     fn moved(&self) {
         self.is_patient.set(false);
+        self.taken.set(None);
         self.slot.arm(self.idle.map_or(PARK_AFTER, |idle| idle.min(PARK_AFTER)));
+    }
+
+    /// Whether something of the writes under way was taken since the last look, or this is the first one. A write ends when the kernel has its
+    /// last byte: where a reader is slow, long after it has taken the first; see [`Pace`](ringway_net::Pace).
+    fn is_taken(&self, client: &Side<'_>, backend: &Side<'_>) -> bool {
+        let now = (client.stream.acknowledged(), backend.stream.acknowledged());
+        self.taken.replace(Some(now)) != Some(now)
+    }
+
+    /// The whole time again, until the next look.
+    fn wait_for_more(&self) {
+        self.is_patient.set(true);
+        match self.idle {
+            Some(idle) => self.slot.arm(idle),
+            None => self.slot.disarm(),
+        }
     }
 
     /// Nothing has moved for [`PARK_AFTER`]: the rest of the time.

@@ -22,6 +22,15 @@ pub(crate) fn unix_ms() -> u64 {
     u64::try_from(unix.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// The number of this process; in a simulated world always the same: a seed is the same run in every process.
+pub fn process_id() -> u32 {
+    #[cfg(feature = "sim")]
+    if crate::sim::current().is_some() {
+        return 1;
+    }
+    std::process::id()
+}
+
 /// Sleeps, to the millisecond.
 pub(crate) async fn sleep(duration: Duration) {
     #[cfg(feature = "sim")]

@@ -48,7 +48,7 @@ mod vigil;
 pub use address::{Address, Peer};
 pub use arrival::{Arrival, Recall};
 pub use buffer::{Buffers, BuffersCount};
-pub use clock::now;
+pub use clock::{now, process_id};
 pub use dial::{DialOptions, dial};
 pub use dns::{Addresses, Dns, DnsError, DnsOptions, Resolver};
 pub use doorbell::Doorbell;

@@ -28,9 +28,17 @@ pub enum Stir {
 impl Live {
     /// It rests under this number of the lot.
     pub fn sit(&mut self, seat: u32) {
-        self.streaming.seat = seat;
+        self.streaming.seat = Some(seat);
         if let Some(reader) = self.streaming.reader() {
             reader.rest(true);
+        }
+    }
+
+    /// It rests no more: its number may be another's from here on.
+    pub fn stand(&mut self) {
+        let seat = self.streaming.seat.take();
+        if let (Some(seat), Some(reader)) = (seat, self.streaming.reader()) {
+            reader.audience().leave(seat);
         }
     }
 
@@ -59,9 +67,8 @@ impl Live {
 
 /// Gives a session that rested, and is not in the lot any more, its task again.
 pub fn rouse(local: &Rc<Local>, mut live: Box<Live>, stir: Stir) {
-    let seat = live.streaming.seat;
+    live.stand();
     if let Some(reader) = live.streaming.reader() {
-        reader.audience().leave(seat);
         reader.rest(false);
         let heard = reader.grown_at();
         live.streaming.moved = live.streaming.moved.max(heard);
@@ -71,14 +78,14 @@ pub fn rouse(local: &Rc<Local>, mut live: Box<Live>, stir: Stir) {
 
 /// The time of a session at rest is up, unless it has heard something meanwhile.
 pub fn expire(local: &Rc<Local>, mut live: Box<Live>) {
-    let (idle, moved, seat) = (live.streaming.idle, live.streaming.moved, live.streaming.seat);
+    live.stand();
+    let (idle, moved) = (live.streaming.idle, live.streaming.moved);
     let early = live.early();
     let Some(reader) = live.streaming.reader() else { return rouse(local, live, Stir::News) };
     let quiet = local.shard.now().saturating_duration_since(moved.max(reader.grown_at()));
     match idle.map(|idle| idle.saturating_sub(quiet)) {
         Some(left) if left <= early => rouse(local, live, Stir::Quiet),
         left => {
-            reader.audience().leave(seat);
             if let Err(live) = rest(local, live, left) {
                 rouse(local, live, Stir::News);
             }

@@ -59,7 +59,7 @@ pub struct Streaming {
     /// Whether it may rest: not when its socket cannot be watched by the [`Lot`](ringway_net::Lot).
     rests: bool,
     /// Its number in the lot, while it rests.
-    pub(super) seat: u32,
+    pub(super) seat: Option<u32>,
     /// When something went either way last, besides what the audience was told.
     pub(super) moved: Instant,
 }
@@ -164,6 +164,10 @@ pub(super) async fn open(
         _ if chunked => (Framing::Chunked, Hop::Keep),
         _ => (Framing::UntilClose, Hop::Close),
     };
+    // Where the end of the connection is the end of the body, an end for any other reason has to look different.
+    if framing == Framing::UntilClose {
+        stage.connection.stream.end_by_reset(true);
+    }
     let mut writer = Writer::new(stage.connection, &stage.local.shard.buffers, &desk.write, stage.site.write_pace);
     response.encode(framing, hop, writer.gathered());
     let mut out = Out::default();
@@ -193,7 +197,7 @@ pub(super) async fn open(
         pace: stage.site.write_pace,
         publishes: begun.outline.publish,
         rests: true,
-        seat: 0,
+        seat: None,
         moved: stage.local.shard.now(),
     }));
     Ok(served)
@@ -233,6 +237,9 @@ async fn end(local: &Local, live: Live, fault: Option<Fault>) {
         // What the client still sends, an answer to the last words perhaps, must not turn into a reset that overtakes them.
         Box::pin(carriage::linger(&client)).await;
     } else {
+        if !streaming.chunked {
+            client.stream.end_by_reset(false);
+        }
         let _ = Box::pin(client.stream.shutdown()).await;
     }
     let status = match streaming.answer {

@@ -8,6 +8,7 @@ use ringway_net::sim::{Conn, World};
 use crate::http::{Framing, Habit, Head, LAST, Reader, chunks};
 use crate::ledger::{ENDLESS, ENDLESS_PIECE, Ledger, pattern};
 use crate::plan::{Plan, READ_MS};
+use crate::tunnel::{self, Answer};
 
 /// How a backend treats one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +99,12 @@ impl Backend<'_> {
         };
         self.ledger.arrived(tag, method, retries);
         let world = self.world;
+        if head.has("upgrade", "websocket")
+            && let Some(answer) = Answer::of(world, self.is_calm)
+        {
+            tunnel::agree(world, self.ledger, reader, tag, answer, self.is_calm).await;
+            return false;
+        }
         let mood = if self.is_calm || !world.once_in(3) {
             GOOD[world.below(GOOD.len() as u64) as usize]
         } else {

@@ -10,23 +10,24 @@ use std::time::Duration;
 
 use ringway_net::sim::{Conn, World};
 
-use crate::http::{End, Framing, Habit, LAST, Reader, chunks};
+use crate::http::{End, Framing, Habit, Head, LAST, Reader, chunks};
 use crate::ledger::{Ledger, pattern};
 use crate::plan::{PATIENCE, Plan, front};
+use crate::{subscriber, tunnel};
 
 /// One request.
-struct Wish {
-    tag: u64,
-    method: &'static str,
-    body: usize,
-    is_chunked: bool,
-    closes: bool,
+pub struct Wish {
+    pub tag: u64,
+    pub method: &'static str,
+    pub body: usize,
+    pub is_chunked: bool,
+    pub closes: bool,
 }
 
 /// What a client is like on one connection.
 #[derive(Debug)]
-struct Ways {
-    is_old: bool,
+pub struct Ways {
+    pub is_old: bool,
     pipelines: bool,
     requests: u64,
     /// Leaves at that time, whatever is going on.
@@ -39,7 +40,17 @@ struct Ways {
     pause_ms: u64,
     /// Stops in the middle of a body.
     stalls: bool,
-    habit: Habit,
+    pub habit: Habit,
+}
+
+/// What a client comes for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Errand {
+    Requests,
+    /// To say what is no request.
+    Nonsense,
+    Tunnel,
+    Messages,
 }
 
 /// A client's life: some connections, one after another.
@@ -53,10 +64,11 @@ pub async fn live(world: Rc<World>, plan: Rc<Plan>, ledger: Rc<Ledger>, number: 
     }
 }
 
-struct Client<'a> {
-    world: &'a Rc<World>,
-    plan: &'a Plan,
-    ledger: &'a Ledger,
+/// Who lives it.
+pub struct Client<'a> {
+    pub world: &'a Rc<World>,
+    pub plan: &'a Plan,
+    pub ledger: &'a Ledger,
 }
 
 impl Client<'_> {
@@ -64,29 +76,53 @@ impl Client<'_> {
         let (world, ledger) = (self.world, self.ledger);
         let manners = self.plan.manners(world);
         let is_good = manners.tears_after.is_none() && !manners.is_dead;
+        let ends = || self.plan.drains_at.is_some() || ledger.stopped_at().is_some();
         let conn = match world.within(PATIENCE, world.connect(front(), from, manners)).await {
             Some(Ok(conn)) => conn,
-            Some(Err(_)) if self.plan.drains_at.is_some() => return,
+            Some(Err(_)) if ends() => return,
             Some(Err(error)) => return ledger.breach(format!("a client is not let in: {error}")),
-            None if is_good && self.plan.drains_at.is_none() => {
+            None if is_good && !ends() => {
                 return ledger.breach("a client gets no connection".into());
             }
             None => return,
         };
-        let ways = self.ways();
-        ledger.tell(|| format!("client {from}: {manners:?}, {ways:?}"));
-        let (leaves, by_reset) = (ways.leaves, ways.by_reset);
+        let mut ways = self.ways();
+        let errand = self.errand();
+        // There are no upgrades in HTTP/1.0.
+        ways.is_old &= errand != Errand::Tunnel;
+        ledger.tell(|| format!("client {from} for {errand:?}: {manners:?}, {ways:?}"));
         let twin = conn.clone();
-        if !self.plan.is_calm && world.once_in(12) {
-            self.talks_nonsense(conn).await;
-        } else if let Some(leaves) = leaves {
-            world.within(leaves, self.converse(conn, ways)).await;
+        let stays = async {
+            match errand {
+                Errand::Requests => self.converse(conn, &ways).await,
+                Errand::Nonsense => self.talks_nonsense(conn).await,
+                Errand::Tunnel => tunnel::ask(self, conn, &ways).await,
+                Errand::Messages => subscriber::visit(self, conn, &ways).await,
+            }
+        };
+        let has_left = match ways.leaves {
+            Some(leaves) if errand != Errand::Nonsense => world.within(leaves, stays).await.is_none(),
+            _ => {
+                stays.await;
+                false
+            }
+        };
+        if has_left {
             ledger.tell(|| format!("client {from} leaves"));
-        } else {
-            self.converse(conn, ways).await;
         }
-        if by_reset {
+        // Whoever has talked to the end does not know whether all of it has arrived.
+        if ways.by_reset && (has_left || errand != Errand::Tunnel) {
             twin.reset();
+        }
+    }
+
+    fn errand(&self) -> Errand {
+        let (world, plan) = (self.world, self.plan);
+        match () {
+            () if !plan.is_calm && world.once_in(12) => Errand::Nonsense,
+            () if plan.has_tunnels && world.once_in(3) => Errand::Tunnel,
+            () if !plan.sources.is_empty() && world.once_in(2) => Errand::Messages,
+            () => Errand::Requests,
         }
     }
 
@@ -135,26 +171,26 @@ impl Client<'_> {
     }
 
     /// Whoever is heard by nobody for so long was forgotten.
-    fn is_over(&self, reader: &Reader, what: &str) {
+    pub fn is_over(&self, reader: &Reader, what: &str) {
         if reader.ended == Some(End::Silence) && reader.conn.is_whole() {
             self.ledger.breach(format!("a client is left waiting: {what}"));
         }
     }
 
-    async fn converse(&self, conn: Conn, ways: Ways) {
+    async fn converse(&self, conn: Conn, ways: &Ways) {
         let world = self.world;
         let mut reader = Reader::new(Rc::clone(world), conn.clone(), ways.habit);
         let rounds = if ways.pipelines { 1 } else { ways.requests };
         for round in 0..rounds {
             let count = if ways.pipelines { ways.requests } else { 1 };
             let wishes: Vec<Wish> =
-                (0..count).map(|at| self.wish(&ways, at + 1 == count && round + 1 == rounds)).collect();
+                (0..count).map(|at| self.wish(ways, at + 1 == count && round + 1 == rounds)).collect();
             let was_reset = Cell::new(false);
             let mut says = pin!(async {
-                let outcome = self.say(&conn, &ways, &wishes).await;
+                let outcome = self.say(&conn, ways, &wishes).await;
                 was_reset.set(outcome.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
             });
-            let mut hears = pin!(self.hear(&mut reader, &ways, &wishes, &was_reset));
+            let mut hears = pin!(self.hear(&mut reader, ways, &wishes, &was_reset));
             let mut said = false;
             let goes_on = poll_fn(|context| {
                 said = said || says.as_mut().poll(context).is_ready();
@@ -237,76 +273,96 @@ impl Client<'_> {
     /// Reads the answers; whether the connection goes on. A reset is an error once: if it met what was being sent, what is read ends as if
     /// nothing were wrong.
     async fn hear(&self, reader: &mut Reader, ways: &Ways, wishes: &[Wish], was_reset: &Cell<bool>) -> bool {
-        let (ledger, calm) = (self.ledger, self.plan.is_calm);
         for wish in wishes {
-            let head = loop {
-                match reader.head().await {
-                    Some(head) if (100..200).contains(&head.status()) && head.status() != 101 => {
-                        if ways.is_old {
-                            ledger.breach("an interim response to HTTP/1.0".to_owned());
-                        }
-                    }
-                    head => break head,
-                }
-            };
-            let Some(head) = head else {
-                ledger.count(|figures| figures.unanswered += 1);
-                ledger.tell(|| format!("client: {} gets no answer: {:?}", wish.tag, reader.ended));
-                self.is_over(reader, &format!("for the response to {}", wish.tag));
-                if calm {
-                    ledger
-                        .breach(format!("request {} is not answered, and the connection {:?}", wish.tag, reader.ended));
-                }
+            let Some(head) = self.final_head(reader, ways, wish).await else { return false };
+            if !self.hears(reader, ways, wish, &head, was_reset).await {
                 return false;
-            };
-            let is_bodiless = wish.method == "HEAD" || matches!(head.status(), 204 | 304);
-            let framing = match (head.field("transfer-encoding"), head.number("content-length")) {
-                _ if is_bodiless => Framing::None,
-                (Some(_), _) => Framing::Chunked,
-                (None, Some(length)) => Framing::Length(length as usize),
-                (None, None) => Framing::UntilEnd,
-            };
-            if framing == Framing::Chunked && ways.is_old {
-                ledger.breach("chunks to HTTP/1.0".to_owned());
             }
-            let (body, is_whole) = reader.body(framing, ENOUGH).await;
-            let is_whole = is_whole && !(framing == Framing::UntilEnd && was_reset.get());
-            let number = head.number("x-answer");
-            ledger.tell(|| {
-                format!(
-                    "client: {} gets {} ({:?}) with {} bytes, {}; {:?}",
-                    wish.tag,
-                    head.start,
-                    head.field("x-tag"),
-                    body.len(),
-                    if is_whole { "whole" } else { "cut" },
-                    reader.ended
-                )
-            });
-            self.is_over(reader, &format!("for the rest of the response to {}", wish.tag));
-            match (head.number("x-tag"), number) {
-                (Some(of), Some(number)) => ledger.read(wish.tag, of, number, &body, is_whole, is_bodiless),
-                _ => {
-                    ledger.count(|figures| figures.refused += 1);
-                    if head.status() < 400 {
-                        ledger.breach(format!("request {} is answered with {} by nobody", wish.tag, head.start));
+        }
+        true
+    }
+
+    /// The head of the response that is not an interim one.
+    pub async fn final_head(&self, reader: &mut Reader, ways: &Ways, wish: &Wish) -> Option<Head> {
+        let ledger = self.ledger;
+        let head = loop {
+            match reader.head().await {
+                Some(head) if (100..200).contains(&head.status()) && head.status() != 101 => {
+                    if ways.is_old {
+                        ledger.breach("an interim response to HTTP/1.0".to_owned());
                     }
                 }
+                head => break head,
             }
-            if calm && (!is_whole || number.is_none()) {
-                ledger.breach(format!("request {} gets {} and {} bytes, cut", wish.tag, head.start, body.len()));
+        };
+        if head.is_none() {
+            ledger.count(|figures| figures.unanswered += 1);
+            ledger.tell(|| format!("client: {} gets no answer: {:?}", wish.tag, reader.ended));
+            self.is_over(reader, &format!("for the response to {}", wish.tag));
+            if self.plan.is_calm {
+                ledger.breach(format!("request {} is not answered, and the connection {:?}", wish.tag, reader.ended));
             }
-            if !is_whole {
-                return false;
-            }
-            if head.has("connection", "close") || framing == Framing::UntilEnd {
-                // What was sent beyond it is nobody's. Nothing more may come.
-                if framing != Framing::UntilEnd && reader.any().await {
-                    ledger.breach(format!("something comes behind the last response, to {}", wish.tag));
+        }
+        head
+    }
+
+    /// Reads the rest of a response; whether the connection goes on.
+    pub async fn hears(
+        &self,
+        reader: &mut Reader,
+        ways: &Ways,
+        wish: &Wish,
+        head: &Head,
+        was_reset: &Cell<bool>,
+    ) -> bool {
+        let (ledger, calm) = (self.ledger, self.plan.is_calm);
+        let is_bodiless = wish.method == "HEAD" || matches!(head.status(), 204 | 304);
+        let framing = match (head.field("transfer-encoding"), head.number("content-length")) {
+            _ if is_bodiless => Framing::None,
+            (Some(_), _) => Framing::Chunked,
+            (None, Some(length)) => Framing::Length(length as usize),
+            (None, None) => Framing::UntilEnd,
+        };
+        if framing == Framing::Chunked && ways.is_old {
+            ledger.breach("chunks to HTTP/1.0".to_owned());
+        }
+        let (body, is_whole) = reader.body(framing, ENOUGH).await;
+        let is_whole = is_whole && !(framing == Framing::UntilEnd && was_reset.get());
+        let number = head.number("x-answer");
+        ledger.tell(|| {
+            format!(
+                "client: {} gets {} ({:?}) with {} bytes, {}; {:?}",
+                wish.tag,
+                head.start,
+                head.field("x-tag"),
+                body.len(),
+                if is_whole { "whole" } else { "cut" },
+                reader.ended
+            )
+        });
+        self.is_over(reader, &format!("for the rest of the response to {}", wish.tag));
+        match (head.number("x-tag"), number) {
+            (Some(of), Some(number)) => ledger.read(wish.tag, of, number, &body, is_whole, is_bodiless),
+            _ => {
+                ledger.count(|figures| figures.refused += 1);
+                if head.status() < 400 {
+                    ledger.breach(format!("request {} is answered with {} by nobody", wish.tag, head.start));
                 }
-                self.is_over(reader, "for the end of a connection that was said to end");
-                return false;
             }
+        }
+        if calm && (!is_whole || number.is_none()) {
+            ledger.breach(format!("request {} gets {} and {} bytes, cut", wish.tag, head.start, body.len()));
+        }
+        if !is_whole {
+            return false;
+        }
+        if head.has("connection", "close") || framing == Framing::UntilEnd {
+            // What was sent beyond it is nobody's. Nothing more may come.
+            if framing != Framing::UntilEnd && reader.any().await {
+                ledger.breach(format!("something comes behind the last response, to {}", wish.tag));
+            }
+            self.is_over(reader, "for the end of a connection that was said to end");
+            return false;
         }
         true
     }

@@ -43,16 +43,16 @@ fn snapshot(plan: &Plan, version: u64) -> Arc<Snapshot> {
         static CATALOGUE: Catalogue = catalogue(&REGISTRY);
     }
     let settings: Settings = decode(&node(&plan.settings())).expect("settings");
-    let (apis, problems) = CATALOGUE.with(|catalogue| {
-        Loader::default().catalogue(catalogue).definition("a.json", &plan.api(version).to_string(), &settings)
-    });
-    assert!(problems.is_empty(), "{problems:?}");
-    Arc::new(Snapshot {
-        settings,
-        apis: apis.into_iter().map(Arc::new).collect(),
-        dictionaries: Vec::new(),
-        revision: version,
-    })
+    let mut all = Vec::new();
+    for (number, api) in plan.apis(version).into_iter().enumerate() {
+        let (apis, problems) = CATALOGUE.with(|catalogue| {
+            let name = format!("{number}.json");
+            Loader::default().catalogue(catalogue).definition(&name, &api.to_string(), &settings)
+        });
+        assert!(problems.is_empty(), "{problems:?}");
+        all.extend(apis.into_iter().map(Arc::new));
+    }
+    Arc::new(Snapshot { settings, apis: all, dictionaries: Vec::new(), revision: version })
 }
 
 /// Runs everything to the end; what the control side has left.
@@ -114,35 +114,50 @@ impl Operator {
         let (mut drained, mut reloaded) = (false, false);
         while living.get() > 0 {
             world.sleep(Duration::from_millis(20)).await;
-            if plan.reloads_at.is_some_and(|at| !reloaded && world.elapsed() >= at) {
+            let is_due = |at: Option<Duration>| at.is_some_and(|at| world.elapsed() >= at);
+            if !reloaded && is_due(plan.reloads_at) {
                 reloaded = true;
-                self.ledger.tell(|| "the definition is replaced".to_owned());
+                self.ledger.tell(|| "the definitions are replaced".to_owned());
+                self.ledger.dismisses();
                 self.control.borrow_mut().publish(&snapshot(plan, 2)).expect("a snapshot that can be served");
             }
-            if plan.drains_at.is_some_and(|at| !drained && world.elapsed() >= at) {
+            if !drained && is_due(plan.drains_at) {
                 drained = true;
                 self.ledger.tell(|| "the gateway drains".to_owned());
+                self.ledger.dismisses();
                 self.control.borrow_mut().drain();
             }
+            if is_due(plan.stops_at) {
+                self.ledger.tell(|| "the gateway stops".to_owned());
+                self.ledger.stops();
+                // What is under way is cut, and the shard has to give it up.
+                return self.control.borrow_mut().stop();
+            }
         }
-        self.settles("every client has gone", || {
-            [
+        // Some read very slowly, and have room for little.
+        self.settles(SETTLES_IN * 4, "every client has gone", || match self.ledger.listening() {
+            0 => Vec::new(),
+            backends => vec![format!("{backends} backends wait for the end of a tunnel")],
+        })
+        .await;
+        self.settles(SETTLES_IN, "everybody has gone", || {
+            let gauges = [
                 "ringway_connections",
+                "ringway_connections_parked",
                 "ringway_exchanges",
+                "ringway_streams",
                 "ringway_endpoint_connections_busy",
                 "ringway_endpoint_pending",
-            ]
-            .into_iter()
-            .filter(|gauge| self.sum(gauge) != 0.0)
-            .map(|gauge| format!("{gauge} is {}", self.sum(gauge)))
-            .collect()
+            ];
+            let left = gauges.into_iter().filter(|gauge| self.sum(gauge) != 0.0);
+            left.map(|gauge| format!("{gauge} is {}", self.sum(gauge))).collect()
         })
         .await;
         self.adds_up();
         if !drained {
             self.control.borrow_mut().drain();
         }
-        self.settles("it was drained", || match self.control.borrow().is_ended() {
+        self.settles(SETTLES_IN, "it was drained", || match self.control.borrow().is_ended() {
             Ok(true) => Vec::new(),
             Ok(false) => vec!["the gateway has not ended".to_owned()],
             Err(error) => vec![error],
@@ -152,15 +167,15 @@ impl Operator {
     }
 
     /// Waits until nothing is left of `what`.
-    async fn settles(&self, when: &str, what: impl Fn() -> Vec<String>) {
-        let until = self.world.elapsed() + SETTLES_IN;
+    async fn settles(&self, within: Duration, when: &str, what: impl Fn() -> Vec<String>) {
+        let until = self.world.elapsed() + within;
         loop {
             let left = what();
             if left.is_empty() {
                 return;
             }
             if self.world.elapsed() > until {
-                return self.ledger.breach(format!("{SETTLES_IN:?} after {when}, {}", left.join(", ")));
+                return self.ledger.breach(format!("{within:?} after {when}, {}", left.join(", ")));
             }
             self.world.sleep(Duration::from_millis(100)).await;
         }
@@ -179,6 +194,13 @@ impl Operator {
         .sum();
         if requests != ended {
             self.ledger.breach(format!("{requests} requests, and {ended} that were answered, refused or aborted"));
+        }
+        let published = self.sum("ringway_api_messages_published_total");
+        let (given, taken) = self.ledger.published();
+        if published < taken as f64 || published > given as f64 {
+            self.ledger.breach(format!(
+                "{published} messages were published, of {given} that clients sent, {taken} of them to a close that was answered"
+            ));
         }
         if self.sum("ringway_panics_total") != 0.0 {
             self.ledger.breach("a task panicked".to_owned());

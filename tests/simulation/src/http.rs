@@ -62,6 +62,17 @@ impl Head {
     }
 }
 
+/// What comes next of a body that is read as it comes.
+#[derive(Debug)]
+pub enum Piece {
+    /// Some of it.
+    Bytes(Vec<u8>),
+    /// Its end, in order.
+    End,
+    /// It broke off.
+    Cut,
+}
+
 /// How long a body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
@@ -111,6 +122,29 @@ impl Reader {
         !self.bytes.is_empty() || self.fill().await
     }
 
+    /// What comes next, whatever it is. Nothing when it has ended.
+    pub async fn bytes(&mut self) -> Option<Vec<u8>> {
+        self.any().await.then(|| std::mem::take(&mut self.bytes))
+    }
+
+    /// The next piece of a body that is chunked, or as long as the connection.
+    pub async fn piece(&mut self, framing: Framing) -> Piece {
+        if framing != Framing::Chunked {
+            return match self.bytes().await {
+                Some(bytes) => Piece::Bytes(bytes),
+                None if self.ended == Some(End::Closed) => Piece::End,
+                None => Piece::Cut,
+            };
+        }
+        let Some(line) = self.until(b"\r\n").await else { return Piece::Cut };
+        let Ok(size) = usize::from_str_radix(String::from_utf8_lossy(&line).trim(), 16) else { return Piece::Cut };
+        let (piece, is_whole) = self.some(size).await;
+        if !is_whole || self.until(b"\r\n").await.is_none() {
+            return Piece::Cut;
+        }
+        if size == 0 { Piece::End } else { Piece::Bytes(piece) }
+    }
+
     pub async fn head(&mut self) -> Option<Head> {
         let block = self.until(b"\r\n\r\n").await?;
         let text = String::from_utf8_lossy(&block).into_owned();
@@ -153,7 +187,8 @@ impl Reader {
         }
     }
 
-    async fn some(&mut self, count: usize) -> (Vec<u8>, bool) {
+    /// So many bytes; what there is of them, and whether it is all, at the end.
+    pub async fn some(&mut self, count: usize) -> (Vec<u8>, bool) {
         while self.bytes.len() < count && self.fill().await {}
         let rest = self.bytes.split_off(count.min(self.bytes.len()));
         let some = std::mem::replace(&mut self.bytes, rest);

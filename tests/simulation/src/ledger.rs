@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use ringway_net::sim::World;
 
+use crate::talks::Talks;
+
 /// Breaches that are written down; more would not tell more.
 const BREACHES_MAX: usize = 20;
 
@@ -25,6 +27,52 @@ pub struct Figures {
     pub refused: u64,
     /// Requests without any response.
     pub unanswered: u64,
+    /// Requests that became tunnels.
+    pub tunnels: u64,
+    /// Tunnels through which both sides heard all that the other had to say.
+    pub talked: u64,
+    /// Streams, WebSockets and collections of messages that clients got.
+    pub subscriptions: u64,
+    /// Those that came to the end of their messages.
+    pub complete: u64,
+    /// Messages that clients got.
+    pub messages: u64,
+    /// Messages that clients gave to the wire.
+    pub published: u64,
+    /// Those of which they know that the gateway has taken them.
+    pub taken: u64,
+}
+
+impl Figures {
+    /// Adds those of another seed.
+    pub fn add(&mut self, other: &Self) {
+        self.each().into_iter().zip(Self::each(&mut other.clone())).for_each(|(total, more)| *total += *more);
+    }
+
+    /// The least of them: of many seeds, all should have happened.
+    pub fn least(&self) -> u64 {
+        Self::each(&mut self.clone()).into_iter().map(|figure| *figure).min().unwrap_or_default()
+    }
+
+    fn each(&mut self) -> [&mut u64; 13] {
+        let Self { asked, arrived, whole, cut, refused, unanswered, tunnels, talked, .. } = self;
+        let Self { subscriptions, complete, messages, published, taken, .. } = self;
+        [
+            asked,
+            arrived,
+            whole,
+            cut,
+            refused,
+            unanswered,
+            tunnels,
+            talked,
+            subscriptions,
+            complete,
+            messages,
+            published,
+            taken,
+        ]
+    }
 }
 
 /// A request, from its client's pen.
@@ -58,6 +106,11 @@ pub struct Ledger {
     figures: Cell<Figures>,
     breaches: RefCell<Vec<String>>,
     story: RefCell<Vec<String>>,
+    /// See `talks.rs`.
+    pub talks: Talks,
+    /// When the gateway was first told to end streams: by a reload, or a drain.
+    dismissed_at: Cell<Option<Duration>>,
+    stopped_at: Cell<Option<Duration>>,
 }
 
 /// The length of a body without end, which is one piece again and again.
@@ -81,7 +134,35 @@ impl Ledger {
             figures: Cell::default(),
             breaches: RefCell::default(),
             story: RefCell::default(),
+            talks: Talks::default(),
+            dismissed_at: Cell::default(),
+            stopped_at: Cell::default(),
         }
+    }
+
+    /// The time of the world.
+    pub fn elapsed(&self) -> Duration {
+        self.world.elapsed()
+    }
+
+    /// The gateway is told what ends the streams of message APIs.
+    pub fn dismisses(&self) {
+        self.dismissed_at.set(self.dismissed_at.get().or(Some(self.elapsed())));
+    }
+
+    /// Whether it was.
+    pub fn has_dismissed(&self) -> bool {
+        self.dismissed_at.get().is_some()
+    }
+
+    /// The gateway is told to stop.
+    pub fn stops(&self) {
+        self.stopped_at.set(Some(self.elapsed()));
+    }
+
+    /// When it was, if it was in the middle of something.
+    pub fn stopped_at(&self) -> Option<Duration> {
+        self.stopped_at.get()
     }
 
     /// A new request's tag.
@@ -174,6 +255,12 @@ impl Ledger {
                 if answer.is_whole { "did" } else { "broke off" },
             ));
         }
+    }
+
+    /// Messages that clients gave to the wire, and those of which they know that they were taken.
+    pub fn published(&self) -> (u64, u64) {
+        let figures = self.figures.get();
+        (figures.published, figures.taken)
     }
 
     pub fn count(&self, count: impl FnOnce(&mut Figures)) {

@@ -18,7 +18,13 @@ mod gateway;
 mod http;
 mod ledger;
 mod plan;
+mod socket;
+mod source;
+mod subscriber;
+mod talks;
+mod tunnel;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -56,12 +62,22 @@ pub fn run(seed: u64, tells: bool) -> Outcome {
         let (world, plan, ledger) = (Rc::clone(&world), Rc::clone(&plan), Rc::clone(&ledger));
         move |shard| async move { gateway::run(world, plan, ledger, shard).await }
     };
-    let (control, left) = world.run(&options, main);
-    if left != Default::default() {
-        ledger.breach(format!("the closed shard still holds {left:?}"));
-    }
-    if !control.is_alone() {
-        ledger.breach("something of the shard is still there".to_owned());
+    // What the peers did is told also of a run that panics.
+    match catch_unwind(AssertUnwindSafe(|| world.run(&options, main))) {
+        Ok((control, left)) => {
+            if left != Default::default() {
+                ledger.breach(format!("the closed shard still holds {left:?}"));
+            }
+            if !control.is_alone() {
+                ledger.breach("something of the shard is still there".to_owned());
+            }
+            ledger.judge_talks();
+        }
+        Err(payload) => {
+            let text = payload.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+            ledger.breach(format!("a panic: {}", text.unwrap_or_default()));
+        }
     }
     let (breaches, figures, story) = ledger.close();
     Outcome { breaches, figures, fingerprint: world.fingerprint(), took: world.elapsed(), story }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use ringway_net::sim::{Manners, World};
 use serde_json::{Value, json};
 
+use crate::source::Source;
+
 /// The gateway's address.
 pub fn front() -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 1], 80))
@@ -32,6 +34,12 @@ pub struct Plan {
     pub drains_at: Option<Duration>,
     /// A definition is replaced in the middle of it.
     pub reloads_at: Option<Duration>,
+    /// The gateway stops in the middle of it: what it holds is cut.
+    pub stops_at: Option<Duration>,
+    /// A share of the clients asks for tunnels.
+    pub has_tunnels: bool,
+    /// A share of the clients subscribes to one of these.
+    pub sources: Vec<Source>,
 }
 
 /// The gateway's times, in milliseconds.
@@ -60,6 +68,12 @@ impl Plan {
             retries: (!world.once_in(3)).then(|| 1 + world.below(3)),
             drains_at: some(6, 5_000),
             reloads_at: some(4, 3_000),
+            stops_at: some(10, 6_000),
+            has_tunnels: world.once_in(2),
+            sources: match world.once_in(2) {
+                true => vec![Source::counted(world, is_calm), Source::endless(world, is_calm)],
+                false => Vec::new(),
+            },
         }
     }
 
@@ -80,8 +94,14 @@ impl Plan {
         })
     }
 
-    /// The API; `version` tells two of them apart.
-    pub fn api(&self, version: u64) -> Value {
+    /// The definitions; `version` tells two of one API apart.
+    pub fn apis(&self, version: u64) -> Vec<Value> {
+        let mut apis = vec![self.proxy(version)];
+        apis.extend(self.sources.iter().map(|source| source.api(version)));
+        apis
+    }
+
+    fn proxy(&self, version: u64) -> Value {
         let endpoints: Vec<Value> = (0..self.backends)
             .map(|number| {
                 json!({

@@ -71,6 +71,22 @@ fn a_head_that_takes_too_long_is_answered_without_a_body() {
     client.expect_end();
 }
 
+/// To HTTP/1.0 the end of the connection is the end of a stream of events.
+#[test]
+fn a_stream_of_events_that_is_cut_does_not_look_whole_to_http_1_0() {
+    let mock = json!({ "messageInterval": 0, "messageContent": "x".repeat(10_000) });
+    let api = Api::messages("/", json!([{ "type": "sse", "qos": "AT_MOST_ONCE" }]), "mock", mock);
+    let gateway = Gateway::configured("timeouts: { clientWriteIdle: 500 }\n", &[api]);
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.0\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n");
+    assert_eq!(client.head().status(), 200);
+    wait_until("a client that reads nothing to be given up", || {
+        gateway.metric("ringway_api_aborted_total", &[]) == 1.0
+    });
+    let (_, is_reset) = rest(&mut client);
+    assert!(is_reset, "what is cut must not look whole");
+}
+
 /// A backend whose first piece of the body is there before its connection breaks off.
 fn breaks_off(head: &'static str) -> (Backend, mpsc::Sender<()>) {
     let (go, wait) = mpsc::channel::<()>();

@@ -40,6 +40,9 @@ thread_local! {
 /// Turns in which nothing happens that takes time, before the world is said to be stuck.
 const TURNS_MAX: u32 = 1_000_000;
 
+/// How long a world goes on when its shard is closed.
+const AFTERMATH: Duration = Duration::from_secs(1);
+
 /// When the clock begins: 2023-11-14, in milliseconds since 1970.
 pub(crate) const UNIX_MS: u64 = 1_700_000_000_000;
 
@@ -208,6 +211,8 @@ impl World {
                 let done = main(Rc::clone(&shard)).await;
                 shard.close().await;
                 let left = Left { tasks: shard.tasks(), sockets: shard.sockets(), deadlines: shard.timers.slots() };
+                // The peers shall hear of it.
+                crate::clock::sleep(AFTERMATH).await;
                 *output.borrow_mut() = Some((done, left));
             }
         });

@@ -33,6 +33,8 @@ pub struct Manners {
     pub piece: usize,
     /// When the wire tears: from then on nothing arrives any more, and nobody is told.
     pub tears_after: Option<Duration>,
+    /// After how long both ends give up a torn wire on which they have sent something: `TCP_USER_TIMEOUT`.
+    pub gives_up_after: Duration,
     /// Whether a reset destroys what has arrived and was not read.
     pub is_harsh: bool,
     /// Whether not even connecting gets an answer.
@@ -47,6 +49,7 @@ impl Default for Manners {
             room: 64 * 1024,
             piece: usize::MAX,
             tears_after: None,
+            gives_up_after: Duration::from_secs(10),
             is_harsh: false,
             is_dead: false,
         }
@@ -142,6 +145,10 @@ impl Wire {
         half.last.set(at);
         if let Segment::Bytes(bytes) = &segment {
             half.flying.set(half.flying.get() + bytes.len());
+            if self.manners.tears_after.is_some() {
+                let (wire, due) = (Rc::clone(self), half.delivered.get() + half.flying.get() as u64);
+                world.after(self.manners.gives_up_after, move || wire.give_up(side, due));
+            }
         }
         let wire = Rc::clone(self);
         world.after(at - world.elapsed(), move || wire.arrive(side, segment));
@@ -183,6 +190,18 @@ impl Wire {
             }
         }
         wake(&half.readers);
+    }
+
+    /// Whoever sends to `side` gives the wire up, if it is torn and not so much has arrived.
+    fn give_up(&self, side: usize, due: u64) {
+        let there = &self.sides[1 - side];
+        let torn = self.world.upgrade().is_some_and(|world| self.is_torn(world.elapsed()));
+        if torn && self.halves[side].delivered.get() < due && !there.dead.replace(true) {
+            there.error.set(true);
+            self.halves[1 - side].ended.set(true);
+            wake(&self.halves[1 - side].readers);
+            wake(&self.halves[side].writers);
+        }
     }
 
     /// Ends everything from `side`, and tells the other one.
@@ -373,6 +392,11 @@ impl Conn {
     /// The address of the other end.
     pub fn there(&self) -> SocketAddr {
         self.end.wire.addresses[1 - self.end.side]
+    }
+
+    /// Whether the wire tears some day.
+    pub fn tears(&self) -> bool {
+        self.end.wire.manners.tears_after.is_some()
     }
 
     /// Whether the other end is there and the wire whole, as nobody in the world can know.

@@ -50,6 +50,17 @@ fn who_comes_later_hears_what_the_others_hear_from_then_on() {
     wait_until("the streams are gone", || gateway.metric("ringway_streams", &[]) == 0.0);
 }
 
+/// Streams at rest are looked through once a second. Those whose time is up are parked again, under numbers that others have just left.
+#[test]
+fn streams_that_are_looked_through_together_all_go_on() {
+    let entrypoint = json!([{ "type": "sse", "qos": "NONE", "configuration": { "heartbeatIntervalInMs": 2_000 } }]);
+    let gateway = Gateway::serving(&[made_up(entrypoint, json!({ "messageInterval": 50, "messageContent": "tick" }))]);
+    let mut clients: Vec<Peer> = (0..5).map(|_| stream(&gateway, "").0).collect();
+    for client in &mut clients {
+        until(client, "data: tick 100\n");
+    }
+}
+
 #[test]
 fn a_client_that_comes_back_goes_on_behind_its_last_event() {
     let gateway = gateway("sse", "AT_LEAST_ONCE", json!({}));

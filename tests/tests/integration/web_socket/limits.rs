@@ -3,9 +3,10 @@
 use std::io::{ErrorKind, Write};
 use std::sync::{Mutex, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ringway_tests::{Backend, DEADLINE, Gateway, Peer};
+use ringway_tests::{Api, Backend, DEADLINE, Gateway, Peer, wait_until};
+use serde_json::json;
 
 use super::frames::{BINARY, Frame, TEXT, fragments, read};
 use super::{noise, open, server, switch};
@@ -144,6 +145,31 @@ fn a_backend_that_does_not_read_stops_its_client_in_bounded_memory() {
     assert_eq!(read(&mut client), Some((Frame::text("all of it"), false)));
     let grown = gateway.process().memory_kib("VmHWM").saturating_sub(before);
     assert!(grown < GROWTH_MAX_KIB, "the gateway grew by {grown} KiB");
+}
+
+/// What a reader takes of a write that is under way counts: kernels tell of room for more in leaps, and `idleTimeout` may pass between two.
+#[test]
+fn a_reader_that_is_slow_and_steady_keeps_its_tunnel() {
+    let frame = Frame::binary(noise(MIB, 5));
+    let (filled, full) = mpsc::channel();
+    let (plain, filled) = (frame.plain(), Mutex::new(filled));
+    let all = STREAM / MIB * plain.len();
+    let backend = Backend::scripted(move |peer, _| {
+        switch(peer);
+        pour(peer, &plain, &filled.lock().unwrap());
+        peer.rest();
+    });
+    let gateway = Gateway::serving(&[Api::proxy("/", &backend.target()).http("idleTimeout", json!(1_200))]);
+    let mut client = open(gateway.http());
+    full.recv_timeout(DEADLINE).expect("the sender is stopped");
+    let begun = Instant::now();
+    let mut came = Vec::new();
+    for piece in 1..=40 {
+        wait_until("the next piece is due", || begun.elapsed() > Duration::from_millis(150) * piece);
+        came.extend(client.exactly(64 * 1024));
+    }
+    came.extend(client.exactly(all - came.len()));
+    assert!(came.chunks(frame.plain().len()).all(|one| *one == frame.plain()), "a frame differs");
 }
 
 /// One direction is stuck, the other flows: neither waits for the other.
