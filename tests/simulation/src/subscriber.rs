@@ -276,6 +276,10 @@ impl Subscriber<'_> {
                 }
                 return;
             }
+            if world.elapsed() - since > took + Duration::from_secs(3) {
+                // Who has read so slowly may be taken for idle: that counts from when the gateway's kernel has had the answer.
+                return;
+            }
             cursor = next;
             world.sleep(Duration::from_millis(world.below(300))).await;
         }
