@@ -5,6 +5,10 @@ use std::time::{Duration, Instant};
 /// How long anything in a test may take before it counts as failed. Generous: it is only ever waited out by a failure.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
+/// How long a broker that is started again may be missed: until it runs, while others start beside it, its clients wait longer from try to
+/// try.
+const RETURN_DEADLINE: Duration = Duration::from_secs(120);
+
 /// Between two looks at a condition.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -21,6 +25,14 @@ pub fn wait_for<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
 #[track_caller]
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     wait_for(what, || condition().then_some(()));
+}
+
+/// Asks until what a broker that was started again is needed for goes on, and fails the test with `what` after two minutes.
+#[track_caller]
+pub fn wait_for_return(what: &str, mut condition: impl FnMut() -> bool) {
+    if try_wait(RETURN_DEADLINE, || condition().then_some(())).is_none() {
+        panic!("waited {RETURN_DEADLINE:?} in vain for {what}");
+    }
 }
 
 /// Asks until `condition` yields a value or `limit` has passed.

@@ -39,7 +39,7 @@ pub use authority::Authority;
 pub use backend::Backend;
 pub use calm::Calm;
 pub use client::Client;
-pub use deadline::{DEADLINE, wait_for, wait_until};
+pub use deadline::{DEADLINE, wait_for, wait_for_return, wait_until};
 pub use gateway::{Gateway, binary};
 pub use head::Head;
 pub use kafka::{Kafka, Record};

@@ -3,10 +3,13 @@
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::deadline::DEADLINE;
 use crate::head::Head;
+
+/// How long something in a stream is waited for that goes on and on: with heartbeats no silence tells that it will not come.
+const UNTIL_DEADLINE: Duration = Duration::from_secs(240);
 
 /// A connection, what it has received and not yet looked at, and the whole conversation for the report of a failure.
 #[derive(Debug)]
@@ -170,7 +173,7 @@ impl Peer {
         (head, body)
     }
 
-    /// Everything up to and with `mark`.
+    /// Everything up to and with `mark`, which has to come within [`UNTIL_DEADLINE`], however much comes meanwhile.
     #[track_caller]
     pub fn until(&mut self, mark: &[u8]) -> Vec<u8> {
         let found = self.try_until(mark);
@@ -180,7 +183,11 @@ impl Peer {
     #[track_caller]
     fn try_until(&mut self, mark: &[u8]) -> Option<Vec<u8>> {
         let mut seen = 0;
+        let end = Instant::now() + UNTIL_DEADLINE;
         loop {
+            if Instant::now() > end {
+                self.fail(&format!("{UNTIL_DEADLINE:?} passed without {:?}", String::from_utf8_lossy(mark)));
+            }
             let found = self.pending[seen..].windows(mark.len()).position(|window| window == mark);
             if let Some(at) = found {
                 return Some(self.take(seen + at + mark.len()));

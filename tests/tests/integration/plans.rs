@@ -151,6 +151,35 @@ fn a_plan_whose_rule_does_not_hold_leaves_the_request_to_the_next() {
 }
 
 #[test]
+fn a_plan_restricts_all_callers_but_the_applications_that_it_names() {
+    let rate = |unit: &str| json!({ "limit": 1, "periodTime": 1, "periodTimeUnit": unit });
+    let keys = |name: &str| {
+        format!("{{ id: {name}, subscriptions: [{{ api: orders, plan: Gold, apiKeys: [{{ key: key-of-{name} }}] }}] }}")
+    };
+    for (policy, configuration, refused) in [
+        ("rate-limit", json!({ "rate": rate("MINUTES") }), 429),
+        ("quota", json!({ "quota": rate("DAYS") }), 429),
+        ("resource-filtering", json!({ "blacklist": [{ "pattern": "/admin/**", "methods": ["GET"] }] }), 405),
+        ("ip-filtering", json!({ "blacklistIps": ["127.0.0.0/8"] }), 403),
+    ] {
+        let backend = Backend::ok("ok");
+        let condition = "{#context.attributes['application'] != 'partner'}";
+        let step = json!({ "policy": policy, "condition": condition, "configuration": configuration });
+        let gold = api(&backend, false).with("plans/0/flows", json!([{ "request": [step] }]));
+        let gateway = Gateway::configured("", &[gold]);
+        gateway.write("apis/people.yaml", &format!("applications: [{}, {}]", keys("shop"), keys("partner")));
+        let (code, text) = gateway.reload();
+        assert_eq!(code, 200, "{text}");
+        for (name, status) in [("shop", refused), ("partner", 200)] {
+            let fields = format!("X-Gravitee-Api-Key: key-of-{name}\r\n");
+            // Limits let the first one pass.
+            ask(&gateway, "/admin/x", &fields);
+            assert_eq!(ask(&gateway, "/admin/x", &fields).0.status(), status, "{policy}: {name}");
+        }
+    }
+}
+
+#[test]
 fn flows_and_steps_run_under_their_conditions() {
     let backend = Backend::ok("ok");
     let set = |name: &str| json!({ "addHeaders": [{ "name": name, "value": "1" }] });

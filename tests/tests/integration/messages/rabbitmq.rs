@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use ringway_tests::{Api, Gateway, Head, MESSAGE_BYTES_MAX, Peer, RabbitMq, wait_for, wait_until};
+use ringway_tests::{Api, Gateway, Head, MESSAGE_BYTES_MAX, Peer, RabbitMq, wait_for, wait_for_return, wait_until};
 use serde_json::{Value, json};
 
 /// An API at `path`: its entrypoints, and a broker at a port with this shared configuration.
@@ -396,7 +396,7 @@ fn kill_under_way(node: &mut RabbitMq, accepted: &AtomicUsize, failed: &AtomicUs
     wait_until("the node is missed", || failed.load(Ordering::Relaxed) > 0);
     node.run();
     let before = accepted.load(Ordering::Relaxed);
-    wait_until("messages are accepted again", || accepted.load(Ordering::Relaxed) >= before + 200);
+    wait_for_return("messages are accepted again", || accepted.load(Ordering::Relaxed) >= before + 200);
 }
 
 #[test]
@@ -474,7 +474,7 @@ fn at_most_once_repeats_nothing_when_the_broker_is_killed() {
         drop(stops);
         let sent = posting.join().unwrap();
         // The reader's queue may still be missing; what comes before it does is lost.
-        wait_until("the end is read", || {
+        wait_for_return("the end is read", || {
             post(&gateway, "/", "", "end");
             reading.is_finished()
         });

@@ -1,6 +1,6 @@
 //! `solace` over AMQP 1.0, with RabbitMQ's plug-in in the place of the broker: addresses are that one's.
 
-use ringway_tests::{Api, Gateway, RabbitMq, wait_until};
+use ringway_tests::{Api, Gateway, RabbitMq, wait_for, wait_until};
 use serde_json::{Value, json};
 
 fn api(path: &str, port: u16, entrypoints: Value, shared: Value) -> Api {
@@ -37,8 +37,10 @@ fn ask(gateway: &Gateway, request: &str) -> (u16, Value) {
     (head.status(), serde_json::from_slice(&body).unwrap_or_default())
 }
 
+/// What there is, however long the broker takes to give the queue out: others are started beside it.
 fn get(gateway: &Gateway, target: &str) -> (u16, Value) {
-    ask(gateway, &format!("GET {target} HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n"))
+    let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n");
+    wait_for("the broker to answer in time", || Some(ask(gateway, &request)).filter(|(status, _)| *status != 504))
 }
 
 fn post(gateway: &Gateway, target: &str, fields: &str, body: &str) -> (u16, Value) {
