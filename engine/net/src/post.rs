@@ -24,11 +24,12 @@ const POSTED_MAX: usize = 1024;
 pub struct Postage(());
 
 impl Postage {
-    /// `None` when as many writes are posted as may be, or `bytes` are too many.
+    /// `None` when as many writes are posted as may be, or `bytes` are too many; and with epoll, where a write that waits is under way with
+    /// nobody: it is tried again by whoever is woken, and a posted one wakes no one.
     pub fn of(bytes: usize) -> Option<Self> {
         let is_free = |shard: &Shard| {
             let posted = shard.posted.get();
-            let is_free = posted < POSTED_MAX && bytes <= POST_BYTES_MAX;
+            let is_free = posted < POSTED_MAX && bytes <= POST_BYTES_MAX && shard.goes_on_alone();
             shard.posted.set(posted + usize::from(is_free));
             is_free
         };

@@ -174,6 +174,15 @@ impl Shard {
         self.sockets.borrow().len()
     }
 
+    /// Whether an operation that was begun goes on without being polled.
+    pub(crate) fn goes_on_alone(&self) -> bool {
+        #[cfg(feature = "sim")]
+        if crate::sim::current().is_some() {
+            return true;
+        }
+        !self.is_epoll()
+    }
+
     pub(crate) fn is_epoll(&self) -> bool {
         self.driver == Driver::Epoll
     }

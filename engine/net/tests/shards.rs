@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use ringway_net::{
-    Address, BoundListener, DialOptions, Driver, DriverChoice, Elapsed, Listener, ListenerOptions, Shard, ShardOptions,
-    Signal, dial, pause, run_shard, sleep, spawn, until_closing, yield_now,
+    Address, BoundListener, DialOptions, Driver, DriverChoice, Elapsed, Listener, ListenerOptions, Postage, Shard,
+    ShardOptions, Signal, dial, pause, run_shard, sleep, spawn, until_closing, yield_now,
 };
 use support::{client, drivers, on_each, on_shard, peer, read_exact, rest};
 
@@ -39,6 +39,14 @@ fn the_driver_that_was_asked_for_runs() {
         println!("io_uring as {}", uring.driver.name());
         assert_ne!(uring.driver, Driver::Epoll);
         uring.join().unwrap();
+    }
+}
+
+#[test]
+fn a_write_is_posted_where_it_goes_on_by_itself() {
+    for driver in drivers() {
+        let (posts, driver) = on_shard(driver, |shard| async move { (Postage::of(100).is_some(), shard.driver) });
+        assert_eq!(posts, driver != Driver::Epoll, "{driver:?}");
     }
 }
 
