@@ -6,7 +6,7 @@
 //!  poll_outcome ◀─── desk ────── jobs.done(outcome)
 //! ```
 //!
-//! The owner polls the worker inside its own task; the desk between them therefore upcoming no waker. Dropping the worker cancels its
+//! The owner polls the worker inside its own task; the desk between them therefore needs no waker. Dropping the worker cancels its
 //! job together with every operation that the job has under way.
 
 use std::cell::Cell;
@@ -20,8 +20,6 @@ use ringway_ring::Extent;
 struct Desk<J, O> {
     job: Cell<Option<J>>,
     outcome: Cell<Option<O>>,
-    /// See [`Jobs::upcoming`].
-    upcoming: Upcoming,
 }
 
 /// What a worker's turn is going to touch besides its own future.
@@ -45,8 +43,8 @@ impl<J: 'static, O: 'static> Worker<J, O> {
         Fut: Future<Output = ()> + 'static,
     {
         let upcoming = Upcoming::new(Cell::new([Extent::NONE; 4]));
-        let desk = Rc::new(Desk { job: Cell::new(None), outcome: Cell::new(None), upcoming: upcoming.clone() });
-        let future = Box::pin(serve(Jobs { desk: desk.clone() }));
+        let desk = Rc::new(Desk { job: Cell::new(None), outcome: Cell::new(None) });
+        let future = Box::pin(serve(Jobs { desk: desk.clone(), upcoming: upcoming.clone() }));
         Self { future, desk, upcoming }
     }
 
@@ -71,6 +69,7 @@ impl<J: 'static, O: 'static> Worker<J, O> {
 /// The worker's side of the desk.
 pub struct Jobs<J, O> {
     desk: Rc<Desk<J, O>>,
+    upcoming: Upcoming,
 }
 
 impl<J, O> Jobs<J, O> {
@@ -85,7 +84,7 @@ impl<J, O> Jobs<J, O> {
 
     /// Where a job notes what its next turn is going to touch.
     pub fn upcoming(&self) -> Upcoming {
-        self.desk.upcoming.clone()
+        self.upcoming.clone()
     }
 
     /// Hands the outcome of the present job to the owner.
