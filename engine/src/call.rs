@@ -249,17 +249,40 @@ async fn attempt(
     desk.upcoming.set(lane.upcoming(&request));
     let coupled = Coupled::new(lane, &local.counters);
     coupled.send(Frame::Open(request)).await;
+    // Two functions, pinned where they are made: what a request's body needs must not lie between the lines that every turn of one without
+    // goes through.
+    match framing {
+        Framing::None => pin!(attempt_bodiless(stage, desk, chain, matched, &coupled)).await,
+        _ => pin!(attempt_with_body(stage, desk, chain, matched, &coupled, framing)).await,
+    }
+}
 
+async fn attempt_bodiless(
+    stage: &mut Stage<'_>,
+    desk: &mut Desk,
+    chain: &Chain,
+    matched: &[u16],
+    coupled: &Coupled<'_>,
+) -> Attempt {
+    coupled.send(Frame::End).await;
+    let Desk { write, total, unsent, .. } = desk;
+    let mut writer = Writer::new(stage.connection, &stage.local.shard.buffers, write, stage.site.write_pace);
+    let attempt = down(stage, chain, matched, coupled, total, &mut writer, &std::cell::Cell::new(true)).await;
+    *unsent = writer.rest();
+    attempt
+}
+
+async fn attempt_with_body(
+    stage: &mut Stage<'_>,
+    desk: &mut Desk,
+    chain: &Chain,
+    matched: &[u16],
+    coupled: &Coupled<'_>,
+    framing: Framing,
+) -> Attempt {
     let connection = stage.connection;
     let Desk { input, write, total, unsent, .. } = desk;
     let buffers = &stage.local.shard.buffers;
-    if framing == Framing::None {
-        coupled.send(Frame::End).await;
-        let mut writer = Writer::new(connection, buffers, write, stage.site.write_pace);
-        let attempt = down(stage, chain, matched, &coupled, total, &mut writer, &std::cell::Cell::new(true)).await;
-        *unsent = writer.rest();
-        return attempt;
-    }
     let held = stage.exchange.contents.request.clone();
     // A body that is held was read already: what is in the input is the next request.
     let unread = if held.is_some() { Framing::None } else { framing };
@@ -269,8 +292,8 @@ async fn attempt(
     let mut tapped = stage.exchange.request_tapped.take();
     let joined = {
         let mut writer = Writer::new(connection, buffers, write, stage.site.write_pace);
-        let up = up(&coupled, held, &mut reader, (&received, &mut tapped));
-        let down = down(stage, chain, matched, &coupled, total, &mut writer, &received);
+        let up = up(coupled, held, &mut reader, (&received, &mut tapped));
+        let down = down(stage, chain, matched, coupled, total, &mut writer, &received);
         let joined = coupled.join(up, down).await;
         *unsent = writer.rest();
         joined

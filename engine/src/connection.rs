@@ -1,7 +1,7 @@
 //! A client's connection: idle, it is a small future that waits for something to read.
 
 use std::future::{Future, poll_fn};
-use std::io::ErrorKind;
+use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
@@ -99,17 +99,11 @@ async fn idle(local: &Local, connection: &Connection, recall: &Recall, unsent: B
         return Idle::Ready(None);
     }
     let bytes = unsent.len();
-    let mut sending = pin!(async {
-        if unsent.is_empty() {
-            return true;
-        }
-        let (result, response) = connection.stream.write(unsent).await;
-        local.shard.buffers.put(response);
-        result.is_ok()
-    });
+    let mut sending = pin!(connection.stream.write(unsent));
     let postage = Postage::of(bytes);
     let sent = match &postage {
-        Some(_) => post(sending.as_mut()),
+        _ if bytes == 0 => Poll::Ready(true),
+        Some(_) => post(sending.as_mut()).map(|written| sent(local, written)),
         None => Poll::Ready(settle(local, connection, bytes, sending.as_mut()).await),
     };
     if sent == Poll::Ready(false) {
@@ -157,28 +151,37 @@ async fn settle(
     local: &Local,
     connection: &Connection,
     bytes: usize,
-    mut sending: Pin<&mut impl Future<Output = bool>>,
+    mut sending: Pin<&mut impl Future<Output = Written>>,
 ) -> bool {
     // As a rule it is sent by now, and nobody has looked yet.
-    if let Poll::Ready(sent) = poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await {
-        return sent;
+    if let Poll::Ready(written) = poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await {
+        return sent(local, written);
     }
     let mut pace = local.site().write_pace;
-    let sent = pace.keep(&connection.timer, &connection.stream, bytes, || sending).await;
-    if sent.is_err() {
-        connection.stream.abort();
+    match pace.keep(&connection.timer, &connection.stream, bytes, || sending).await {
+        Ok(written) => sent(local, written),
+        Err(_) => {
+            connection.stream.abort();
+            false
+        }
     }
-    sent.unwrap_or(false)
+}
+
+/// What a write gives back.
+type Written = (io::Result<()>, BytesMut);
+
+fn sent(local: &Local, (result, response): Written) -> bool {
+    local.shard.buffers.put(response);
+    result.is_ok()
 }
 
 fn arrived(local: &Local, arrival: Arrival) -> Idle {
     match arrival {
         Arrival::Ready => Idle::Ready(None),
         Arrival::Read(Ok(1..), buffer) => Idle::Ready(Some(buffer)),
-        Arrival::Read(result, buffer) => {
+        Arrival::Read(_, buffer) => {
             local.shard.buffers.put(buffer);
-            let again = result.is_err_and(|error| error.kind() == ErrorKind::Interrupted);
-            if again { Idle::Ready(None) } else { Idle::Over }
+            Idle::Over
         }
     }
 }

@@ -15,7 +15,7 @@ use ringway_contract::control::{
     ApiState, DataPlane, EndpointState, PublishError, ShardState, State, SubscriptionState,
 };
 use ringway_contract::kind::Registry;
-use ringway_net::{Dns, DnsOptions, ServerTls, Shard, ShardOptions, ShardThread, run_shard};
+use ringway_net::{Dns, DnsOptions, ServerTls, Shard, ShardOptions, ShardThread, refuse_huge_pages, run_shard};
 use ringway_ring::{Consumer, Producer, Ringer, doorbell, ring};
 
 use crate::access_log::{self, AccessLog, BATCHES_MAX};
@@ -141,6 +141,7 @@ fn committed(report: Report) -> Option<()> {
 /// Nothing is left running.
 pub fn start(options: StartOptions) -> Result<Engine, StartError> {
     let StartOptions { snapshot, registry } = options;
+    refuse_huge_pages();
     let settings = &snapshot.settings;
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let shards = settings.shards.count(cores);

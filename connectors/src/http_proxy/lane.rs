@@ -19,6 +19,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use futures_util::future::Either;
 use http::Method;
 use ringway_contract::{Cause, Fault, Frame, LaneEnd, Request, Retry, Upgraded};
 use ringway_net::{Arrival, Pace, Peek, Postage, Shard, Slot, Stream, post};
@@ -110,13 +111,18 @@ impl Kept {
 
 /// Ready when the backend has something to say. To an idle lane, TLS records that carry no data say nothing: the session tickets
 /// of TLS 1.3 come when the handshake is over, often on a connection that has become idle meanwhile (RFC 8446 section 4.6.1).
-pub async fn stirred(stream: &Stream, idle: &Cell<bool>) -> Arrival {
-    loop {
-        let arrival = stream.arrival(None).await;
-        if !idle.get() || stream.tls().is_none() || stream.peek() != Peek::Quiet {
-            return arrival;
-        }
+pub fn stirred<'a>(stream: &'a Stream, idle: &'a Cell<bool>) -> impl Future<Output = Arrival> + use<'a> {
+    if stream.tls().is_none() {
+        return Either::Left(stream.arrival(None));
     }
+    Either::Right(async move {
+        loop {
+            let arrival = stream.arrival(None).await;
+            if !idle.get() || stream.peek() != Peek::Quiet {
+                return arrival;
+            }
+        }
+    })
 }
 
 /// Waits for the next exchange; `None` when the backend closed or babbled first.
@@ -212,10 +218,10 @@ impl<'a> Exchange<'a> {
             end.send(Frame::Ready).await;
         }
         // Two functions: what one of them keeps while it waits must not lie between this one's state and the other's, which every turn goes
-        // through.
+        // through. Pinned where they are made: else a kilobyte that holds nothing yet would be moved.
         match framing.has_content() {
-            true => self.run_with_body(end, readable, request, out).await,
-            false => self.run_bodiless(end, readable, request, out).await,
+            true => pin!(self.run_with_body(end, readable, request, out)).await,
+            false => pin!(self.run_bodiless(end, readable, request, out)).await,
         }
     }
 
@@ -288,10 +294,11 @@ impl<'a> Exchange<'a> {
             let mut receiving = pin!(response::receive(self, &mut end.outbox, readable, request));
             poll_fn(|cx| {
                 if !sent {
-                    sent = match std::mem::take(&mut posts) {
-                        true => post(sending.as_mut()).is_ready(),
-                        false => sending.as_mut().poll(cx).is_ready(),
+                    let written = match std::mem::take(&mut posts) {
+                        true => post(sending.as_mut()),
+                        false => sending.as_mut().poll(cx),
                     };
+                    sent = written.map(|written| request::has_sent(self, written)).is_ready();
                     postage = postage.take().filter(|_| !sent);
                 }
                 receiving.as_mut().poll(cx)
@@ -299,7 +306,7 @@ impl<'a> Exchange<'a> {
             .await
         };
         if !sent && !matches!(received, Received::Done { .. }) {
-            sending.await;
+            request::has_sent(self, sending.await);
         }
         match received {
             // A response that came before its request was sent: the connection is in no known state.

@@ -222,7 +222,7 @@ async fn ask(exchange: &Exchange<'_>, hop: &Hop, outbox: &mut Sender<Frame>, req
     if exchange.undoes.get() {
         endpoint.codings.append_to(&mut out);
     }
-    request::send_head(exchange, out).await;
+    request::has_sent(exchange, request::send_head(exchange, out).await);
     response::receive(exchange, outbox, pin!(exchange.stream.arrival(None)), request).await
 }
 

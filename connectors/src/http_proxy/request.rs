@@ -1,11 +1,13 @@
 //! The request on its way to the backend.
 
 use std::fmt::Write;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::task::Poll;
 
 use bytes::BytesMut;
+use futures_util::FutureExt;
+use futures_util::future::Either;
 use ringway_contract::{Cause, Chunk, Fault, Frame, Request};
 use ringway_net::{Elapsed, POST_BYTES_MAX, Pace};
 use ringway_ring::Receiver;
@@ -58,12 +60,16 @@ pub fn host<'a>(endpoint: &'a HttpProxy, request: &'a Request, room: &'a mut Str
     room
 }
 
-/// Writes the head of a request without a body. A small one takes no time: the connection has nothing else to send.
-pub async fn send_head(exchange: &Exchange<'_>, out: BytesMut) {
-    let written = match out.len() {
-        ..=POST_BYTES_MAX => has_written(Ok(exchange.stream.write(out).await)),
-        _ => write(exchange, out).await,
-    };
+/// Writes the head of a request without a body, for [`has_sent`]. A small one takes no time: the connection has nothing else to send.
+pub fn send_head(exchange: &Exchange<'_>, out: BytesMut) -> impl Future<Output = Result<BytesMut, Fault>> {
+    match out.len() {
+        ..=POST_BYTES_MAX => Either::Left(exchange.stream.write(out).map(|written| has_written(Ok(written)))),
+        _ => Either::Right(write(exchange, out)),
+    }
+}
+
+/// The head is written, or it is not.
+pub fn has_sent(exchange: &Exchange<'_>, written: Result<BytesMut, Fault>) {
     match written {
         Ok(out) => exchange.endpoint.shard.buffers.put(out),
         Err(fault) => exchange.give_up_sending(fault),

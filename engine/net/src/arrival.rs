@@ -9,12 +9,17 @@
 //! connection. So a bounded number of connections waits with one, and a wait that grows long is [recalled](Recall).
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use monoio::io::{CancelHandle, Canceller};
+use pin_project_lite::pin_project;
 
 use crate::shard::Shard;
+use crate::socket::Spare;
 
 /// How many buffers of a shard wait for bytes at most: 16 MiB, of which a head touches the first page.
 const WAITING_MAX: usize = 1024;
@@ -26,6 +31,45 @@ pub enum Arrival {
     Ready,
     /// It has been read. 0 is the end of the stream.
     Read(io::Result<usize>, BytesMut),
+}
+
+pin_project! {
+    /// The wait itself: a read, one that can be recalled, or a wait without a buffer. By hand and not as an `async fn` for the same reason as
+    /// [`Write`](crate::write::Write).
+    #[project = ArrivingNow]
+    pub(crate) enum Arriving<'a, R, U, W> {
+        Read { waiting: Option<Waiting<'a>>, #[pin] read: R },
+        ReadUntil { waiting: Option<Waiting<'a>>, #[pin] read: U },
+        Readable { #[pin] wait: W },
+        Simulated { read: Pin<Box<dyn Future<Output = Arrival> + 'a>> },
+    }
+}
+
+impl<R, U, W> Future for Arriving<'_, R, U, W>
+where
+    R: Future<Output = (io::Result<usize>, Spare)>,
+    U: Future<Output = (io::Result<usize>, Spare)>,
+    W: Future<Output = io::Result<()>>,
+{
+    type Output = Arrival;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Arrival> {
+        let ((result, Spare(buffer)), waiting) = match self.project() {
+            ArrivingNow::Read { waiting, read } => (ready!(read.poll(cx)), waiting),
+            ArrivingNow::ReadUntil { waiting, read } => (ready!(read.poll(cx)), waiting),
+            // A socket that has failed tells when it is read.
+            ArrivingNow::Readable { wait } => return wait.poll(cx).map(|_| Arrival::Ready),
+            ArrivingNow::Simulated { read } => return read.as_mut().poll(cx),
+        };
+        drop(waiting.take());
+        Poll::Ready(match result {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                Shard::current().buffers.put(buffer);
+                Arrival::Ready
+            }
+            result => Arrival::Read(result, buffer),
+        })
+    }
 }
 
 /// Takes a wait back, so that the buffer that it holds is free again. One for each connection, used by one wait at a time.

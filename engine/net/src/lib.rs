@@ -44,6 +44,7 @@ mod stream;
 mod timer;
 mod tls;
 mod vigil;
+mod write;
 
 pub use address::{Address, Peer};
 pub use arrival::{Arrival, Recall};
@@ -55,7 +56,7 @@ pub use doorbell::Doorbell;
 pub use driver::{Driver, DriverChoice};
 pub use gather::Stable;
 pub use listen::{Accepted, BoundListener, Listener, ListenerOptions};
-pub use memory::give_back;
+pub use memory::{give_back, refuse_huge_pages};
 pub use pace::Pace;
 pub use park::{Berth, Leave, Lot};
 pub use post::{POST_BYTES_MAX, Postage, post};

@@ -150,13 +150,26 @@ impl Socket {
         }
     }
 
-    /// The same, but `recall` may end it.
-    pub(crate) async fn read_until(&self, recall: &Recall, buffer: BytesMut) -> (io::Result<usize>, BytesMut) {
-        #[cfg(feature = "sim")]
-        simulated!(self, conn => self.read_simulated(conn, buffer).await);
+    /// Begins one read into the spare capacity of `buffer`, on a real socket.
+    pub(crate) fn begin_read(&self, buffer: BytesMut) -> impl Future<Output = (io::Result<usize>, Spare)> {
         // SAFETY: see `io`.
-        let (result, back) = unsafe { self.io() }.cancelable_read(Spare(buffer), recall.handle()).await;
-        (result, back.0)
+        unsafe { self.io() }.read(Spare(buffer))
+    }
+
+    /// The same, but `recall` may end it.
+    pub(crate) fn begin_read_until(
+        &self,
+        recall: &Recall,
+        buffer: BytesMut,
+    ) -> impl Future<Output = (io::Result<usize>, Spare)> {
+        // SAFETY: see `io`; this one uses the stream at its first poll, and only then.
+        unsafe { self.io() }.cancelable_read(Spare(buffer), recall.handle())
+    }
+
+    /// Begins one write on a real socket, of whatever the kernel takes.
+    pub(crate) fn begin_write<B: IoBuf>(&self, buffer: B) -> impl Future<Output = (io::Result<usize>, B)> {
+        // SAFETY: see `io`.
+        unsafe { self.io() }.write(buffer)
     }
 
     /// Writes once, whatever the kernel takes.
@@ -167,8 +180,7 @@ impl Socket {
             let bytes = unsafe { std::slice::from_raw_parts(buffer.read_ptr(), buffer.bytes_init()) };
             (conn.write_some(bytes).await, buffer)
         });
-        // SAFETY: see `io`.
-        unsafe { self.io() }.write(buffer).await
+        self.begin_write(buffer).await
     }
 
     /// Writes once from several buffers, whatever the kernel takes.
@@ -288,6 +300,11 @@ impl Socket {
         }
     }
 
+    /// Whether it is of a simulated world, where no operation of the ring can be begun.
+    pub(crate) fn is_simulated(&self) -> bool {
+        !matches!(self.io, Io::Real(_))
+    }
+
     #[cfg(feature = "sim")]
     fn simulated(&self) -> Option<&Conn> {
         match &self.io {
@@ -360,7 +377,7 @@ fn nonblocking(fd: &OwnedFd) -> io::Result<bool> {
 }
 
 /// A buffer that is read into behind what it holds.
-struct Spare(BytesMut);
+pub(crate) struct Spare(pub BytesMut);
 
 // SAFETY: the bytes of a `BytesMut` do not move with it, and nobody else has it while the runtime does. Reading is not
 // used.

@@ -1,21 +1,23 @@
 //! A connection: TCP or Unix, plain or TLS, read and written by `&self`.
 
+use std::future::Future;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 
 use bytes::BytesMut;
-use monoio::buf::IoBuf;
+use futures_util::future::Either;
 use socket2::SockRef;
 
 use crate::address::Peer;
-use crate::arrival::{Arrival, Recall, Waiting};
+use crate::arrival::{Arrival, Arriving, Recall, Waiting};
 use crate::gather::{Gather, Stable};
 use crate::park::Berth;
 use crate::shard::Shard;
 use crate::socket::Socket;
 use crate::tls::{ClientTls, HandshakeLimits, Parts, ServerTls, Session, TlsInfo};
 use crate::vigil::Vigil;
+use crate::write::Write;
 
 /// A connected stream socket of this shard.
 ///
@@ -125,20 +127,24 @@ impl Stream {
 
     /// Waits until there is something to read, and reads it if that costs nothing more. Whoever drops the wait may lose what has come, so
     /// the connection is to be given up with it: unless `recall` has ended it.
-    pub async fn arrival(&self, recall: Option<&Recall>) -> Arrival {
-        if self.tls.is_none()
-            && let Some((waiting, buffer)) = Waiting::begin(recall)
-        {
-            let (result, buffer) = match recall {
-                Some(recall) => self.socket.read_until(recall, buffer).await,
-                None => self.socket.read(buffer).await,
-            };
-            drop(waiting);
-            return Arrival::Read(result, buffer);
+    pub fn arrival<'a>(&'a self, recall: Option<&'a Recall>) -> impl Future<Output = Arrival> + use<'a> {
+        let waiting = if self.tls.is_none() { Waiting::begin(recall) } else { None };
+        match (waiting, recall) {
+            (Some((waiting, buffer)), _) if self.socket.is_simulated() => Arriving::Simulated {
+                read: Box::pin(async move {
+                    let (result, buffer) = self.socket.read(buffer).await;
+                    drop(waiting);
+                    Arrival::Read(result, buffer)
+                }),
+            },
+            (Some((waiting, buffer)), None) => {
+                Arriving::Read { waiting: Some(waiting), read: self.socket.begin_read(buffer) }
+            }
+            (Some((waiting, buffer)), Some(recall)) => {
+                Arriving::ReadUntil { waiting: Some(waiting), read: self.socket.begin_read_until(recall, buffer) }
+            }
+            (None, _) => Arriving::Readable { wait: self.readable() },
         }
-        // A socket that has failed tells when it is read.
-        let _ = self.readable().await;
-        Arrival::Ready
     }
 
     /// Reads into the spare capacity of `buffer`, behind what it holds. `Ok(0)` is the end of the stream.
@@ -182,10 +188,12 @@ impl Stream {
     ///
     /// # Errors
     /// Of the socket, after which nothing more may be written.
-    pub async fn write(&self, buffer: BytesMut) -> (io::Result<()>, BytesMut) {
+    pub fn write(&self, buffer: BytesMut) -> impl Future<Output = (io::Result<()>, BytesMut)> {
         match &self.tls {
-            None => write_all(&self.socket, buffer).await,
-            Some(session) => (session.write(&self.socket, Parts::new([&buffer, NOTHING, NOTHING])).await, buffer),
+            None => Either::Left(Write::new(&self.socket, buffer, Socket::begin_write)),
+            Some(session) => Either::Right(async move {
+                (session.write(&self.socket, Parts::new([&buffer, NOTHING, NOTHING])).await, buffer)
+            }),
         }
     }
 
@@ -367,46 +375,6 @@ const NOTHING: &[u8] = &[];
 /// See [`Shard::busy`].
 fn is_calm() -> bool {
     Shard::with(Shard::is_calm).unwrap_or(false)
-}
-
-/// Writes all of `buffer`.
-pub(crate) async fn write_all<B: IoBuf>(socket: &Socket, buffer: B) -> (io::Result<()>, B) {
-    let mut unsent = Unsent { buffer, sent: 0 };
-    if is_calm() {
-        // SAFETY: the initialised bytes of a buffer that is owned here and not touched meanwhile.
-        let bytes = unsafe { std::slice::from_raw_parts(unsent.read_ptr(), unsent.bytes_init()) };
-        unsent.sent = socket.send_now(bytes);
-    }
-    while unsent.bytes_init() > 0 {
-        let (count, back) = socket.write_some(unsent).await;
-        unsent = back;
-        match count {
-            Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), unsent.buffer),
-            Ok(count) => unsent.sent += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return (Err(error), unsent.buffer),
-        }
-    }
-    (Ok(()), unsent.buffer)
-}
-
-/// A buffer of which a part is written already.
-struct Unsent<B> {
-    buffer: B,
-    /// At most the length of the buffer: the kernel never takes more than it is given.
-    sent: usize,
-}
-
-// SAFETY: the inner buffer upholds the contract, and this is a part of it.
-unsafe impl<B: IoBuf> IoBuf for Unsent<B> {
-    fn read_ptr(&self) -> *const u8 {
-        // SAFETY: within the buffer, or one past its end, see `sent`.
-        unsafe { self.buffer.read_ptr().add(self.sent) }
-    }
-
-    fn bytes_init(&self) -> usize {
-        self.buffer.bytes_init() - self.sent
-    }
 }
 
 fn no_room() -> io::Error {

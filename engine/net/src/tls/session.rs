@@ -15,7 +15,8 @@ use super::window::{BULK_BYTES, RECORD_BYTES, Window};
 use super::{Names, TlsVersion};
 use crate::shard::Shard;
 use crate::socket::Socket;
-use crate::stream::{Peek, write_all};
+use crate::stream::Peek;
+use crate::write::write_all;
 
 /// What a record adds to its plaintext, rounded up: 5 of header, 8 of nonce, 16 of tag, 1 of type.
 const OVERHEAD_BYTES: usize = 64;
