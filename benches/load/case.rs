@@ -89,7 +89,7 @@ pub(crate) fn key(number: usize) -> String {
 /// The field that has it.
 pub(crate) const KEY_FIELD: &str = "X-Gravitee-Api-Key";
 
-pub(crate) const CASES: [Case; 15] = [
+pub(crate) const CASES: [Case; 16] = [
     Case { name: "c8", about: "13-byte body, 8 connections", setup: Setup::Bare, load: closed(8, SMALL) },
     Case { name: "c64", about: "13-byte body, 64 connections", setup: Setup::Bare, load: closed(64, SMALL) },
     Case { name: "c512", about: "13-byte body, 512 connections", setup: Setup::Bare, load: closed(512, SMALL) },
@@ -98,6 +98,12 @@ pub(crate) const CASES: [Case; 15] = [
         about: "equal work, 13-byte body, 64 connections",
         setup: Setup::Equal,
         load: closed(64, SMALL),
+    },
+    Case {
+        name: "equal512",
+        about: "equal work, 13-byte body, 512 connections",
+        setup: Setup::Equal,
+        load: closed(512, SMALL),
     },
     Case {
         name: "policies",
