@@ -174,10 +174,7 @@ mod tests {
     #[test]
     fn in_any_other_expression_the_value_is_a_literal() {
         for (text, wanted) in [
-            (
-                "{#request.headers['x'][0] == #secrets.get('/files/a:b')}",
-                "{#request.headers['x'][0] == ('s3''cret')}",
-            ),
+            ("{#request.headers['x'][0] == #secrets.get('/files/a:b')}", "{#request.headers['x'][0] == ('s3''cret')}"),
             ("{#secrets.get('/files/a:b') == #request.id}", "{('s3''cret') == #request.id}"),
             ("{#secrets.get('/files/opens') == #request.id}", "{('x{#request.id}') == #request.id}"),
             ("{#request.id == {'}', #secrets.get('/files/a:b')}}", "{#request.id == {'}', ('s3''cret')}}"),
