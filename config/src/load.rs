@@ -19,7 +19,7 @@ use crate::premises::Premises;
 use crate::problem::{self, Problem};
 use crate::routes;
 use crate::secrets::{Hidden, Secrets};
-use crate::settings::Settings;
+use crate::settings::{SecretProvider, Settings};
 use crate::settings_file::{self, SettingsFile};
 use crate::snapshot::Snapshot;
 use crate::substitute::{Environment, ProcessEnvironment};
@@ -82,7 +82,7 @@ impl<'a> Loader<'a> {
     /// Loads `ringway.yaml` and the definitions that it names; without, the built-in settings, which name none.
     pub fn load(&self, path: Option<&Path>) -> Loaded {
         let mut loaded = Loaded::default();
-        let mut secrets = Secrets::new(self.environment, path.is_none().then(Vec::new));
+        let mut secrets = self.secrets(path.is_none().then(Vec::new));
         let file = match path {
             None => SettingsFile::default(),
             Some(path) => {
@@ -110,7 +110,7 @@ impl<'a> Loader<'a> {
     pub fn load_with(&self, settings: Settings, paths: &[PathBuf]) -> Loaded {
         let mut loaded = Loaded::default();
         let mut contents = Contents::default();
-        let mut secrets = Secrets::new(self.environment, Some(settings.secrets.clone()));
+        let mut secrets = self.secrets(Some(settings.secrets.clone()));
         for path in paths {
             self.path(path, &mut secrets, &mut loaded, &mut contents);
         }
@@ -123,7 +123,7 @@ impl<'a> Loader<'a> {
     pub fn definition(&self, name: &str, text: &str, settings: &Settings) -> (Vec<Api>, Vec<Problem>) {
         let source = Source::new(name, text);
         let (mut loaded, mut contents) = (Loaded::default(), Contents::default());
-        let mut secrets = Secrets::new(self.environment, Some(settings.secrets.clone()));
+        let mut secrets = self.secrets(Some(settings.secrets.clone()));
         contents.take(&source, Format::sniff(text), Path::new(""), self.environment, &mut secrets);
         let (definitions, common) = self.judge(contents, settings, &mut loaded);
         let hidden = secrets.hidden();
@@ -156,7 +156,7 @@ impl<'a> Loader<'a> {
         let alone = Settings { servers: Vec::new(), ..Settings::default() };
         let mut loaded = Loaded::default();
         let mut read = Contents::default();
-        let mut secrets = Secrets::new(self.environment, None);
+        let mut secrets = self.secrets(None);
         let own: Vec<&PathBuf> = definitions.iter().filter(|path| !checked.contains(path)).collect();
         for path in &own {
             self.file(path, &mut secrets, &mut loaded, &mut read);
@@ -177,6 +177,10 @@ impl<'a> Loader<'a> {
         problem::sort(&mut problems);
         problems.dedup();
         problems
+    }
+
+    fn secrets(&self, providers: Option<Vec<SecretProvider>>) -> Secrets<'a> {
+        Secrets::new(self.environment, providers).opened_by(self.premises.map(|premises| premises.store))
     }
 
     /// Takes the files that settings name.

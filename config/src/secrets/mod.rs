@@ -16,7 +16,7 @@ pub use self::hidden::{HIDDEN_BYTES_MIN, Hidden};
 use self::reference::Reference;
 use crate::node::{Node, Value};
 use crate::problem::Problem;
-use crate::settings::{Secret, SecretProvider, SecretProviderType};
+use crate::settings::{Secret, SecretProvider, SecretProviderType, Vault};
 use crate::settings_file::relocated;
 use crate::substitute::Environment;
 use crate::{check, common, decode, names, walk};
@@ -38,12 +38,45 @@ pub(crate) struct Secrets<'e> {
     values: HashMap<Reference, Secret>,
     /// Files that were looked for: what to watch.
     pub(crate) files: Vec<PathBuf>,
+    open: Option<OpenStore>,
+    /// By the ids of their providers.
+    stores: HashMap<String, Box<dyn SecretStore>>,
+    /// What the stores said of a path: it is asked for once, whatever came of it.
+    tables: HashMap<(String, String), Result<Option<SecretTable>, String>>,
 }
+
+/// Keys, and their values if they are texts.
+pub type SecretTable = Vec<(String, Option<Secret>)>;
+
+/// A store that is asked over the network, for the time of one load.
+pub trait SecretStore {
+    /// What it has at a path; `None`: nothing.
+    ///
+    /// # Errors
+    /// Why it cannot be told.
+    fn read(&mut self, path: &str) -> Result<Option<SecretTable>, String>;
+}
+
+/// Makes a store, and asks it nothing yet: this crate knows no network.
+pub type OpenStore = fn(&Vault) -> Box<dyn SecretStore>;
 
 impl<'e> Secrets<'e> {
     /// Those of providers that are known, or not known yet.
     pub(crate) fn new(environment: &'e dyn Environment, providers: Option<Vec<SecretProvider>>) -> Self {
-        Self { environment, providers, values: HashMap::new(), files: Vec::new() }
+        Self {
+            environment,
+            providers,
+            values: HashMap::new(),
+            files: Vec::new(),
+            open: None,
+            stores: HashMap::new(),
+            tables: HashMap::new(),
+        }
+    }
+
+    /// With stores that are asked over the network.
+    pub(crate) fn opened_by(self, open: Option<OpenStore>) -> Self {
+        Self { open, ..self }
     }
 
     /// Learns the providers.
@@ -121,7 +154,18 @@ impl<'e> Secrets<'e> {
         if let Some(value) = self.values.get(reference) {
             return Ok(value.expose().to_owned());
         }
-        let (value, file) = provider::read(provider, reference, self.environment);
+        let (value, file) = match &provider.vault {
+            Some(vault) => {
+                let at = (provider.id.clone(), reference.path.clone());
+                let table = self.tables.entry(at).or_insert_with(|| {
+                    let open = self.open.ok_or("no store is asked here")?;
+                    let store = self.stores.entry(provider.id.clone()).or_insert_with(|| open(vault));
+                    store.read(&reference.path)
+                });
+                (provider::entry(table, reference), None)
+            }
+            None => provider::read(provider, reference, self.environment),
+        };
         self.files.extend(file.filter(|_| reference.is_watched));
         if let Ok(value) = &value {
             self.values.insert(reference.clone(), Secret::from(value.as_str()));
@@ -151,7 +195,8 @@ fn told(node: &Node, pointer: &str, (message, hint): Wrong) -> Problem {
 
 /// Makes the path of a provider relative to the folder of the settings.
 pub(crate) fn relocate(provider: &mut SecretProvider, folder: &Path) {
-    provider.path.iter_mut().for_each(|path| *path = relocated(path, folder));
+    let ca = provider.vault.iter_mut().filter_map(|vault| vault.ca.as_mut());
+    provider.path.iter_mut().chain(ca).for_each(|path| *path = relocated(path, folder));
 }
 
 /// What the schema of providers cannot say.
@@ -168,17 +213,42 @@ pub(crate) fn rules(providers: &[SecretProvider], node: &Node, problems: &mut Ve
         if providers.iter().take(at).any(|other| other.id == provider.id) {
             wrong("id", format!("another provider is called `{}`, too", provider.id));
         }
-        match (provider.kind, &provider.path) {
-            (SecretProviderType::Directory, None) => {
-                wrong("path", "`path` is missing: a provider of type `directory` needs it".to_owned());
+        for (field, kind) in OWN {
+            if item.field(field).is_some() && kind != provider.kind {
+                let name = name_of(provider.kind);
+                wrong(field, format!("a provider of type `{name}` has no `{field}`"));
+            } else if item.field(field).is_none() && kind == provider.kind && field != "prefix" {
+                let name = name_of(kind);
+                wrong(field, format!("`{field}` is missing: a provider of type `{name}` needs it"));
             }
-            (SecretProviderType::Environment, Some(_)) => {
-                wrong("path", "a provider of type `environment` has no `path`".to_owned());
-            }
+        }
+        let Some((vault, item)) = provider.vault.as_ref().zip(item.field("vault")) else { continue };
+        let mut wrong = |field: &str, message: &str| {
+            let span = item.field(field).map_or(&item.span, |field| &field.span);
+            problems.push(Problem::error(span, format!("secrets[{at}].vault.{field}"), message));
+        };
+        if !["http://", "https://"].iter().any(|scheme| vault.url.starts_with(scheme)) {
+            wrong("url", "begins neither with `http://` nor with `https://`");
+        }
+        match (&vault.token, &vault.app_role) {
+            (None, None) => wrong("token", "`token` is missing, or `appRole`"),
+            (Some(_), Some(_)) => wrong("appRole", "`token` stands for the same"),
             _ => {}
         }
-        if provider.kind == SecretProviderType::Directory && !provider.prefix.is_empty() {
-            wrong("prefix", "a provider of type `directory` has no `prefix`".to_owned());
-        }
+    }
+}
+
+/// What providers of one type alone have.
+const OWN: [(&str, SecretProviderType); 3] = [
+    ("prefix", SecretProviderType::Environment),
+    ("path", SecretProviderType::Directory),
+    ("vault", SecretProviderType::Vault),
+];
+
+fn name_of(kind: SecretProviderType) -> &'static str {
+    match kind {
+        SecretProviderType::Environment => "environment",
+        SecretProviderType::Directory => "directory",
+        SecretProviderType::Vault => "vault",
     }
 }

@@ -17,13 +17,36 @@ pub(super) type Answer = (Result<String, Wrong>, Option<PathBuf>);
 pub(super) fn read(provider: &SecretProvider, reference: &Reference, environment: &dyn Environment) -> Answer {
     let (value, file) = match provider.kind {
         SecretProviderType::Environment => (variable(provider, reference, environment), None),
-        SecretProviderType::Directory => match place(provider, reference) {
+        _ => match place(provider, reference) {
             Ok((file, key)) => (text(&file, key, reference, environment), Some(file)),
             Err(wrong) => (Err(wrong), None),
         },
     };
-    let is_empty = value.as_ref().is_ok_and(String::is_empty);
-    (if is_empty { Err((format!("{reference} is empty"), None)) } else { value }, file)
+    (value.and_then(|value| not_empty(value, reference)), file)
+}
+
+/// A secret of what a store said.
+pub(super) fn entry(said: &Result<Option<super::SecretTable>, String>, reference: &Reference) -> Result<String, Wrong> {
+    let wrong = |what: &str| Err((format!("{reference} {what}"), None));
+    let table = match said {
+        Ok(Some(table)) => table,
+        Ok(None) => return wrong("is not there: the store has nothing at this path"),
+        Err(error) => return wrong(&format!("cannot be read: {error}")),
+    };
+    let Some(key) = &reference.key else { return wrong("has no key, which tells the value that is meant") };
+    match table.iter().find(|(known, _)| known == key) {
+        Some((_, Some(value))) => not_empty(value.expose().to_owned(), reference),
+        Some((_, None)) => wrong("is no text"),
+        None => {
+            let near = names::nearest(key, table.iter().map(|(known, _)| known.as_str()));
+            let message = format!("{reference} is not there: the path has no such key");
+            Err((message, near.map(|near| format!("did you mean `{near}`?"))))
+        }
+    }
+}
+
+fn not_empty(value: String, reference: &Reference) -> Result<String, Wrong> {
+    if value.is_empty() { Err((format!("{reference} is empty"), None)) } else { Ok(value) }
 }
 
 fn variable(provider: &SecretProvider, reference: &Reference, environment: &dyn Environment) -> Result<String, Wrong> {
@@ -159,6 +182,7 @@ mod tests {
             },
             prefix: "RW_".into(),
             path: Some("/run".into()),
+            vault: None,
         };
         let (value, file) = read(&provider, &reference, &Fixed);
         (value.map_err(|(message, _)| message), file)
