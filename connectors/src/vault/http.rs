@@ -235,3 +235,49 @@ fn encoded(path: &str) -> String {
 fn is_value(text: &str) -> bool {
     HeaderValue::from_str(text).is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an answer is, cut into pieces of this size and followed by the end of the connection.
+    fn read(text: &str, piece: usize) -> Result<(u16, String), String> {
+        let mut answer = Answer::new(&Method::GET);
+        for piece in text.as_bytes().chunks(piece).chain([&[][..]]) {
+            if let Some(asked) = answer.take(piece).map_err(|error| error.to_string())? {
+                return Ok((asked.status, asked.body.to_string()));
+            }
+        }
+        Err("nothing".to_owned())
+    }
+
+    #[test]
+    fn an_answer_ends_where_its_framing_says() {
+        for (text, wanted) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n{\"a\":1}", Ok((200, r#"{"a":1}"#))),
+            (
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{\"a\r\n4\r\n\":1}\r\n0\r\n\r\n",
+                Ok((200, r#"{"a":1}"#)),
+            ),
+            ("HTTP/1.1 404 Not Found\r\n\r\n{\"a\":1}", Ok((404, r#"{"a":1}"#))),
+            ("HTTP/1.1 204 No Content\r\n\r\n", Ok((204, "null"))),
+            ("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 4\r\n\r\n<p/>", Ok((502, "null"))),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{\"a\":1}", Err("unexpected end of file")),
+            ("HTTP/1.1 200 OK\r\nContent-Le", Err("unexpected end of file")),
+            ("SSH-2.0-OpenSSH\r\n\r\n", Err("the answer is not HTTP")),
+        ] {
+            let wanted = wanted.map(|(status, body)| (status, body.to_owned())).map_err(str::to_owned);
+            for piece in [1, 5, text.len()] {
+                assert_eq!(read(text, piece), wanted, "{text} by {piece}");
+            }
+        }
+        let long = format!("HTTP/1.1 200 OK\r\n\r\n{}", "a".repeat(ANSWER_BYTES_MAX));
+        assert!(read(&long, PIECE_BYTES).is_err_and(|error| error.contains("more than")));
+    }
+
+    #[test]
+    fn a_path_stays_one() {
+        assert_eq!(encoded("secret/data/a b?c#d%/é"), "secret/data/a%20b%3Fc%23d%25/%C3%A9");
+        assert!(is_value("hvs.token") && !is_value("a\r\nb"));
+    }
+}

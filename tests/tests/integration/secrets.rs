@@ -20,12 +20,12 @@ fn api(backend: &Backend) -> Api {
 }
 
 /// A gateway with a folder of secrets that is elsewhere than its own.
-fn serving(secrets: &Scratch, more: &str, api: Api) -> Gateway {
+fn serving(secrets: &Scratch, more: &str, apis: &[Api]) -> Gateway {
     let yaml = format!(
         "secrets:\n  - {{ id: files, type: directory, path: '{}' }}\n  - {{ id: env, type: environment, prefix: RW_ }}\n{more}",
         secrets.path().display()
     );
-    Gateway::surrounded(&[("RW_PAIR", "pair-of-the-environment")], &yaml, &[api])
+    Gateway::surrounded(&[("RW_PAIR", "pair-of-the-environment")], &yaml, apis)
 }
 
 fn last(backend: &Backend, field: &str) -> Option<String> {
@@ -42,11 +42,15 @@ fn a_secret_reaches_the_backend_and_nothing_that_is_written() {
     let secrets = Scratch::new("secrets");
     secrets.write("orders/key", "first-of-the-folder\n");
     secrets.write("tenant", "tenant-of-the-folder");
-    let gateway = serving(
-        &secrets,
-        "tenant: secret://files/tenant\n",
-        api(&backend).with("endpointGroups/0/endpoints/0/tenants", json!(["{#secrets.get('/files/tenant')}"])),
-    );
+    let tenants = json!(["{#secrets.get('/files/tenant')}"]);
+    let here = api(&backend).with("endpointGroups/0/endpoints/0/tenants", tenants.clone());
+    // Nobody listens there, and what it cannot be reached by is told.
+    let away = Api::proxy("/away", "http://127.0.0.1:1/{#secrets.get('/files/tenant')}")
+        .with("endpointGroups/0/endpoints/0/tenants", tenants)
+        .with("endpointGroups/0/services", json!({ "healthCheck": { "enabled": true, "type": "http-health-check",
+              "configuration": { "schedule": "* * * * * *", "target": "/{#secrets.get('/files/tenant')}" } } }));
+    let gateway = serving(&secrets, "tenant: secret://files/tenant\n", &[here, away]);
+    assert_eq!(gateway.get("/away").0.status(), 502);
     let (head, body) = gateway.get("/");
     assert_eq!((head.field("x-echo"), &*body), (Some("first-of-the-folder"), &b"first-of-the-folder"[..]));
     assert_eq!(last(&backend, "x-pair").as_deref(), Some("GET:pair-of-the-environment"));
@@ -69,7 +73,7 @@ fn a_secret_that_changes_is_used_without_a_restart() {
     let backend = Backend::ok("ok");
     let secrets = Scratch::new("secrets");
     secrets.write("orders/key", "first-of-the-folder\n");
-    let gateway = serving(&secrets, "", api(&backend));
+    let gateway = serving(&secrets, "", &[api(&backend)]);
     gateway.get("/");
     assert_eq!(last(&backend, "x-api-key").as_deref(), Some("first-of-the-folder"));
     // As Kubernetes and editors do: another file takes its place.
@@ -87,7 +91,7 @@ fn a_secret_that_is_gone_leaves_the_apis_as_they_are() {
     let backend = Backend::ok("ok");
     let secrets = Scratch::new("secrets");
     let key = secrets.write("orders/key", "first-of-the-folder\n");
-    let gateway = serving(&secrets, "watch: false\n", api(&backend));
+    let gateway = serving(&secrets, "watch: false\n", &[api(&backend)]);
     fs::remove_file(key).expect("the secret");
     let (status, text) = gateway.reload();
     assert_eq!(status, 422, "{text}");

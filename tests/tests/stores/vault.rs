@@ -1,5 +1,7 @@
 //! Secrets of a real OpenBao, which speaks as a HashiCorp Vault does.
 
+use std::net::TcpListener;
+
 use ringway_tests::{Api, Backend, Gateway, OpenBao, wait_until};
 use serde_json::{Value, json};
 
@@ -55,7 +57,7 @@ fn refused(settings: &str, value: &str) -> String {
 fn engines_of_both_versions_are_read_with_a_token() {
     let store = OpenBao::start();
     put(&store, "orders", json!({ "key": "key-of-version-2", "number": 12345 }));
-    put(&store, "orders/deep er", json!({ "key": "key-further-down" }));
+    put(&store, "orders/deep%20er", json!({ "key": "key-further-down" }));
     store.told("POST", "old/orders", &json!({ "key": "key-of-version-1" }));
     let (two, one) = (settings(&store.url(), &json!({})), settings(&store.url(), &json!({ "kvEngine": "V1" })));
     assert_eq!(told(&two, KEY), "key-of-version-2");
@@ -96,7 +98,7 @@ fn what_is_not_there_is_told_by_its_name() {
     let yaml = settings(&store.url(), &json!({}));
     for (name, wanted) in [
         ("secret/none:key", "the secret `secret/none:key` of the provider `bao` is not there: the store has nothing"),
-        ("secret/orders:kee", "the path has no such key (did you mean `key`?)"),
+        ("secret/orders:kee", "hint: did you mean `key`?"),
         ("secret/orders:list", "the secret `secret/orders:list` of the provider `bao` is no text"),
         ("secret/orders", "has no key, which tells the value that is meant"),
         ("secret:key", "the path begins with the place of an engine"),
@@ -107,6 +109,11 @@ fn what_is_not_there_is_told_by_its_name() {
     }
     let log = refused(&settings(&store.url(), &json!({ "token": "none" })), KEY);
     assert!(log.contains("forbids it (403)"), "{log}");
+    // Connections wait in its backlog, and nobody takes them.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let log = refused(&settings(&url, &json!({ "timeout": 50 })), KEY);
+    assert!(log.contains("does not answer within 50 ms"), "{log}");
 }
 
 #[test]
