@@ -70,7 +70,7 @@ pub use problem::{Problem, Severity};
 pub use resources::ResourceUse;
 pub use sampling::SamplingRule;
 pub use schema::{schema_of_api, schema_of_common, schema_of_ringway};
-pub use secrets::{HIDDEN_BYTES_MIN, Hidden, OpenStore, SecretStore, SecretTable};
+pub use secrets::{Hidden, OpenStore, SecretStore, SecretTable};
 pub use settings::Settings;
 pub use snapshot::Snapshot;
 pub use substitute::{Environment, NoEnvironment, ProcessEnvironment, VALUE_FILE_BYTES_MAX};

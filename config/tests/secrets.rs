@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::{fs, io};
 
-use ringway_config::{Environment, Loaded, Loader, NoEnvironment, Settings};
+use ringway_config::{Environment, Loaded, Loader, NoEnvironment, Premises, SecretStore, SecretTable, Settings};
 use tempfile::TempDir;
 
 /// Files of the disk, and variables of its own.
@@ -225,7 +225,15 @@ fn wrong_providers_are_told() {
         ),
         ("{ id: a, type: directory, path: b, prefix: C }", "secrets[0].prefix: a provider of type `directory` has no"),
         ("{ id: a, type: environment }, { id: a, type: environment }", "secrets[1].id: another provider is called `a`"),
-        ("{ id: a, type: vault }", "secrets[0].type: "),
+        ("{ id: a, type: aws }", "secrets[0].type: "),
+        ("{ id: a, type: vault }", "secrets[0].vault: `vault` is missing: a provider of type `vault` needs it"),
+        ("{ id: a, type: environment, vault: { url: 'http://a', token: t } }", "secrets[0].vault: a provider of type"),
+        ("{ id: a, type: vault, vault: { url: 'vault:8200', token: t } }", "secrets[0].vault.url: begins neither"),
+        ("{ id: a, type: vault, vault: { url: 'http://a' } }", "secrets[0].vault.token: `token` is missing, or"),
+        (
+            "{ id: a, type: vault, vault: { url: 'http://a', token: t, appRole: { roleId: r } } }",
+            "secrets[0].vault.appRole: `token` stands for the same",
+        ),
     ] {
         let settings = format!("secrets: [{providers}]\nservers: [{{ id: http, listen: 127.0.0.1:0 }}]\n");
         let folder = Folder::new(&settings, &definition("[]"));
@@ -252,4 +260,40 @@ fn a_text_that_somebody_sent_reads_no_secret() {
     let sent = |settings: &Settings| Loader::default().environment(&NoEnvironment).definition("sent", &text, settings);
     let (_, problems) = sent(&settings);
     assert!(problems.len() == 1 && problems[0].message.contains("files cannot be named here"), "{problems:?}");
+}
+
+/// A store that knows one path, and falls silent after it.
+struct Store(&'static str);
+
+impl SecretStore for Store {
+    fn read(&mut self, path: &str) -> Result<Option<SecretTable>, String> {
+        match (std::mem::replace(&mut self.0, "asked"), path) {
+            ("", "kv/orders") => Ok(Some(vec![("key".to_owned(), Some("s3cret-of-a-store".into()))])),
+            _ => Err("it is asked twice".to_owned()),
+        }
+    }
+}
+
+#[test]
+fn a_store_is_asked_once_for_a_path_and_a_load() {
+    const PREMISES: Premises = Premises { level: |_| None, servers: |_| Vec::new(), store: |_| Box::new(Store("")) };
+    let settings = "servers: [{ id: http, listen: 127.0.0.1:0 }]
+secrets: [{ id: vault, type: vault, vault: { url: 'http://vault.test', token: t } }]
+apis: [orders.yaml]
+";
+    let value = |key: &str| format!("{{ name: a, value: \"{{#secrets.get('/vault/kv/orders:{key}')}}\" }}");
+    let folder = Folder::new(settings, &definition(&format!("[{}, {}]", value("key"), value("key"))));
+    let loader = Loader::default().premises(PREMISES);
+    for _ in 0..2 {
+        let loaded = loader.load(Some(&folder.0.path().join("ringway.yaml")));
+        assert_eq!(loaded.problems, []);
+        assert_eq!(headers(&loaded), ["s3cret-of-a-store"; 2]);
+        assert!(!format!("{loaded:?}").contains("s3cret"));
+    }
+    let problems = folder.problems();
+    assert!(problems.len() == 2 && problems[0].contains("no store is asked here"), "{problems:?}");
+    folder.write("orders.yaml", &definition(&format!("[{}]", value("kee"))));
+    let loaded = loader.load(Some(&folder.0.path().join("ringway.yaml")));
+    let told = loaded.problems[0].to_string();
+    assert!(told.contains("the path has no such key (did you mean `key`?)"), "{told}");
 }

@@ -7,7 +7,7 @@ use crate::problem::Problem;
 use crate::settings::Secret;
 
 /// Shorter values are not looked for in texts: they are found in words that are no secrets.
-pub const HIDDEN_BYTES_MIN: usize = 4;
+const HIDDEN_BYTES_MIN: usize = 4;
 
 /// What stands in the place of a value.
 const MASK: &str = "***";
@@ -36,11 +36,6 @@ impl Hidden {
         Self { values: values.collect() }
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
-
     /// Masks each of them in `text`.
     pub fn hide(&self, text: &mut String) {
         mask(text, self.values.iter().map(|value| &value.raw));
@@ -53,9 +48,6 @@ impl Hidden {
 
     /// Masks each of them in what is told of problems: the pattern of a regular expression is quoted, for one.
     pub(crate) fn hide_in(&self, problems: &mut [Problem]) {
-        if self.is_empty() {
-            return;
-        }
         for problem in problems {
             self.hide(&mut problem.message);
             problem.hint.iter_mut().for_each(|hint| self.hide(hint));
@@ -98,6 +90,5 @@ mod tests {
         let mut line = r#"{"a":"a\"b\nc"}"#.to_owned();
         hidden.hide_in_json(&mut line);
         assert_eq!(line, r#"{"a":"***"}"#);
-        assert!(Hidden::default().is_empty());
     }
 }

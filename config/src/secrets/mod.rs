@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use ringway_expression::secrets::resolve;
 
-pub use self::hidden::{HIDDEN_BYTES_MIN, Hidden};
+pub use self::hidden::Hidden;
 use self::reference::Reference;
 use crate::node::{Node, Value};
 use crate::problem::Problem;

@@ -47,8 +47,11 @@ fn a_secret_reaches_the_backend_and_nothing_that_is_written() {
     // Nobody listens there, and what it cannot be reached by is told.
     let away = Api::proxy("/away", "http://127.0.0.1:1/{#secrets.get('/files/tenant')}")
         .with("endpointGroups/0/endpoints/0/tenants", tenants)
-        .with("endpointGroups/0/services", json!({ "healthCheck": { "enabled": true, "type": "http-health-check",
-              "configuration": { "schedule": "* * * * * *", "target": "/{#secrets.get('/files/tenant')}" } } }));
+        .with(
+            "endpointGroups/0/services",
+            json!({ "healthCheck": { "enabled": true, "type": "http-health-check",
+              "configuration": { "schedule": "* * * * * *", "target": "/{#secrets.get('/files/tenant')}" } } }),
+        );
     let gateway = serving(&secrets, "tenant: secret://files/tenant\n", &[here, away]);
     assert_eq!(gateway.get("/away").0.status(), 502);
     let (head, body) = gateway.get("/");
