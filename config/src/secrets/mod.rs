@@ -106,14 +106,14 @@ impl<'e> Secrets<'e> {
             if !text.contains("secrets") {
                 return;
             }
-            let mut read = |name: &str, key: Option<&str>| -> Result<String, Wrong> {
+            let read = |name: &str, key: Option<&str>| -> Result<String, Wrong> {
                 let read = Reference::parse(name, key).and_then(|reference| self.read(&reference));
                 Ok(read.unwrap_or_else(|wrong| {
                     problems.push(told(node, pointer, wrong));
                     PLACEHOLDER.to_owned()
                 }))
             };
-            let Ok(Some(resolved)) = resolve(text, &mut read) else { return };
+            let Ok(Some(resolved)) = resolve(text, read) else { return };
             if resolved.opens {
                 problems.push(told(node, pointer, opening()));
             }

@@ -43,7 +43,7 @@ struct Call {
 /// The first one of `read`.
 pub fn resolve<E>(
     text: &str,
-    read: &mut dyn FnMut(&str, Option<&str>) -> Result<String, E>,
+    mut read: impl FnMut(&str, Option<&str>) -> Result<String, E>,
 ) -> Result<Option<Resolved>, E> {
     let mut out = String::new();
     let mut values = Vec::new();
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     fn run(text: &str) -> Result<Option<Resolved>, String> {
-        resolve(text, &mut |name, key| match (name, key) {
+        resolve(text, |name, key| match (name, key) {
             ("/files/a:b", None) | ("/files/a", Some("b")) => Ok("s3'cret".to_owned()),
             ("/files/opens", None) => Ok("x{#request.id}".to_owned()),
             ("/files/half", None) => Ok("#request.id}".to_owned()),
