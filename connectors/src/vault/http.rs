@@ -17,7 +17,7 @@ use tokio_rustls::rustls::{ClientConnection, StreamOwned};
 
 use crate::http_proxy::target::{Place, Target};
 
-/// Bytes of an answer that are read, its head included.
+/// Bytes of an answer that are read.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes that are read at once.
 const PIECE_BYTES: usize = 16 * 1024;
@@ -271,7 +271,7 @@ mod tests {
                 assert_eq!(read(text, piece), wanted, "{text} by {piece}");
             }
         }
-        let long = format!("HTTP/1.1 200 OK\r\n\r\n{}", "a".repeat(ANSWER_BYTES_MAX));
+        let long = format!("HTTP/1.1 200 OK\r\n\r\n{}", "a".repeat(ANSWER_BYTES_MAX + 1));
         assert!(read(&long, PIECE_BYTES).is_err_and(|error| error.contains("more than")));
     }
 
