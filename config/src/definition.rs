@@ -10,6 +10,7 @@ use crate::kinds::{self, Kind};
 use crate::node::{Node, Source, Value};
 use crate::plans;
 use crate::problem::{self, Problem};
+use crate::secrets::Secrets;
 use crate::settings::Settings;
 use crate::substitute::{Environment, Rule, substitute};
 use crate::{
@@ -92,7 +93,14 @@ pub(crate) fn documents(source: &Arc<Source>, format: Format) -> Result<Vec<Node
 
 impl Contents {
     /// Takes the documents of a text; `folder` is where its relative paths begin.
-    pub(crate) fn take(&mut self, source: &Arc<Source>, format: Format, folder: &Path, environment: &dyn Environment) {
+    pub(crate) fn take(
+        &mut self,
+        source: &Arc<Source>,
+        format: Format,
+        folder: &Path,
+        environment: &dyn Environment,
+        secrets: &mut Secrets<'_>,
+    ) {
         let documents = match documents(source, format) {
             Ok(documents) => documents,
             Err(problem) => return self.problems.push(problem),
@@ -101,6 +109,7 @@ impl Contents {
             let outcome = substitute(&mut document, Rule::UpperCase, folder, environment);
             self.problems.extend(outcome.problems);
             self.files.extend(outcome.files);
+            secrets.expressions(&mut document, "", &mut self.problems);
             match document.value {
                 Value::Seq(items) => items.into_iter().for_each(|item| self.sort(item)),
                 _ => self.sort(document),

@@ -7,9 +7,10 @@ use ringway_expression::{Context, Field, Map, Root, Template, Value as Evaluated
 
 use crate::node::{Node, Value};
 use crate::problem::Problem;
+use crate::walk;
 
-/// What is known then. Endpoints and the node are asked for by requests, dictionaries change while an API is served; secrets come with
-/// a later release.
+/// What is known then. Endpoints and the node are asked for by requests, dictionaries change while an API is served; secrets have
+/// been read already.
 const KNOWN: Vocabulary = Vocabulary::deployment()
     .without(Root::Endpoints)
     .without(Root::Node)
@@ -42,45 +43,28 @@ impl Deployed {
         }
     }
 
-    fn evaluate(&self, node: &mut Node, pointer: &mut String, problems: &mut Vec<Problem>) {
-        let length = pointer.len();
-        match &mut node.value {
-            Value::Map(entries) => {
-                for entry in entries {
-                    pointer.push('.');
-                    pointer.push_str(&entry.key);
-                    self.evaluate(&mut entry.value, pointer, problems);
-                    pointer.truncate(length);
-                }
+    fn evaluate(&self, node: &mut Node, pointer: &str, problems: &mut Vec<Problem>) {
+        let Value::String(text) = &mut node.value else { return };
+        if !text.contains("{#") {
+            return;
+        }
+        // What is no such expression, or none at all, is for whoever is built from it.
+        let Ok(template) = Template::compile(text, &KNOWN) else { return };
+        if template.as_text().is_some() {
+            return;
+        }
+        let mut out = String::new();
+        let evaluated = match template.evaluate(self) {
+            Ok(Evaluated::Null) => Err("is nothing: the API has no such property".to_owned()),
+            Ok(_) => template.render(self, &mut out).map_err(|error| error.to_string()),
+            Err(error) => Err(format!("cannot be evaluated: {error}")),
+        };
+        match evaluated {
+            Ok(()) => {
+                *text = out;
+                node.substituted = true;
             }
-            Value::Seq(items) => {
-                for (at, item) in items.iter_mut().enumerate() {
-                    pointer.push_str(&format!("[{at}]"));
-                    self.evaluate(item, pointer, problems);
-                    pointer.truncate(length);
-                }
-            }
-            Value::String(text) if text.contains("{#") => {
-                // What is no such expression, or none at all, is for whoever is built from it.
-                let Ok(template) = Template::compile(text, &KNOWN) else { return };
-                if template.as_text().is_some() {
-                    return;
-                }
-                let mut out = String::new();
-                let evaluated = match template.evaluate(self) {
-                    Ok(Evaluated::Null) => Err("is nothing: the API has no such property".to_owned()),
-                    Ok(_) => template.render(self, &mut out).map_err(|error| error.to_string()),
-                    Err(error) => Err(format!("cannot be evaluated: {error}")),
-                };
-                match evaluated {
-                    Ok(()) => {
-                        *text = out;
-                        node.substituted = true;
-                    }
-                    Err(message) => problems.push(Problem::error(&node.span, pointer.clone(), message)),
-                }
-            }
-            _ => {}
+            Err(message) => problems.push(Problem::error(&node.span, pointer, message)),
         }
     }
 }
@@ -112,7 +96,8 @@ pub(crate) fn evaluate(definition: &mut Node, problems: &mut Vec<Problem>) {
     let deployed = Deployed::of(definition);
     let Value::Map(entries) = &mut definition.value else { return };
     for entry in entries.iter_mut().filter(|entry| BUILT.contains(&entry.key.as_str())) {
-        deployed.evaluate(&mut entry.value, &mut entry.key.clone(), problems);
+        let mut evaluate = |node: &mut Node, pointer: &str| deployed.evaluate(node, pointer, problems);
+        walk::texts(&mut entry.value, &mut entry.key.clone(), &mut evaluate);
     }
 }
 

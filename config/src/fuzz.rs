@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::definition::Format;
 use crate::load::{Loaded, Loader};
 use crate::node::Source;
+use crate::secrets::Secrets;
 use crate::settings::Settings;
 use crate::settings_file;
 use crate::substitute::NoEnvironment;
@@ -14,7 +15,9 @@ pub fn definition(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut loaded = Loaded::default();
     let source = Source::new("fuzz", text);
-    let settings = settings_file::parse(&source, Format::sniff(text), Path::new(""), &NoEnvironment, &mut loaded);
+    let mut secrets = Secrets::new(&NoEnvironment, None);
+    let format = Format::sniff(text);
+    let settings = settings_file::parse(&source, format, Path::new(""), &NoEnvironment, &mut secrets, &mut loaded);
     assert!(settings.is_sound() || !loaded.problems.is_empty(), "settings are refused without a reason");
 
     let (apis, mut problems) =

@@ -1,7 +1,7 @@
 //! Everything an operator may say: definitions, ringway.yaml, their checks and the snapshot.
 //!
 //! ```text
-//!  file ─▶ json | yaml ─▶ Node ─▶ substitute ─▶ legacy ─▶ check ─▶ decode ─▶ Api ─▶ rules, pending, catalogue, plans, tags ─┐
+//!  file ─▶ json | yaml ─▶ Node ─▶ substitute ─▶ secrets ─▶ legacy ─▶ check ─▶ decode ─▶ Api ─▶ rules, pending, catalogue, plans, tags ─┐
 //!                          (positions from here on)      (schema)  (serde)                                                  ▼
 //!  ringway.yaml ─────────▶ Node ─▶ substitute ──────────▶ check ─▶ decode ─▶ Settings ───────────────────▶ routes ─▶ Snapshot
 //! ```
@@ -46,6 +46,7 @@ mod routes;
 mod rules;
 mod sampling;
 mod schema;
+mod secrets;
 pub mod settings;
 mod settings_file;
 mod snapshot;
@@ -69,6 +70,7 @@ pub use problem::{Problem, Severity};
 pub use resources::ResourceUse;
 pub use sampling::SamplingRule;
 pub use schema::{schema_of_api, schema_of_common, schema_of_ringway};
+pub use secrets::{Hidden, OpenStore, SecretStore, SecretTable};
 pub use settings::Settings;
 pub use snapshot::Snapshot;
 pub use substitute::{Environment, NoEnvironment, ProcessEnvironment, VALUE_FILE_BYTES_MAX};

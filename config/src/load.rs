@@ -18,7 +18,8 @@ use crate::node::{Node, Source, Value};
 use crate::premises::Premises;
 use crate::problem::{self, Problem};
 use crate::routes;
-use crate::settings::Settings;
+use crate::secrets::{Hidden, Secrets};
+use crate::settings::{SecretProvider, Settings};
 use crate::settings_file::{self, SettingsFile};
 use crate::snapshot::Snapshot;
 use crate::substitute::{Environment, ProcessEnvironment};
@@ -81,11 +82,12 @@ impl<'a> Loader<'a> {
     /// Loads `ringway.yaml` and the definitions that it names; without, the built-in settings, which name none.
     pub fn load(&self, path: Option<&Path>) -> Loaded {
         let mut loaded = Loaded::default();
+        let mut secrets = self.secrets(path.is_none().then(Vec::new));
         let file = match path {
             None => SettingsFile::default(),
             Some(path) => {
                 loaded.files.push(path.to_owned());
-                let file = settings_file::read(path, self.environment, &mut loaded);
+                let file = settings_file::read(path, self.environment, &mut secrets, &mut loaded);
                 if let Some((premises, node)) = self.premises.zip(file.node.as_ref()) {
                     let settings = file.is_sound().then_some(&file.settings);
                     premises.look(node, settings, path.parent().unwrap_or(Path::new("")), &mut loaded);
@@ -94,12 +96,11 @@ impl<'a> Loader<'a> {
             }
         };
         // Definitions are read even if the settings are wrong, so that all problems show at once.
-        let mut contents = self.definitions(&file, &mut loaded);
+        let mut contents = self.definitions(&file, &mut secrets, &mut loaded);
         if let Some(node) = &file.node {
             contents.common.settings(node, &mut contents.problems);
         }
-        self.finish(file.settings, contents, &mut loaded);
-        problem::sort(&mut loaded.problems);
+        self.finish(file.settings, contents, secrets, &mut loaded);
         loaded.files.sort();
         loaded.files.dedup();
         loaded
@@ -109,11 +110,11 @@ impl<'a> Loader<'a> {
     pub fn load_with(&self, settings: Settings, paths: &[PathBuf]) -> Loaded {
         let mut loaded = Loaded::default();
         let mut contents = Contents::default();
+        let mut secrets = self.secrets(Some(settings.secrets.clone()));
         for path in paths {
-            self.path(path, &mut loaded, &mut contents);
+            self.path(path, &mut secrets, &mut loaded, &mut contents);
         }
-        self.finish(settings, contents, &mut loaded);
-        problem::sort(&mut loaded.problems);
+        self.finish(settings, contents, secrets, &mut loaded);
         loaded
     }
 
@@ -122,10 +123,13 @@ impl<'a> Loader<'a> {
     pub fn definition(&self, name: &str, text: &str, settings: &Settings) -> (Vec<Api>, Vec<Problem>) {
         let source = Source::new(name, text);
         let (mut loaded, mut contents) = (Loaded::default(), Contents::default());
-        contents.take(&source, Format::sniff(text), Path::new(""), self.environment);
+        let mut secrets = self.secrets(Some(settings.secrets.clone()));
+        contents.take(&source, Format::sniff(text), Path::new(""), self.environment, &mut secrets);
         let (definitions, common) = self.judge(contents, settings, &mut loaded);
+        let hidden = secrets.hidden();
+        hidden.hide_in(&mut loaded.problems);
         problem::sort(&mut loaded.problems);
-        let mut finish = Finish { settings, common: &common, prints: Prints::default() };
+        let mut finish = Finish { settings, common: &common, hidden, prints: Prints::default() };
         (definitions.into_iter().map(|definition| finish.one(definition)).collect(), loaded.problems)
     }
 
@@ -148,13 +152,14 @@ impl<'a> Loader<'a> {
             problems.extend(loaded.problems);
             checked.extend(loaded.files);
         }
-        // No server is known here, so none can be missing.
+        // No server and no provider of secrets is known here, so none can be missing.
         let alone = Settings { servers: Vec::new(), ..Settings::default() };
         let mut loaded = Loaded::default();
         let mut read = Contents::default();
+        let mut secrets = self.secrets(None);
         let own: Vec<&PathBuf> = definitions.iter().filter(|path| !checked.contains(path)).collect();
         for path in &own {
-            self.file(path, &mut loaded, &mut read);
+            self.file(path, &mut secrets, &mut loaded, &mut read);
         }
         let mut beside: Vec<PathBuf> = own.iter().flat_map(|path| files::beside(path)).collect();
         beside.sort();
@@ -162,7 +167,7 @@ impl<'a> Loader<'a> {
         beside.retain(|path| !own.contains(&path));
         for path in &beside {
             let mut other = Contents::default();
-            self.file(path, &mut Loaded::default(), &mut other);
+            self.file(path, &mut secrets, &mut Loaded::default(), &mut other);
             read.common.append(other.common);
         }
         self.judge(read, &alone, &mut loaded);
@@ -174,12 +179,16 @@ impl<'a> Loader<'a> {
         problems
     }
 
+    fn secrets(&self, providers: Option<Vec<SecretProvider>>) -> Secrets<'a> {
+        Secrets::new(self.environment, providers).opened_by(self.premises.map(|premises| premises.store))
+    }
+
     /// Takes the files that settings name.
-    fn definitions(&self, file: &SettingsFile, loaded: &mut Loaded) -> Contents {
+    fn definitions(&self, file: &SettingsFile, secrets: &mut Secrets<'_>, loaded: &mut Loaded) -> Contents {
         let mut contents = Contents::default();
         for (at, path) in file.settings.apis.iter().enumerate() {
             let before = loaded.problems.len();
-            self.path(path, loaded, &mut contents);
+            self.path(path, secrets, loaded, &mut contents);
             // A path that is not there is a problem of the file that names it.
             let span = file.node.as_ref().and_then(|node| Some(&node.field("apis")?.items().get(at)?.span));
             for problem in loaded.problems.iter_mut().skip(before) {
@@ -195,7 +204,7 @@ impl<'a> Loader<'a> {
         contents
     }
 
-    fn path(&self, path: &Path, loaded: &mut Loaded, contents: &mut Contents) {
+    fn path(&self, path: &Path, secrets: &mut Secrets<'_>, loaded: &mut Loaded, contents: &mut Contents) {
         loaded.files.push(path.to_owned());
         let mut found = Found::default();
         if let Err(error) = files::find(path, &mut found) {
@@ -203,13 +212,13 @@ impl<'a> Loader<'a> {
             return;
         }
         for file in &found.definitions {
-            self.file(file, loaded, contents);
+            self.file(file, secrets, loaded, contents);
         }
         loaded.files.extend(found.folders);
         loaded.files.extend(found.definitions);
     }
 
-    fn file(&self, path: &Path, loaded: &mut Loaded, contents: &mut Contents) {
+    fn file(&self, path: &Path, secrets: &mut Secrets<'_>, loaded: &mut Loaded, contents: &mut Contents) {
         let name = path.display().to_string();
         let text = match files::read(path) {
             Ok(text) => text,
@@ -217,7 +226,7 @@ impl<'a> Loader<'a> {
         };
         let format = Format::of(path).unwrap_or_else(|| Format::sniff(&text));
         let folder = path.parent().unwrap_or(Path::new(""));
-        contents.take(&Source::new(name, text), format, folder, self.environment);
+        contents.take(&Source::new(name, text), format, folder, self.environment, secrets);
     }
 
     /// Reads what was taken, and looks at what only shows when all is seen together.
@@ -235,29 +244,35 @@ impl<'a> Loader<'a> {
         (definitions, common)
     }
 
-    /// Makes the snapshot if nothing is wrong.
-    fn finish(&self, settings: Settings, contents: Contents, loaded: &mut Loaded) {
+    /// Puts the problems in order, and makes the snapshot if nothing is wrong.
+    fn finish(&self, settings: Settings, contents: Contents, secrets: Secrets<'_>, loaded: &mut Loaded) {
         let (definitions, common) = self.judge(contents, &settings, loaded);
+        let hidden = secrets.hidden();
+        hidden.hide_in(&mut loaded.problems);
+        problem::sort(&mut loaded.problems);
+        loaded.files.extend(secrets.files);
         if loaded.problems.iter().any(Problem::is_error) {
             return;
         }
         static REVISION: AtomicU64 = AtomicU64::new(0);
-        let mut finish = Finish { settings: &settings, common: &common, prints: Prints::default() };
+        let mut finish =
+            Finish { settings: &settings, common: &common, hidden: hidden.clone(), prints: Prints::default() };
         let apis = definitions.into_iter().map(|definition| Arc::new(finish.one(definition))).collect();
         let revision = REVISION.fetch_add(1, Ordering::Relaxed) + 1;
-        loaded.snapshot = Some(Snapshot { apis, dictionaries: common.dictionaries, settings, revision });
+        loaded.snapshot = Some(Snapshot { apis, dictionaries: common.dictionaries, settings, hidden, revision });
     }
 }
 
-/// What the fingerprint of an API is made with.
+/// What an API is completed with.
 struct Finish<'a> {
     settings: &'a Settings,
     common: &'a Common,
+    hidden: Hidden,
     prints: Prints,
 }
 
 impl Finish<'_> {
-    /// The API with its fingerprint.
+    /// The API with its fingerprint. What must not be shown of it is that of all: what changes of its own makes it another one.
     fn one(&mut self, definition: Definition) -> Api {
         let Definition { mut api, node, joined, files } = definition;
         let mut hasher = DefaultHasher::new();
@@ -266,6 +281,7 @@ impl Finish<'_> {
         (&api.id, &self.settings.tags, &self.settings.tenant, &api.idle).hash(&mut hasher);
         files.into_iter().for_each(|path| self.prints.of(path).hash(&mut hasher));
         api.fingerprint = hasher.finish();
+        api.hidden = self.hidden.clone();
         api
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::load::Loaded;
 use crate::node::Node;
 use crate::problem::Problem;
+use crate::secrets::OpenStore;
 use crate::settings::Settings;
 use crate::settings_file::relocated;
 use crate::walk::places;
@@ -18,15 +19,18 @@ pub struct Premises {
     pub level: fn(&str) -> Option<String>,
     /// What is wrong with the TLS of servers: their index, and what it is. Asked only of settings without an error.
     pub servers: fn(&Settings) -> Vec<(usize, String)>,
+    /// How a store of secrets is asked that is elsewhere.
+    pub store: OpenStore,
 }
 
 /// Where the settings name files that the gateway needs.
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "servers[*].tls.certificates[*].cert",
     "servers[*].tls.certificates[*].key",
     "servers[*].tls.certificates[*].pkcs12",
     "servers[*].tls.clientCa",
     "ratelimit.redis.tls.ca",
+    "secrets[*].vault.ca",
 ];
 
 impl Premises {

@@ -8,6 +8,7 @@ use crate::files;
 use crate::load::Loaded;
 use crate::node::{Node, Source, Value};
 use crate::problem::Problem;
+use crate::secrets::{self, Secrets};
 use crate::settings::{Certificate, ClientAuth, Listen, Settings};
 use crate::substitute::{Environment, Rule, substitute};
 use crate::{check, common, decode, legacy, schema};
@@ -34,7 +35,12 @@ impl SettingsFile {
 }
 
 /// Reads a settings file. Paths become relative to its folder.
-pub(crate) fn read(path: &Path, environment: &dyn Environment, loaded: &mut Loaded) -> SettingsFile {
+pub(crate) fn read(
+    path: &Path,
+    environment: &dyn Environment,
+    secrets: &mut Secrets<'_>,
+    loaded: &mut Loaded,
+) -> SettingsFile {
     let name = path.display().to_string();
     let text = match files::read(path) {
         Ok(text) => text,
@@ -45,7 +51,7 @@ pub(crate) fn read(path: &Path, environment: &dyn Environment, loaded: &mut Load
     };
     let format = Format::of(path).unwrap_or_else(|| Format::sniff(&text));
     let folder = path.parent().unwrap_or(Path::new(""));
-    parse(&Source::new(name, text), format, folder, environment, loaded)
+    parse(&Source::new(name, text), format, folder, environment, secrets, loaded)
 }
 
 /// Reads settings from a text.
@@ -54,6 +60,7 @@ pub(crate) fn parse(
     format: Format,
     folder: &Path,
     environment: &dyn Environment,
+    secrets: &mut Secrets<'_>,
     loaded: &mut Loaded,
 ) -> SettingsFile {
     let mut documents = match documents(source, format) {
@@ -64,7 +71,10 @@ pub(crate) fn parse(
         }
     };
     let mut node = match (documents.pop(), documents.is_empty()) {
-        (None, _) => return SettingsFile::default(),
+        (None, _) => {
+            secrets.providers(Vec::new());
+            return SettingsFile::default();
+        }
         (Some(node), true) => node,
         (Some(second), false) => {
             let message = "settings are one document: here begins another";
@@ -76,6 +86,8 @@ pub(crate) fn parse(
     let outcome = substitute(&mut node, Rule::Strict, folder, environment);
     loaded.files.extend(outcome.files);
     problems.extend(outcome.problems);
+    secrets.learn(&node, folder);
+    secrets.settings(&mut node, &mut problems);
     legacy::settle_common(&mut node, false, &mut problems);
     problems.extend(check::check::<Settings>(&node));
     let mut settings = None;
@@ -87,6 +99,7 @@ pub(crate) fn parse(
     }
     if let Some(settings) = &mut settings {
         rules(settings, &node, &mut problems);
+        secrets::rules(&settings.secrets, &node, &mut problems);
         relocate(settings, folder);
     }
     let wrong = problems.iter().any(Problem::is_error);
@@ -199,6 +212,7 @@ fn relocate(settings: &mut Settings, folder: &Path) {
                 .for_each(relocate);
         }
     }
+    settings.secrets.iter_mut().for_each(|provider| secrets::relocate(provider, folder));
     let redis = settings.ratelimit.redis.as_mut();
     redis.and_then(|redis| redis.tls.as_mut()).and_then(|tls| tls.ca.as_mut()).into_iter().for_each(relocate);
     if settings.logging.access.file().is_some() {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::api::{Api, Dictionary};
+use crate::secrets::Hidden;
 use crate::settings::Settings;
 
 /// A checked configuration. It never changes; a reload makes another.
@@ -14,6 +15,8 @@ pub struct Snapshot {
     pub apis: Vec<Arc<Api>>,
     /// Tables of texts for expressions; no two have the same name.
     pub dictionaries: Vec<Arc<Dictionary>>,
+    /// The secrets that settings and definitions name: never shown.
+    pub hidden: Hidden,
     /// Counts the snapshots of this process, from 1.
     pub revision: u64,
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::node::{Node, Value};
 use crate::problem::Problem;
+use crate::walk;
 
 /// The largest file that a value may be read from, in bytes: keys and certificates are far smaller.
 pub const VALUE_FILE_BYTES_MAX: u64 = 1 << 20;
@@ -69,7 +70,7 @@ pub(crate) enum Rule {
 /// Substitutes in a tree. `folder` is that of the file, for relative paths; files that were read are added to `files`.
 pub(crate) fn substitute(node: &mut Node, rule: Rule, folder: &Path, environment: &dyn Environment) -> Outcome {
     let mut run = Run { rule, folder, environment, outcome: Outcome::default() };
-    run.node(node, &mut String::new());
+    walk::texts(node, &mut String::new(), &mut |node, pointer| run.node(node, pointer));
     run.outcome
 }
 
@@ -90,38 +91,17 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn node(&mut self, node: &mut Node, pointer: &mut String) {
-        let length = pointer.len();
-        match &mut node.value {
-            Value::Seq(items) => {
-                for (at, item) in items.iter_mut().enumerate() {
-                    pointer.push_str(&format!("[{at}]"));
-                    self.node(item, pointer);
-                    pointer.truncate(length);
-                }
+    fn node(&mut self, node: &mut Node, pointer: &str) {
+        let Value::String(text) = &node.value else { return };
+        match self.text(text) {
+            Ok(None) => {}
+            Ok(Some((text, substituted))) => {
+                node.value = Value::String(text);
+                node.substituted |= substituted;
             }
-            Value::Map(entries) => {
-                for entry in entries {
-                    if length > 0 {
-                        pointer.push('.');
-                    }
-                    pointer.push_str(&entry.key);
-                    self.node(&mut entry.value, pointer);
-                    pointer.truncate(length);
-                }
+            Err((message, hint)) => {
+                self.outcome.problems.push(Problem::error(&node.span, pointer, message).maybe_hint(hint));
             }
-            Value::String(text) => match self.text(text) {
-                Ok(None) => {}
-                Ok(Some((text, substituted))) => {
-                    node.value = Value::String(text);
-                    node.substituted |= substituted;
-                }
-                Err((message, hint)) => {
-                    let problem = Problem::error(&node.span, pointer.clone(), message).maybe_hint(hint);
-                    self.outcome.problems.push(problem);
-                }
-            },
-            _ => {}
         }
     }
 
@@ -203,10 +183,13 @@ impl Run<'_> {
         self.outcome.files.push(path.clone());
         let text =
             self.environment.file(&path).map_err(|error| (format!("cannot read {}: {error}", path.display()), None))?;
-        // Editors and `echo` end a file with a line break that is no part of a password.
-        let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
-        Ok(text.to_owned())
+        Ok(without_line_end(&text).to_owned())
     }
+}
+
+/// Editors and `echo` end a file with a line break that is no part of a password.
+pub(crate) fn without_line_end(text: &str) -> &str {
+    text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text))
 }
 
 /// A message and a hint.

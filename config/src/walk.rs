@@ -1,7 +1,7 @@
 //! Finds the places of a tree that a pattern such as `flows[*].request[*].condition` names.
 
 use crate::groups;
-use crate::node::{Node, Span};
+use crate::node::{Node, Span, Value};
 
 /// A place that a pattern named.
 pub(crate) struct Place<'n> {
@@ -67,6 +67,32 @@ fn descend<'n>(node: &'n Node, span: &'n Span, steps: &[&str], pointer: &mut Str
             descend(&entry.value, &entry.span, rest, pointer, found);
             pointer.truncate(length);
         }
+    }
+}
+
+/// Calls `each` with every text of a tree and its pointer, which begins with `pointer`.
+pub(crate) fn texts(node: &mut Node, pointer: &mut String, each: &mut dyn FnMut(&mut Node, &str)) {
+    let length = pointer.len();
+    match &mut node.value {
+        Value::Map(entries) => {
+            for entry in entries {
+                if length > 0 {
+                    pointer.push('.');
+                }
+                pointer.push_str(&entry.key);
+                texts(&mut entry.value, pointer, each);
+                pointer.truncate(length);
+            }
+        }
+        Value::Seq(items) => {
+            for (at, item) in items.iter_mut().enumerate() {
+                pointer.push_str(&format!("[{at}]"));
+                texts(item, pointer, each);
+                pointer.truncate(length);
+            }
+        }
+        Value::String(_) => each(node, pointer),
+        _ => {}
     }
 }
 

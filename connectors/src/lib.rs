@@ -17,6 +17,7 @@ pub mod rabbitmq;
 pub mod solace;
 pub mod sse;
 mod tls;
+mod vault;
 pub mod webhook;
 pub mod websocket;
 
@@ -33,6 +34,7 @@ pub static ENDPOINTS: &[&Kind<dyn Endpoint>] = &[&http_proxy::ENDPOINT];
 pub use dial::dial;
 pub use fetch::fetch;
 pub use kafka::Simulator;
+pub use vault::store;
 
 /// What an API of type MESSAGE reaches.
 pub static BROKERS: &[&Kind<dyn Broker>] =

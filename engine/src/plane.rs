@@ -438,8 +438,8 @@ mod tests {
     use std::io::Read;
     use std::net::TcpStream;
 
-    use ringway_config::Settings;
     use ringway_config::settings::{Listen, Server, Shards};
+    use ringway_config::{Hidden, Settings};
 
     use super::*;
 
@@ -462,7 +462,13 @@ mod tests {
         let listen = Listen::Tcp(([127, 0, 0, 1], 0).into());
         let servers = vec![Server { listen, ..Server::default() }];
         let settings = Settings { shards: Shards::Count(1), servers, ..Settings::default() };
-        let snapshot = Arc::new(Snapshot { settings, apis: Vec::new(), dictionaries: Vec::new(), revision: 1 });
+        let snapshot = Arc::new(Snapshot {
+            settings,
+            apis: Vec::new(),
+            dictionaries: Vec::new(),
+            hidden: Hidden::default(),
+            revision: 1,
+        });
         let engine = start(StartOptions { snapshot, registry: NOTHING }).unwrap();
         let counters = engine.inner().shards[0].counters.clone();
         let mut client = TcpStream::connect(&engine.addresses()[0].1).unwrap();

@@ -12,6 +12,7 @@ use std::fmt::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
+use ringway_config::Hidden;
 use ringway_config::api::{ApiType, Sampling};
 use ringway_contract::recording::{Mask, Noted, Recording, Seen};
 use ringway_contract::{Exchange, Template, Vocabulary};
@@ -41,6 +42,8 @@ pub struct Logging {
     pub condition: Option<Template>,
     /// What never is.
     pub secrets: Rc<Secrets>,
+    /// What never is, wherever it comes from.
+    pub hidden: Hidden,
     /// What of their messages.
     pub messages: Option<Messages>,
 }
@@ -76,6 +79,7 @@ impl Logging {
             payload: said.content.payload,
             condition: compiled("condition", &said.condition, Vocabulary::response())?,
             secrets: secrets.clone(),
+            hidden: api.hidden.clone(),
             messages,
         };
         let asks = (logging.entrypoint || logging.endpoint) && (logging.request || logging.response);
@@ -244,6 +248,7 @@ impl Logging {
             }
         }
         out.push_str("}\n");
+        self.hidden.hide_in_json(&mut out);
         local.access_log.record(&out);
     }
 }

@@ -5,7 +5,7 @@ use ringway_contract::Registry;
 use ringway_management::source::level;
 
 /// What this binary would start with.
-pub const PREMISES: Premises = Premises { level, servers: ringway_engine::refusals };
+pub const PREMISES: Premises = Premises { level, servers: ringway_engine::refusals, store: ringway_connectors::store };
 
 /// Everything that this binary can speak and do.
 pub fn registry() -> Registry {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 
-use ringway_config::{Loader, Node, Settings, Snapshot, Source, Span, decode};
+use ringway_config::{Hidden, Loader, Node, Settings, Snapshot, Source, Span, decode};
 use ringway_contract::Registry;
 use ringway_contract::control::DataPlane;
 use ringway_engine::{Engine, StartOptions, start};
@@ -83,7 +83,13 @@ fn gateway(backend: &str) -> Engine {
     assert!(problems.is_empty(), "{problems:?}");
     let apis = apis.into_iter().map(Arc::new).collect();
     start(StartOptions {
-        snapshot: Arc::new(Snapshot { settings, apis, dictionaries: Vec::new(), revision: 1 }),
+        snapshot: Arc::new(Snapshot {
+            settings,
+            apis,
+            dictionaries: Vec::new(),
+            hidden: Hidden::default(),
+            revision: 1,
+        }),
         registry,
     })
     .unwrap()

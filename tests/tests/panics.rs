@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringway_config::{Loader, Settings, Snapshot};
+use ringway_config::{Hidden, Loader, Settings, Snapshot};
 use ringway_contract::control::DataPlane;
 use ringway_contract::kind::{Part, Registry};
 use ringway_contract::{Exchange, Kind, Phases, Policy, Step};
@@ -73,8 +73,13 @@ fn a_panic_on_one_connection_takes_nothing_else_with_it() {
     let catalogue = ringway_management::kinds::catalogue(&REGISTRY);
     let (apis, problems) = Loader::default().catalogue(&catalogue).definition("a.json", &api.json(), &settings);
     assert!(problems.is_empty(), "{problems:?}");
-    let snapshot =
-        Snapshot { settings, apis: apis.into_iter().map(Arc::new).collect(), dictionaries: Vec::new(), revision: 1 };
+    let snapshot = Snapshot {
+        settings,
+        apis: apis.into_iter().map(Arc::new).collect(),
+        dictionaries: Vec::new(),
+        hidden: Hidden::default(),
+        revision: 1,
+    };
     let engine = ringway_engine::start(StartOptions { snapshot: Arc::new(snapshot), registry: REGISTRY }).unwrap();
     let address = engine.addresses()[0].1.parse().unwrap();
 

@@ -34,6 +34,7 @@ pub use subscription::*;
 pub use template::*;
 
 use crate::node::{Node, Span};
+use crate::secrets::Hidden;
 
 /// An API: what it is called, how consumers reach it, what it reaches, who may call it, and what happens on the way.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -165,6 +166,9 @@ pub struct Api {
     /// Changes when anything that the gateway acts on changes: an API that keeps it keeps its connections on reload.
     #[serde(skip)]
     pub fingerprint: u64,
+    /// The secrets that were read with it: what is written down of its traffic does not have them.
+    #[serde(skip)]
+    pub hidden: Hidden,
 }
 
 impl Api {

@@ -6,6 +6,7 @@ mod logging;
 mod network;
 mod ratelimit;
 mod secret;
+mod secrets;
 mod server;
 
 use std::fmt;
@@ -21,6 +22,7 @@ pub use logging::*;
 pub use network::*;
 pub use ratelimit::*;
 pub use secret::*;
+pub use secrets::*;
 pub use server::*;
 
 use crate::node::Node;
@@ -53,6 +55,9 @@ pub struct Settings {
     /// Tables of texts for expressions.
     #[serde(skip_serializing)]
     pub dictionaries: Vec<Node>,
+    /// Where secrets come from. `secret://id/path:key` as a text of this file is the secret of that name.
+    #[schemars(length(max = 64))]
+    pub secrets: Vec<SecretProvider>,
     /// Whether a change of these files is loaded by itself. `SIGHUP` and `POST /reload` on the admin port always load.
     pub watch: bool,
     /// Where operators connect. Read at the start only.
@@ -84,6 +89,7 @@ impl Default for Settings {
             platform: None,
             shared_policy_groups: Vec::new(),
             dictionaries: Vec::new(),
+            secrets: Vec::new(),
             watch: true,
             admin: Admin::default(),
             tags: Vec::new(),

@@ -59,7 +59,9 @@ pub use worker::{Jobs, Upcoming, Worker};
 pub use ringway_config::api::{EndpointGroup, Qos, Resource};
 // Where gateways count together.
 pub use ringway_config::settings::{Redis, Secret};
-pub use ringway_config::{Messaging, Node, Problem, ResourceUse};
+// Where secrets come from that are elsewhere.
+pub use ringway_config::settings::{AppRole, KvEngine, Vault};
+pub use ringway_config::{Messaging, Node, Problem, ResourceUse, SecretStore, SecretTable};
 // Texts with expressions, in what an operator configures.
 pub use ringway_expression::{EvalError, Needs, Root, Template, Value, Vocabulary, context};
 // What policies read and edit; they depend on this crate alone.

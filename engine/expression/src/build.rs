@@ -413,8 +413,8 @@ fn no_value(at: u32, object: Object) -> Problem {
 }
 
 fn no_secrets(at: u32) -> Problem {
-    Problem::new(at, "there is no secret store to read `#secrets` from")
-        .hint("a definition may name a variable of the environment instead: ${NAME}")
+    Problem::new(at, "a secret is read when the API is deployed, by a constant name")
+        .hint("write `#secrets.get('/provider/path:key')`")
 }
 
 fn negative(at: u32) -> Problem {

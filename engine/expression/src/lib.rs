@@ -22,6 +22,7 @@ mod parser;
 mod path;
 mod problem;
 mod run;
+pub mod secrets;
 mod statics;
 mod template;
 mod value;

@@ -93,6 +93,14 @@ impl Template {
         }
     }
 
+    /// The code, if there is one expression and nothing else.
+    pub(crate) fn alone(&self) -> Option<&Code> {
+        match &*self.pieces {
+            [Piece::Code(_, code)] => Some(code),
+            _ => None,
+        }
+    }
+
     /// What must be kept before it can be evaluated.
     pub fn needs(&self) -> Needs {
         self.needs
@@ -152,7 +160,7 @@ fn push_text(pieces: &mut Vec<Piece>, text: Option<&str>) {
 }
 
 /// Where the next expression begins.
-fn begin(text: &str, from: usize) -> Option<usize> {
+pub(crate) fn begin(text: &str, from: usize) -> Option<usize> {
     let rest = text.get(from..)?;
     let opens = |(at, _): &(usize, &str)| {
         let inner = rest.get(at + 1..).unwrap_or("");

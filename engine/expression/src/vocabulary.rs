@@ -25,7 +25,7 @@ pub enum Root {
     Node,
     /// `#subscription`
     Subscription,
-    /// `#secrets`
+    /// `#secrets`: see [`crate::secrets`].
     Secrets,
     /// `#calloutResponse`: what a service that is called beside the traffic answered.
     CalloutResponse,
@@ -52,9 +52,14 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
+    /// Nothing but constants.
+    pub(crate) const fn none() -> Self {
+        Self { roots: 0 }
+    }
+
     /// What exists everywhere: the API, its properties, dictionaries and endpoints, and the node.
     pub const fn deployment() -> Self {
-        Self { roots: 0 }
+        Self::none()
             .with(Root::Api)
             .with(Root::Properties)
             .with(Root::Dictionaries)

@@ -157,6 +157,7 @@ impl Scribe {
             }
         }
         out.push_str("}\n");
+        self.logging.hidden.hide_in_json(&mut out);
         self.local.access_log.record(&out);
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ringway_config::settings::{Admin, Listen, Logging, Server, Settings};
-use ringway_config::{Catalogue, Loaded, Loader, Problem, Snapshot};
+use ringway_config::{Catalogue, Hidden, Loaded, Loader, Problem, Snapshot};
 use ringway_management::kinds::catalogue;
 use ringway_management::source::Source;
 
@@ -92,7 +92,8 @@ impl Source for Samples {
         if !loaded.problems.iter().any(Problem::is_error) {
             let revision = self.loads.fetch_add(1, Ordering::Relaxed) + 1;
             let settings = self.settings.clone();
-            loaded.snapshot = Some(Snapshot { settings, apis, dictionaries: Vec::new(), revision });
+            loaded.snapshot =
+                Some(Snapshot { settings, apis, dictionaries: Vec::new(), hidden: Hidden::default(), revision });
         }
         loaded
     }

@@ -145,9 +145,11 @@ fn failed() -> ProblemDetails {
 
 async fn config(State(admin): Shared) -> Answer<Response> {
     let snapshot = admin.reloader.current();
-    let settings = serde_json::to_value(&snapshot.settings)
+    let mut settings = serde_json::to_string(&snapshot.settings)
         .map_err(|error| ProblemDetails::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    Ok(Json(settings).into_response())
+    // Any text of the settings may be a secret.
+    snapshot.hidden.hide_in_json(&mut settings);
+    Ok(([(header::CONTENT_TYPE, "application/json")], settings).into_response())
 }
 
 async fn reload(State(admin): Shared) -> Answer<Response> {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, SystemTime};
 
-use ringway_config::{Loaded, Problem, Settings, Snapshot};
+use ringway_config::{Hidden, Loaded, Problem, Settings, Snapshot};
 use ringway_contract::control::{ApiState, DataPlane, PublishError, ShardState, State};
 use ringway_management::reload::{ReloadOptions, Reloader};
 use ringway_management::service::ServiceManager;
@@ -101,7 +101,13 @@ impl Source for FakeSource {
 
 /// A snapshot of defaults.
 pub fn snapshot() -> Snapshot {
-    Snapshot { settings: Settings::default(), apis: Vec::new(), dictionaries: Vec::new(), revision: 1 }
+    Snapshot {
+        settings: Settings::default(),
+        apis: Vec::new(),
+        dictionaries: Vec::new(),
+        hidden: Hidden::default(),
+        revision: 1,
+    }
 }
 
 /// A reloader between the two.

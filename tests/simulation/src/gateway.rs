@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringway_config::{Catalogue, Loader, Node, Settings, Snapshot, Source, Span, decode};
+use ringway_config::{Catalogue, Hidden, Loader, Node, Settings, Snapshot, Source, Span, decode};
 use ringway_contract::kind::Registry;
 use ringway_engine::StartOptions;
 use ringway_engine::simulated::{self, Control};
@@ -52,7 +52,7 @@ fn snapshot(plan: &Plan, version: u64) -> Arc<Snapshot> {
         assert!(problems.is_empty(), "{problems:?}");
         all.extend(apis.into_iter().map(Arc::new));
     }
-    Arc::new(Snapshot { settings, apis: all, dictionaries: Vec::new(), revision: version })
+    Arc::new(Snapshot { settings, apis: all, dictionaries: Vec::new(), hidden: Hidden::default(), revision: version })
 }
 
 /// Runs everything to the end; what the control side has left.

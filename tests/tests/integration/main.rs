@@ -33,6 +33,7 @@ mod records;
 mod reload;
 mod restart;
 mod routing;
+mod secrets;
 mod smuggling;
 mod streaming;
 mod tls;

@@ -171,8 +171,8 @@ fn what_an_expression_stands_for_is_taken_for_right_and_all_else_is_examined() {
         (r##""userSearchBase": "{#request.path}""##, "userSearchBase: "),
         (r##""contextSourceUsername": "{#dictionaries['ldap']['user']}""##, "contextSourcePassword: it is empty"),
         (
-            r##""userSearchFilter": "(uid={#secrets.get('/a')})""##,
-            "userSearchFilter: at byte 15: there is no secret store",
+            r##""userSearchFilter": "(uid={#secrets.get(#api.id)})""##,
+            "userSearchFilter: at byte 15: a secret is read when the API is deployed",
         ),
     ] {
         let told = problems(&format!("{{{url}, {more}}}"));
