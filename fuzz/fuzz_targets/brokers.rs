@@ -5,6 +5,7 @@
 #![no_main]
 #![allow(dead_code, unused_imports)]
 
+use bytes::BufMut;
 use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::types::parsing::parse_field_table;
@@ -14,6 +15,9 @@ use ringway_contract::{Attributes, Message, Node, Problem, Qos, Refusal};
 use rumqttc::v5::mqttbytes::v5::Packet;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
+
+#[path = "../../connectors/src/sifter.rs"]
+mod sifter;
 
 #[path = "../../connectors/src/tls"]
 mod tls {
@@ -53,7 +57,9 @@ mod solace {
 }
 
 use mqtt5::packets::{Ended, Inbound, Packets};
-use rabbitmq::frames::{self, Frames, Malformed};
+use rabbitmq::frames::{self, Frames};
+use sifter::{Sieve, Sifter};
+use solace::frames::Frames as FramesV1;
 
 /// Inputs that are read byte by byte, too.
 const BYTEWISE_MAX: usize = 1024;
@@ -163,34 +169,13 @@ fn heard<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<String>, Option<End
 }
 
 /// What is handed on of frames in these pieces.
-fn sifted<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Option<Malformed>) {
-    let mut frames = Frames::default();
-    handed(pieces, |piece, into| match piece {
-        Some(piece) => frames.put(piece).map(|()| 0),
-        None => Ok(frames.take(into)),
-    })
-}
-
-/// The same for AMQP 1.0.
-fn sifted_v1<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Option<solace::frames::Malformed>) {
-    let mut frames = solace::frames::Frames::default();
-    handed(pieces, |piece, into| match piece {
-        Some(piece) => frames.put(piece).map(|()| 0),
-        None => Ok(frames.take(into)),
-    })
-}
-
-fn handed<'a, E>(
-    pieces: impl Iterator<Item = &'a [u8]>,
-    mut frames: impl FnMut(Option<&[u8]>, &mut [u8]) -> Result<usize, E>,
-) -> (Vec<u8>, Option<E>) {
-    let (mut out, mut into) = (Vec::new(), [0; 100]);
+fn sifted<'a, S: Sieve + Default>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Option<S::Malformed>) {
+    let (mut sifter, mut out) = (Sifter::<S>::default(), Vec::new());
     for piece in pieces {
-        let put = frames(Some(piece), &mut into);
-        while let Ok(count @ 1..) = frames(None, &mut into) {
-            out.extend_from_slice(&into[..count]);
-        }
-        if let Err(malformed) = put {
+        sifter.buffer().extend_from_slice(piece);
+        let looked = sifter.sift();
+        while sifter.take(&mut (&mut out).limit(100)) > 0 {}
+        if let Err(malformed) = looked {
             return (out, Some(malformed));
         }
     }
@@ -244,7 +229,7 @@ fn message_v1(data: &[u8]) {
         whole.extend_from_slice(&head);
         whole.extend_from_slice(part);
     }
-    let (out, malformed) = sifted_v1(std::iter::once(&*whole));
+    let (out, malformed) = sifted::<FramesV1>(std::iter::once(&*whole));
     assert!(malformed.is_none() && out.len() == whole.len(), "{malformed:?}");
     let payload = [&out[20..20 + cut], &out[40 + cut..]].concat();
     let (mut rest, mut most) = (&*payload, 0);
@@ -271,7 +256,7 @@ fn headers(table: &[u8]) {
     let sized = [&(table.len() as u32).to_be_bytes(), table].concat();
     let payload = [&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x20, 0][..], &sized].concat();
     let frame = [&[2, 0, 1][..], &(payload.len() as u32).to_be_bytes(), &payload, &[0xCE]].concat();
-    let (out, malformed) = sifted(std::iter::once(&*frame));
+    let (out, malformed) = sifted::<Frames>(std::iter::once(&*frame));
     if malformed.is_some() {
         // Whatever it is, it ends before it gets deep.
         if table.len() < 1024 {
@@ -305,16 +290,16 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             configurations(&endpoint, &shared);
         }
     }
-    let (said, frames) = (heard(std::iter::once(data)), sifted(std::iter::once(data)));
-    let frames_v1 = sifted_v1(std::iter::once(data));
+    let (said, frames) = (heard(std::iter::once(data)), sifted::<Frames>(std::iter::once(data)));
+    let frames_v1 = sifted::<FramesV1>(std::iter::once(data));
     let size = data.len() % 61 + 2;
     assert_eq!(heard(data.chunks(size)), said, "in pieces");
-    assert_eq!(sifted(data.chunks(size)), frames, "in pieces");
-    assert_eq!(sifted_v1(data.chunks(size)), frames_v1, "in pieces");
+    assert_eq!(sifted::<Frames>(data.chunks(size)), frames, "in pieces");
+    assert_eq!(sifted::<FramesV1>(data.chunks(size)), frames_v1, "in pieces");
     if data.len() <= BYTEWISE_MAX {
         assert_eq!(heard(data.chunks(1)), said, "byte by byte");
-        assert_eq!(sifted(data.chunks(1)), frames, "byte by byte");
-        assert_eq!(sifted_v1(data.chunks(1)), frames_v1, "byte by byte");
+        assert_eq!(sifted::<Frames>(data.chunks(1)), frames, "byte by byte");
+        assert_eq!(sifted::<FramesV1>(data.chunks(1)), frames_v1, "byte by byte");
     }
     let mut first = Packets::default();
     first.buffer().extend_from_slice(data);

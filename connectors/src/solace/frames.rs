@@ -9,7 +9,7 @@
 //!   transfer │ 00 53 77 d0 … d0 … d0 …      ─▶      transfer │ 00 53 77 d0 … d0 … 40 40 40 40
 //! ```
 
-use bytes::{Buf, BytesMut};
+use crate::sifter::Sieve;
 
 /// How deep values may lie in each other.
 pub const DEPTH_MAX: usize = 32;
@@ -30,44 +30,20 @@ const DESCRIBED: u8 = 0x00;
 #[error("the broker does not speak AMQP 1.0: {0}")]
 pub struct Malformed(&'static str);
 
-/// Frames on their way to the library.
+/// The frames of a connection.
 #[derive(Debug, Default)]
 pub struct Frames {
-    /// What has come, and was not handed on.
-    held: BytesMut,
-    /// How many bytes of it, from its beginning, can be.
-    sifted: usize,
     /// The delivery whose next part is to come: its channel and handle.
     open: Option<([u8; 2], Vec<u8>)>,
     scan: Scan,
     spoiled: bool,
 }
 
-impl Frames {
-    /// Takes what has come.
-    ///
-    /// # Errors
-    /// Nothing behind it can be understood.
-    pub fn put(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
-        self.held.extend_from_slice(bytes);
-        while let Some(count) = self.sift()? {
-            self.sifted += count;
-        }
-        Ok(())
-    }
+impl Sieve for Frames {
+    type Malformed = Malformed;
 
-    /// Hands on what can be, and tells how many bytes that are.
-    pub fn take(&mut self, into: &mut [u8]) -> usize {
-        let count = self.sifted.min(into.len());
-        self.held.copy_to_slice(into.get_mut(..count).unwrap_or_default());
-        self.sifted -= count;
-        count
-    }
-
-    /// Looks at what comes next. `None`: more of it has to be there.
-    fn sift(&mut self) -> Result<Option<usize>, Malformed> {
-        let Self { held, sifted, open, scan, spoiled } = self;
-        let rest = held.get_mut(*sifted..).unwrap_or_default();
+    fn next(&mut self, rest: &mut [u8]) -> Result<Option<usize>, Malformed> {
+        let Self { open, scan, spoiled } = self;
         let Some(&[a, b, c, d, offset, kind, channel @ ..]) = rest.first_chunk::<HEAD_BYTES>() else { return Ok(None) };
         // The version of a protocol.
         if [a, b, c, d] == *b"AMQP" {
@@ -306,17 +282,10 @@ impl Scan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sifter::bytewise;
 
     fn sifted(bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
-        let (mut frames, mut out) = (Frames::default(), Vec::new());
-        for byte in bytes {
-            frames.put(&[*byte])?;
-            let mut into = [0; 3];
-            while let count @ 1.. = frames.take(&mut into) {
-                out.extend_from_slice(&into[..count]);
-            }
-        }
-        Ok(out)
+        bytewise::<Frames>(bytes)
     }
 
     fn frame(body: &[u8]) -> Vec<u8> {
