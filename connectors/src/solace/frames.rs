@@ -2,17 +2,27 @@
 //!
 //! The library reads values in each other by calling itself, as deep as they were made: in nine bytes for a level, whoever publishes a message
 //! could nest some thousands of lists in it, and the stack of the thread is used up at less than ten thousand. That ends the process.
-//! A message that goes deeper than [`DEPTH_MAX`], or is none, is spoiled here from that place on: what follows becomes nulls, of which
-//! no message can be made, and it is rejected as any other that nobody could be given.
+//! It believes sizes, too: it makes room for 4 GiB where a message says that so many bytes follow, and for as many nulls as an array announces,
+//! which take no bytes at all.
+//!
+//! A message that goes deeper than [`DEPTH_MAX`], has more than [`VALUES_MAX`] values or a size beyond [`MESSAGE_BYTES_MAX`], or is none, is
+//! spoiled here from that place on: what follows is a format code that there is not, so the library reads no further, and the message is rejected
+//! as any other that nobody could be given.
 //!
 //! ```text
-//!   transfer │ 00 53 77 d0 … d0 … d0 …      ─▶      transfer │ 00 53 77 d0 … d0 … 40 40 40 40
+//!   transfer │ 00 53 77 d0 … d0 … d0 …      ─▶      transfer │ 00 53 77 d0 … d0 … 01 01 01 01
 //! ```
 
 use crate::sifter::Sieve;
 
 /// How deep values may lie in each other.
 pub const DEPTH_MAX: usize = 32;
+
+/// Values of a message, those in others included: the library takes about a hundred bytes for each.
+pub const VALUES_MAX: u64 = 65_536;
+
+/// Bytes of a message. The broker is told; it is more than it takes from anybody.
+pub const MESSAGE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// Bytes of a frame: what the library tells the broker.
 const FRAME_BYTES_MAX: usize = 256 * 1024;
@@ -21,9 +31,11 @@ const HEAD_BYTES: usize = 8;
 /// Of the list of a `transfer` (section 2.7.5).
 const HANDLE: usize = 0;
 const MORE: usize = 5;
+const ABORTED: usize = 9;
 const TRANSFER: u8 = 0x14;
-const NULL: u8 = 0x40;
 const DESCRIBED: u8 = 0x00;
+/// No format code. Where the beginning of a size has been handed on, it makes a small one of it.
+const SPOILED: u8 = 0x01;
 
 /// What comes is no frame of AMQP.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,11 +85,13 @@ impl Sieve for Frames {
         if open.as_ref().is_some_and(|open| *open != delivery) {
             return Err(Malformed("a delivery within another"));
         }
-        if let Some(at) = if *spoiled { Some(0) } else { scan.wrong(payload) } {
-            payload.get_mut(at..).unwrap_or_default().fill(NULL);
+        let is_true = |number| matches!(field(fields, number), [0x41] | [0x56, 1]);
+        let more = is_true(MORE) && !is_true(ABORTED);
+        if let Some(at) = if *spoiled { Some(0) } else { scan.wrong(payload, more) } {
+            payload.get_mut(at..).unwrap_or_default().fill(SPOILED);
             *spoiled = true;
         }
-        *open = matches!(field(fields, MORE), [0x41] | [0x56, 1]).then_some(delivery);
+        *open = more.then_some(delivery);
         if open.is_none() {
             (*scan, *spoiled) = (Scan::default(), false);
         }
@@ -120,6 +134,8 @@ struct Scan {
     /// What has come of a constructor, with the size and the count behind it.
     head: [u8; 10],
     filled: usize,
+    /// Values so far.
+    values: u64,
     /// What lies in what.
     open: Vec<Open>,
 }
@@ -132,7 +148,7 @@ enum Open {
     Holds { end: u64, left: u64, same: Option<u8> },
 }
 
-/// It is no value, or lies too deep.
+/// It is no value, lies too deep, or is one too many or too large.
 struct Odd;
 
 impl Scan {
@@ -194,10 +210,17 @@ impl Scan {
             return Err(Odd);
         }
         if self.filled < own + operands {
-            return Ok(false);
+            // The library must not see even the beginning of a size that is too large.
+            let size = self.head.get(own..self.filled).and_then(<[u8]>::first).filter(|_| operands >= 4);
+            return if size.is_some_and(|first| u64::from(*first) > MESSAGE_BYTES_MAX >> 24) {
+                Err(Odd)
+            } else {
+                Ok(false)
+            };
         }
         let head = self.head;
         self.filled = 0;
+        self.count(1)?;
         let number = |from: usize, length: usize| {
             let bytes = head.get(own + from..own + from + length).unwrap_or_default();
             bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
@@ -210,7 +233,7 @@ impl Scan {
             4 => {}
             form @ 5..=9 => self.skip = 1 << (form - 5),
             0xa => self.skip = number(0, 1),
-            0xb => self.skip = number(0, 4),
+            0xb => self.skip = self.sized(number(0, 4))?,
             form @ (0xc | 0xd) => {
                 let width = if form == 0xc { 1 } else { 4 };
                 return self.holds(number(0, width), number(width, width), width as u64, None);
@@ -226,11 +249,14 @@ impl Scan {
 
     /// A list, map or array begins, whose size is counted from behind itself and has `besides` bytes for the count and the constructor.
     fn holds(&mut self, size: u64, count: u64, besides: u64, same: Option<u8>) -> Result<bool, Odd> {
-        let content = size.checked_sub(besides).ok_or(Odd)?;
+        let content = self.sized(size)?.checked_sub(besides).ok_or(Odd)?;
         match same.map(|of| of >> 4) {
             // All of a length: nothing lies in them.
-            Some(form @ 5..=9) if count.checked_mul(1 << (form - 5)) == Some(content) => self.skip = content,
-            Some(4) if content == 0 => {}
+            Some(form @ 5..=9) if count.checked_mul(1 << (form - 5)) == Some(content) => {
+                self.count(count)?;
+                self.skip = content;
+            }
+            Some(4) if content == 0 => self.count(count)?,
             None | Some(0xa | 0xb) if count <= content && (count > 0 || content == 0) => {
                 if count > 0 {
                     self.open.push(Open::Holds { end: self.at + content, left: count, same });
@@ -240,6 +266,17 @@ impl Scan {
             _ => return Err(Odd),
         }
         if self.skip == 0 { self.ended() } else { Ok(false) }
+    }
+
+    /// There are so many more values.
+    fn count(&mut self, values: u64) -> Result<(), Odd> {
+        self.values = self.values.saturating_add(values);
+        if self.values > VALUES_MAX { Err(Odd) } else { Ok(()) }
+    }
+
+    /// A size that a message can have in it here.
+    fn sized(&self, size: u64) -> Result<u64, Odd> {
+        if self.at + size > MESSAGE_BYTES_MAX { Err(Odd) } else { Ok(size) }
     }
 
     /// A value has ended, and maybe those that it lies in. Whether there are none left.
@@ -266,13 +303,13 @@ impl Scan {
         Ok(true)
     }
 
-    /// Follows a part of a message, and tells where it goes wrong.
-    fn wrong(&mut self, payload: &[u8]) -> Option<usize> {
+    /// Follows a part of a message, and tells where it goes wrong: with no more to come, also at what has only begun.
+    fn wrong(&mut self, payload: &[u8], more: bool) -> Option<usize> {
         let mut used = 0;
         loop {
             match self.next(payload.get(used..).unwrap_or_default()) {
                 Ok(Some(count)) => used += count,
-                Ok(None) => return None,
+                Ok(None) => return (!more && used < payload.len()).then_some(used),
                 Err(at) => return Some(used + at),
             }
         }
@@ -283,6 +320,8 @@ impl Scan {
 mod tests {
     use super::*;
     use crate::sifter::bytewise;
+
+    const NULL: u8 = 0x40;
 
     fn sifted(bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
         bytewise::<Frames>(bytes)
@@ -351,9 +390,9 @@ mod tests {
         assert_eq!(out.len(), deep.len() + 2 * head + next.len());
         let payload = [&out[head..head + cut], &out[2 * head + cut..out.len() - next.len()]].concat();
         assert_eq!(payload[..3 + 9 * (DEPTH_MAX - 1)], deep[..3 + 9 * (DEPTH_MAX - 1)]);
-        assert!(payload[3 + 9 * (DEPTH_MAX - 1)..].iter().all(|byte| *byte == NULL));
+        assert!(payload[3 + 9 * (DEPTH_MAX - 1)..].iter().all(|byte| *byte == SPOILED));
         assert_eq!(out[out.len() - next.len()..], next);
-        // Descriptions of descriptions, lists that hold less or more than they say, and arrays of lists.
+        // Descriptions of descriptions, lists that hold less or more than they say, arrays of lists, and what is cut off.
         for payload in [
             &[DESCRIBED; 50][..],
             &[0xc0, 1, 1, 0xc0, 1, 1],
@@ -361,10 +400,53 @@ mod tests {
             &[0xc0, 2, 9, NULL],
             &[0xe0, 4, 1, 0xc0, 1, 0],
             &[0x3f],
+            &[0x41, 0xa1, 9, b'h', b'i'],
+            &[0x41, 0xb0, 0, 0],
         ] {
             let whole = frame(&[&transfer(false)[..], payload].concat());
             assert_ne!(sifted(&whole).expect("a frame"), whole, "{payload:x?}");
         }
+    }
+
+    /// What is handed on of a message in two parts, the second beginning at `cut`.
+    fn halves(payload: &[u8], cut: usize) -> Vec<u8> {
+        let (first, second) = payload.split_at(cut);
+        let parts = [[&transfer(true)[..], first].concat(), [&transfer(false)[..], second].concat()];
+        let out = sifted(&[frame(&parts[0]), frame(&parts[1])].concat()).expect("frames");
+        let head = 8 + transfer(true).len();
+        [&out[head..head + cut], &out[2 * head + cut..]].concat()
+    }
+
+    #[test]
+    fn the_library_believes_no_size_and_no_count_that_is_too_large() {
+        let nulls =
+            |count: u64| [&[0x00, 0x53, 0x77, 0xf0, 0, 0, 0, 5][..], &(count as u32).to_be_bytes(), &[NULL]].concat();
+        assert_eq!(halves(&nulls(VALUES_MAX - 4), 9), nulls(VALUES_MAX - 4));
+        assert_ne!(halves(&nulls(VALUES_MAX), 9), nulls(VALUES_MAX));
+        let many = [&[0x00, 0x53, 0x77, 0xd0][..], &[0, 2, 0, 4, 0, 2, 0, 0], &[NULL; 0x2_0000]].concat();
+        let out = halves(&many, 90_000);
+        assert!(out.iter().filter(|byte| **byte == NULL).count() < VALUES_MAX as usize);
+        assert_eq!(out.last(), Some(&SPOILED));
+        for size in [[0xff; 4], [0x02, 0xff, 0xff, 0xff], [0x7f, 0, 0, 0]] {
+            let data = [&[0x00, 0x53, 0x75, 0xb0][..], &size, &[b'x'; 100]].concat();
+            for cut in 0..data.len() {
+                let out = halves(&data, cut);
+                let size = out[4..].first_chunk().map(|size| u32::from_be_bytes(*size)).expect("a size");
+                assert!(out[3] == SPOILED || u64::from(size) < 2 * MESSAGE_BYTES_MAX, "{size} with a cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn behind_a_delivery_that_is_aborted_another_begins() {
+        let fields = [0x43, 0x52, 7, 0xa0, 1, 9, 0x43, 0x42, 0x41, NULL, NULL, NULL, 0x41];
+        let aborted = [&[0x00, 0x53, TRANSFER, 0xc0, fields.len() as u8 + 1, 10][..], &fields].concat();
+        let begun = [&transfer(true)[..], &[0x00, 0x53, 0x75, 0xb0, 0, 0, 9, 0, b'x']].concat();
+        let deep = [&transfer(false)[..], &message(DEPTH_MAX + 1)].concat();
+        let all = [frame(&begun), frame(&aborted), frame(&deep)].concat();
+        let out = sifted(&all).expect("frames");
+        assert_eq!(out.last(), Some(&SPOILED));
+        assert_eq!(out.len(), all.len());
     }
 
     #[test]
