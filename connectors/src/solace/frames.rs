@@ -10,7 +10,7 @@
 //! as any other that nobody could be given.
 //!
 //! ```text
-//!   transfer │ 00 53 77 d0 … d0 … d0 …      ─▶      transfer │ 00 53 77 d0 … d0 … 01 01 01 01
+//!   transfer │ 00 53 77 d0 … d0 … d0 …      ─▶      transfer │ 00 53 77 d0 … d0 … 05 05 05 05
 //! ```
 
 use crate::sifter::Sieve;
@@ -34,8 +34,10 @@ const MORE: usize = 5;
 const ABORTED: usize = 9;
 const TRANSFER: u8 = 0x14;
 const DESCRIBED: u8 = 0x00;
-/// No format code. Where the beginning of a size has been handed on, it makes a small one of it.
-const SPOILED: u8 = 0x01;
+/// The four bits of a format code that tell a map from a list.
+const MAP: u8 = 1;
+/// No format code. Where the beginning of a size has been handed on, it makes one of it that is large enough for a count, and 84 MB at most.
+const SPOILED: u8 = 0x05;
 
 /// What comes is no frame of AMQP.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,7 +89,7 @@ impl Sieve for Frames {
         }
         let is_true = |number| matches!(field(fields, number), [0x41] | [0x56, 1]);
         let more = is_true(MORE) && !is_true(ABORTED);
-        if let Some(at) = if *spoiled { Some(0) } else { scan.wrong(payload, more) } {
+        if let Some(at) = if *spoiled { Some(0) } else { scan.wrong(payload) } {
             payload.get_mut(at..).unwrap_or_default().fill(SPOILED);
             *spoiled = true;
         }
@@ -159,7 +161,6 @@ impl Scan {
     fn next(&mut self, bytes: &[u8]) -> Result<Option<usize>, usize> {
         let mut used = 0;
         loop {
-            let begin = used;
             if self.skip > 0 {
                 let rest = bytes.len() - used;
                 let count = usize::try_from(self.skip).unwrap_or(usize::MAX).min(rest);
@@ -169,7 +170,7 @@ impl Scan {
                 if self.skip > 0 {
                     return Ok(None);
                 }
-                if self.ended().map_err(|Odd| begin)? {
+                if self.ended().map_err(|Odd| used)? {
                     return Ok(Some(used));
                 }
                 continue;
@@ -210,13 +211,13 @@ impl Scan {
             return Err(Odd);
         }
         if self.filled < own + operands {
-            // The library must not see even the beginning of a size that is too large.
-            let size = self.head.get(own..self.filled).and_then(<[u8]>::first).filter(|_| operands >= 4);
-            return if size.is_some_and(|first| u64::from(*first) > MESSAGE_BYTES_MAX >> 24) {
-                Err(Odd)
-            } else {
-                Ok(false)
-            };
+            // The library must not see a size that is too small for what belongs to it, nor even the beginning of one that is too large.
+            let width = if matches!(kind >> 4, 0xb | 0xd | 0xf) { 4 } else { 1 };
+            let size = self.head.get(own..self.filled).unwrap_or_default();
+            let announced = size.iter().fold(0, |size, byte| size << 8 | usize::from(*byte));
+            let small = size.len() == width && announced + width < operands;
+            let large = width == 4 && size.first().is_some_and(|first| u64::from(*first) > MESSAGE_BYTES_MAX >> 24);
+            return if small || large { Err(Odd) } else { Ok(false) };
         }
         let head = self.head;
         self.filled = 0;
@@ -231,12 +232,17 @@ impl Scan {
                 return Ok(false);
             }
             4 => {}
-            form @ 5..=9 => self.skip = 1 << (form - 5),
-            0xa => self.skip = number(0, 1),
+            form @ 5..=9 => self.skip = self.sized(1 << (form - 5))?,
+            0xa => self.skip = self.sized(number(0, 1))?,
             0xb => self.skip = self.sized(number(0, 4))?,
             form @ (0xc | 0xd) => {
                 let width = if form == 0xc { 1 } else { 4 };
-                return self.holds(number(0, width), number(width, width), width as u64, None);
+                let (size, count) = (number(0, width), number(width, width));
+                // The library takes the values of a map two at a time, and goes on beyond it where one is left.
+                if kind & 0xf == MAP && count % 2 > 0 {
+                    return Err(Odd);
+                }
+                return self.holds(size, count, width as u64, None);
             }
             form => {
                 let width = if form == 0xe { 1 } else { 4 };
@@ -249,7 +255,7 @@ impl Scan {
 
     /// A list, map or array begins, whose size is counted from behind itself and has `besides` bytes for the count and the constructor.
     fn holds(&mut self, size: u64, count: u64, besides: u64, same: Option<u8>) -> Result<bool, Odd> {
-        let content = self.sized(size)?.checked_sub(besides).ok_or(Odd)?;
+        let content = self.sized(size.checked_sub(besides).ok_or(Odd)?)?;
         match same.map(|of| of >> 4) {
             // All of a length: nothing lies in them.
             Some(form @ 5..=9) if count.checked_mul(1 << (form - 5)) == Some(content) => {
@@ -274,9 +280,13 @@ impl Scan {
         if self.values > VALUES_MAX { Err(Odd) } else { Ok(()) }
     }
 
-    /// A size that a message can have in it here.
+    /// A size that there is room for, in the message and in what the value lies in.
     fn sized(&self, size: u64) -> Result<u64, Odd> {
-        if self.at + size > MESSAGE_BYTES_MAX { Err(Odd) } else { Ok(size) }
+        let around = self.open.iter().rev().find_map(|open| match open {
+            Open::Holds { end, .. } => Some(*end),
+            Open::Described(_) => None,
+        });
+        if self.at + size > around.unwrap_or(MESSAGE_BYTES_MAX) { Err(Odd) } else { Ok(size) }
     }
 
     /// A value has ended, and maybe those that it lies in. Whether there are none left.
@@ -303,13 +313,13 @@ impl Scan {
         Ok(true)
     }
 
-    /// Follows a part of a message, and tells where it goes wrong: with no more to come, also at what has only begun.
-    fn wrong(&mut self, payload: &[u8], more: bool) -> Option<usize> {
+    /// Follows a part of a message, and tells where it goes wrong. What is cut off the library finds by itself.
+    fn wrong(&mut self, payload: &[u8]) -> Option<usize> {
         let mut used = 0;
         loop {
             match self.next(payload.get(used..).unwrap_or_default()) {
                 Ok(Some(count)) => used += count,
-                Ok(None) => return (!more && used < payload.len()).then_some(used),
+                Ok(None) => return None,
                 Err(at) => return Some(used + at),
             }
         }
@@ -392,16 +402,16 @@ mod tests {
         assert_eq!(payload[..3 + 9 * (DEPTH_MAX - 1)], deep[..3 + 9 * (DEPTH_MAX - 1)]);
         assert!(payload[3 + 9 * (DEPTH_MAX - 1)..].iter().all(|byte| *byte == SPOILED));
         assert_eq!(out[out.len() - next.len()..], next);
-        // Descriptions of descriptions, lists that hold less or more than they say, arrays of lists, and what is cut off.
+        // Descriptions of descriptions, lists that hold less or more than they say, arrays of lists, and a key without a value.
         for payload in [
             &[DESCRIBED; 50][..],
             &[0xc0, 1, 1, 0xc0, 1, 1],
             &[0xc0, 3, 1, 0x41, 0x41],
             &[0xc0, 2, 9, NULL],
             &[0xe0, 4, 1, 0xc0, 1, 0],
+            &[0xc1, 4, 3, 0x41, 0x41, 0x41],
             &[0x3f],
-            &[0x41, 0xa1, 9, b'h', b'i'],
-            &[0x41, 0xb0, 0, 0],
+            &[0xc0, 4, 1, 0xa1, 2, b'h', b'i'],
         ] {
             let whole = frame(&[&transfer(false)[..], payload].concat());
             assert_ne!(sifted(&whole).expect("a frame"), whole, "{payload:x?}");
@@ -432,7 +442,21 @@ mod tests {
             for cut in 0..data.len() {
                 let out = halves(&data, cut);
                 let size = out[4..].first_chunk().map(|size| u32::from_be_bytes(*size)).expect("a size");
-                assert!(out[3] == SPOILED || u64::from(size) < 2 * MESSAGE_BYTES_MAX, "{size} with a cut at {cut}");
+                assert!(out[3] == SPOILED || u64::from(size) < 3 * MESSAGE_BYTES_MAX, "{size} with a cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_size_without_room_for_its_count_is_not_handed_on() {
+        for (array, width, least) in
+            [(&[0xc0, 0, 0][..], 1, 1), (&[0xe0, 1, 0, 0x41], 1, 2), (&[0xd0, 0, 0, 0, 3, 0, 0, 0, 0], 4, 4)]
+        {
+            let list = [&[0x00, 0x53, 0x77][..], array, &[NULL; 9]].concat();
+            for cut in 0..list.len() {
+                let out = halves(&list, cut);
+                let size = out[4..4 + width].iter().fold(0, |size, byte| size << 8 | u32::from(*byte));
+                assert!(out[3] == SPOILED || size >= least, "{size} with a cut at {cut}");
             }
         }
     }
