@@ -2,8 +2,8 @@
 //!
 //! The library reads values in each other by calling itself, as deep as they were made: in nine bytes for a level, whoever publishes a message
 //! could nest some thousands of lists in it, and the stack of the thread is used up at less than ten thousand. That ends the process.
-//! It believes sizes, too: it makes room for 4 GiB where a message says that so many bytes follow, and for as many nulls as an array announces,
-//! which take no bytes at all.
+//! It believes sizes, too: it makes room for 4 GiB where a message of several frames says that so many bytes follow. And a value of one byte
+//! takes about a hundred.
 //!
 //! A message that goes deeper than [`DEPTH_MAX`], has more than [`VALUES_MAX`] values or a size beyond [`MESSAGE_BYTES_MAX`], or is none, is
 //! spoiled here from that place on: what follows is a format code that there is not, so the library reads no further, and the message is rejected
