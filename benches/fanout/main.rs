@@ -1,13 +1,22 @@
 //! What it costs to send one topic to many: a message API in front of the `mock` endpoint, and clients of its `sse` entrypoint.
 //!
-//! For each interval between two messages it prints how many were delivered, the gateway's CPU time per delivered message, and what a
-//! core would do per second. Then the same of messages that come in bursts, from a real broker (Mosquitto): several of them leave with one
-//! write. Then what an idle subscriber weighs, and how many connections the broker has for all of them. The gateway has one shard on a core
-//! of its own, the clients the other core; every client must have received every message, in order.
+//! For each interval between two messages it prints how many were delivered, the gateway's CPU time per delivered message, what a core would do
+//! per second, and the CPU time of a bare loop of `send` that does the same in turn with the gateway. Then the same of messages that come in
+//! bursts, from a real broker (Mosquitto): several of them leave with one write. Then what an idle subscriber weighs, and how many connections
+//! the broker has for all of them. The gateway has one shard on a core of its own, as has the bare loop; the clients have the other core, and
+//! every one of them must have received every message, in order.
+//!
+//! ```text
+//!   core 0                                                          core 1
+//!   gateway   ── an event of 130 bytes to each, every 10 ms ──────▶ 1,000 clients
+//!   bare loop ── as many bytes to each, every 10 ms, in turn ─────▶ 1,000 clients
+//! ```
 #![allow(clippy::print_stdout, reason = "a report is what this program is for")]
 
+mod bare;
+
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,9 +25,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use bare::{Bare, Load};
 use clap::Parser;
-use ringway_benches::cost;
 use ringway_benches::mqtt::Publisher;
+use ringway_benches::{cost, median};
 use ringway_tests::{Api, Gateway, Mosquitto};
 use rumqttc::v5::mqttbytes::QoS;
 use rustix::event::{Timespec, epoll};
@@ -34,8 +44,8 @@ struct Options {
     /// Clients of the topic.
     #[arg(long, default_value_t = 1_000)]
     subscribers: usize,
-    /// Milliseconds between two messages; 0: as fast as they are taken.
-    #[arg(long, value_delimiter = ',', default_values_t = [20, 10, 5])]
+    /// Milliseconds between two messages.
+    #[arg(long, value_delimiter = ',', default_values_t = [20, 10, 5], value_parser = clap::value_parser!(u64).range(1..))]
     intervals: Vec<u64>,
     /// Messages that come at once, in bursts.
     #[arg(long, value_delimiter = ',', default_values_t = [16, 64])]
@@ -44,8 +54,11 @@ struct Options {
     #[arg(long, default_value_t = 40)]
     burst_interval: u64,
     /// Seconds of each measurement.
-    #[arg(long, default_value_t = 5.0)]
+    #[arg(long, default_value_t = 2.0)]
     seconds: f64,
+    /// How often gateway and bare loop are measured in turn; medians are printed.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
     /// Subscribers that are weighed.
     #[arg(long, default_value_t = 5_000)]
     idle: usize,
@@ -67,17 +80,34 @@ fn main() -> Result<()> {
         let status = std::process::Command::new(this).args(arguments).env("RINGWAY_BIN", &ringway).status()?;
         std::process::exit(status.code().unwrap_or(1));
     }
-    println!("{} subscribers", options.subscribers);
-    println!("{:>24} {:>12} {:>14} {:>22}", "messages", "delivered/s", "CPU us/message", "messages/core-second");
+    println!("{} subscribers, medians of {} rounds", options.subscribers, options.rounds);
+    println!(
+        "{:>20} {:>12} {:>15} {:>21} {:>21} {:>21} {:>13}",
+        "messages",
+        "delivered/s",
+        "CPU us/message",
+        "messages/core-second",
+        "bare: CPU us/message",
+        "messages/core-second",
+        "gateway/bare"
+    );
     for interval in &options.intervals {
-        let gateway = gateway(*interval)?;
-        report(&format!("1 every {interval} ms"), &measure(&options, &gateway)?);
+        let turns = turns(&options, 1, Duration::from_millis(*interval), || {
+            let gateway = gateway(*interval)?;
+            measure_gateway(&options, &gateway)
+        })?;
+        report(&format!("1 every {interval} ms"), &turns);
     }
     for burst in &options.bursts {
-        let (mosquitto, gateway) = shared()?;
-        let publisher = Bursts::start(&mosquitto, *burst, Duration::from_millis(options.burst_interval))?;
-        report(&format!("{burst} every {} ms", options.burst_interval), &measure(&options, &gateway)?);
-        publisher.stop()?;
+        let every = Duration::from_millis(options.burst_interval);
+        let turns = turns(&options, *burst, every, || {
+            let (mosquitto, gateway) = shared()?;
+            let publisher = Bursts::start(&mosquitto, *burst, every)?;
+            let measure = measure_gateway(&options, &gateway)?;
+            publisher.stop()?;
+            Ok(measure)
+        })?;
+        report(&format!("{burst} every {} ms", options.burst_interval), &turns);
     }
     println!("{:.0} bytes per idle subscriber, of {}", weigh(options.idle)?, options.idle);
     let connections = share(options.shared)?;
@@ -91,14 +121,56 @@ fn main() -> Result<()> {
 /// What was delivered, for how much CPU time, in how much time.
 struct Measure {
     delivered: u64,
+    bytes: u64,
     cpu: Duration,
     took: Duration,
 }
 
-fn report(title: &str, measure: &Measure) {
-    let each = measure.cpu.as_secs_f64() / measure.delivered as f64;
-    let rate = measure.delivered as f64 / measure.took.as_secs_f64();
-    println!("{title:>24} {rate:>12.0} {:>14.2} {:>22.0}", each * 1e6, 1.0 / each);
+impl Measure {
+    /// CPU time of a message in microseconds.
+    fn each_us(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / self.delivered as f64
+    }
+
+    fn per_second(&self) -> f64 {
+        self.delivered as f64 / self.took.as_secs_f64()
+    }
+}
+
+/// A slice of each.
+struct Turn {
+    gateway: Measure,
+    bare: Measure,
+}
+
+/// Measures the gateway and a bare loop in turn: `messages` with one `send`, of the size that the gateway gives them.
+fn turns(
+    options: &Options,
+    messages: u64,
+    every: Duration,
+    gateway: impl Fn() -> Result<Measure>,
+) -> Result<Vec<Turn>> {
+    let turn = |_| {
+        let gateway = gateway()?;
+        let bytes = gateway.bytes.checked_div(gateway.delivered).context("nothing was delivered")? as usize;
+        let bare = Bare::start(options.subscribers, Load { messages, bytes, every })?;
+        let measure = measure(options, bare.address(), || bare.cpu())?;
+        bare.join()?;
+        Ok(Turn { gateway, bare: measure })
+    };
+    (0..options.rounds.max(1)).map(turn).collect()
+}
+
+fn report(title: &str, turns: &[Turn]) {
+    let of = |figure: &dyn Fn(&Turn) -> f64| median(turns.iter().map(figure).collect());
+    let (each, bare) = (of(&|turn| turn.gateway.each_us()), of(&|turn| turn.bare.each_us()));
+    println!(
+        "{title:>20} {:>12.0} {each:>15.2} {:>21.0} {bare:>21.2} {:>21.0} {:>13.2}",
+        of(&|turn| turn.gateway.per_second()),
+        1e6 / each,
+        1e6 / bare,
+        of(&|turn| turn.gateway.each_us() / turn.bare.each_us())
+    );
 }
 
 /// Messages that are published a number at a time.
@@ -158,14 +230,15 @@ struct Client {
     /// Number of the last message.
     last: Option<u64>,
     received: u64,
+    bytes: u64,
 }
 
 impl Client {
-    fn connect(gateway: &Gateway) -> Result<Self> {
-        let mut stream = TcpStream::connect(gateway.http())?;
+    fn connect(server: SocketAddr) -> Result<Self> {
+        let mut stream = TcpStream::connect(server)?;
         stream.set_nodelay(true)?;
         stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n")?;
-        Ok(Self { stream, tail: Vec::new(), last: None, received: 0 })
+        Ok(Self { stream, tail: Vec::new(), last: None, received: 0, bytes: 0 })
     }
 
     /// Takes what is there, and checks that no message is missing.
@@ -173,7 +246,10 @@ impl Client {
         loop {
             match self.stream.read(buffer) {
                 Ok(0) => bail!("a stream ended"),
-                Ok(count) => self.tail.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+                Ok(count) => {
+                    self.bytes += count as u64;
+                    self.tail.extend_from_slice(buffer.get(..count).unwrap_or_default());
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error.into()),
             }
@@ -201,11 +277,16 @@ fn find(text: &[u8], what: &[u8]) -> Option<usize> {
     text.windows(what.len()).position(|window| window == what)
 }
 
-fn measure(options: &Options, gateway: &Gateway) -> Result<Measure> {
+fn measure_gateway(options: &Options, gateway: &Gateway) -> Result<Measure> {
+    measure(options, gateway.http(), || cost::cpu(gateway.process().id()))
+}
+
+/// What clients are sent by whoever uses this CPU time.
+fn measure(options: &Options, server: SocketAddr, cpu: impl Fn() -> Result<Duration>) -> Result<Measure> {
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let mut clients = Vec::with_capacity(options.subscribers);
     for index in 0..options.subscribers {
-        let client = Client::connect(gateway)?;
+        let client = Client::connect(server)?;
         client.stream.set_nonblocking(true)?;
         epoll::add(&poll, &client.stream, epoll::EventData::new_u64(index as u64), epoll::EventFlags::IN)?;
         clients.push(client);
@@ -216,14 +297,17 @@ fn measure(options: &Options, gateway: &Gateway) -> Result<Measure> {
         ensure!(Instant::now() < warm, "not every client hears the topic");
         turn(&poll, &mut clients)?;
     }
-    let before: u64 = clients.iter().map(|client| client.received).sum();
-    let (begin, spent) = (Instant::now(), cost::cpu(gateway.process().id())?);
+    let sum = |clients: &[Client]| -> (u64, u64) {
+        let received = clients.iter().map(|client| client.received).sum();
+        (received, clients.iter().map(|client| client.bytes).sum())
+    };
+    let before = sum(&clients);
+    let (begin, spent) = (Instant::now(), cpu()?);
     while begin.elapsed().as_secs_f64() < options.seconds {
         turn(&poll, &mut clients)?;
     }
-    let (took, spent) = (begin.elapsed(), cost::cpu(gateway.process().id())?.saturating_sub(spent));
-    let after: u64 = clients.iter().map(|client| client.received).sum();
-    Ok(Measure { delivered: after - before, cpu: spent, took })
+    let (took, spent, after) = (begin.elapsed(), cpu()?.saturating_sub(spent), sum(&clients));
+    Ok(Measure { delivered: after.0 - before.0, bytes: after.1 - before.1, cpu: spent, took })
 }
 
 fn turn(poll: &OwnedFd, clients: &mut [Client]) -> Result<()> {
@@ -267,7 +351,7 @@ fn weigh(count: usize) -> Result<f64> {
 
 /// A client that has the beginning of its stream.
 fn greeted(gateway: &Gateway) -> Result<Client> {
-    let mut client = Client::connect(gateway)?;
+    let mut client = Client::connect(gateway.http())?;
     client.stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut buffer = [0; 4096];
     while find(&client.tail, b"retry: ").is_none() {

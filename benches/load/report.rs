@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
+use ringway_benches::median;
 use serde_json::{Value, json};
 
 use crate::case::{Case, Load};
@@ -39,14 +40,7 @@ impl Row {
     }
 
     pub(crate) fn median(&self) -> f64 {
-        let mut values: Vec<f64> = self.slices.iter().map(|slice| slice.value).collect();
-        values.sort_by(f64::total_cmp);
-        let middle = values.len() / 2;
-        match values.len() {
-            0 => f64::NAN,
-            count if count % 2 == 1 => values[middle],
-            _ => f64::midpoint(values[middle - 1], values[middle]),
-        }
+        median(self.slices.iter().map(|slice| slice.value).collect())
     }
 
     fn rate(&self) -> f64 {

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
-use ringway_benches::cost;
+use ringway_benches::{cost, median};
 use ringway_tests::{Api, Gateway, Kafka, Mosquitto};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::{Value, json};
@@ -274,11 +274,6 @@ fn measure(process: u32, messages: u64, mut send: impl FnMut(u64) -> Result<()>)
     let (begin, spent) = (Instant::now(), cost::cpu(process)?);
     send(messages)?;
     Ok(Measure { messages, cpu: cost::cpu(process)?.saturating_sub(spent), took: begin.elapsed() })
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 fn report(results: &[(Case, Vec<Turn>)], options: &Options) {

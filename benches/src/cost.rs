@@ -19,11 +19,27 @@ pub fn cpu(process: u32) -> Result<Duration> {
         for task in fs::read_dir(format!("/proc/{process}/task")).context("the proxy has ended")? {
             // A thread may end between the listing and the look.
             let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
-            nanoseconds += text.split(' ').next().and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+            nanoseconds += on_core(&text);
         }
     }
     ensure!(nanoseconds > 0, "no schedstat: the kernel lacks CONFIG_SCHED_INFO");
     Ok(Duration::from_nanos(nanoseconds))
+}
+
+/// CPU time since its start, of one thread of this process.
+///
+/// # Errors
+/// The thread has ended, or the kernel does not count.
+pub fn thread(task: i32) -> Result<Duration> {
+    let text = fs::read_to_string(format!("/proc/self/task/{task}/schedstat")).context("the thread has ended")?;
+    let nanoseconds = on_core(&text);
+    ensure!(nanoseconds > 0, "no schedstat: the kernel lacks CONFIG_SCHED_INFO");
+    Ok(Duration::from_nanos(nanoseconds))
+}
+
+/// The first field of `schedstat`.
+fn on_core(schedstat: &str) -> u64 {
+    schedstat.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or(0)
 }
 
 /// Resident memory in bytes, of the process and its children.

@@ -14,6 +14,8 @@ pub mod kafka;
 pub mod mock;
 pub mod mqtt5;
 pub mod rabbitmq;
+mod sifted;
+mod sifter;
 pub mod solace;
 pub mod sse;
 mod tls;

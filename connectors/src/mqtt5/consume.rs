@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringway_contract::{Cause, Delivery, Fault, Message};
+use ringway_contract::{Cause, Delivery, Fault, Message, Receipt};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     Disconnect, DisconnectProperties, DisconnectReasonCode, Filter, LastWill, Packet, PubAck, PubComp, PubRec, Publish,
@@ -18,6 +18,7 @@ use super::connection::{Connection, End, Hello, Inbound, Target, connect};
 use super::convert;
 use super::lease::{self, Lease};
 use super::ledger::{Due, Ledger};
+use super::packets::PROPERTIES_MAX;
 use crate::bridge::{RemoteFeed, backoff};
 
 /// When a message is acknowledged.
@@ -293,6 +294,7 @@ impl Consumer {
     fn take(&mut self, packet: Inbound, connection: &mut Connection, failures: &mut u32) -> Result<(), Stop> {
         match packet {
             Inbound::Publish(publish) => self.arrived(publish, connection)?,
+            Inbound::Overloaded(packet, qos) => self.left_out(packet, qos, connection)?,
             Inbound::PubRel(packet) => {
                 self.received.remove(&packet);
                 connection.queue(&Packet::PubComp(PubComp::new(packet, None)))?;
@@ -353,6 +355,20 @@ impl Consumer {
         Ok(())
     }
 
+    /// A message that nobody is given. It is acknowledged in its turn, or it would come again for ever.
+    fn left_out(&mut self, packet: u16, qos: QoS, connection: &mut Connection) -> Result<(), End> {
+        tracing::warn!(broker = self.plan.target.host, filters = ?self.plan.filters, "a message with more than {PROPERTIES_MAX} properties is left out");
+        let again = qos == QoS::ExactlyOnce && self.received.contains(&packet);
+        if again || self.plan.settle != Settle::Receipt {
+            return self.acknowledge(Due { packet, qos }, connection);
+        }
+        let empty = Publish { pkid: packet, ..Publish::new("", qos, "", None) };
+        if let Some(position) = self.ledger.enter(&empty) {
+            self.ledger.settle(Receipt::Ack(position));
+        }
+        self.receipts(connection)
+    }
+
     /// Hands over what waits, as far as there is room. Whether the shard is to be woken.
     fn deliver(&mut self, connection: &mut Connection) -> Result<bool, End> {
         if !self.ready || (self.plan.settle == Settle::Before && !connection.is_flushed()) {
@@ -386,6 +402,7 @@ impl Consumer {
                 loop {
                     match connection.next()? {
                         Some(Inbound::UnsubAck) => return Ok::<_, End>(()),
+                        Some(Inbound::Overloaded(_, qos)) => left |= qos != QoS::AtMostOnce,
                         Some(Inbound::Publish(publish)) => left |= publish.qos != QoS::AtMostOnce,
                         Some(_) => {}
                         None => connection.io(true).await?,

@@ -1,17 +1,22 @@
 //! What a broker says, read out of the bytes that come: packets of MQTT 5, by `rumqttc` where there is more to them than numbers.
 
 use bytes::BytesMut;
-use rumqttc::v5::mqttbytes::Error;
 use rumqttc::v5::mqttbytes::v5::{ConnAck, Packet, Publish};
+use rumqttc::v5::mqttbytes::{Error, QoS, qos};
 
 /// The largest packet that is taken, a message of 16 MiB with its topic and headers; the broker is told, and sends none that is larger.
 pub const PACKET_BYTES_MAX: usize = (16 * 1024 + 64) * 1024;
+
+/// Properties of a packet. One takes five bytes, and ten times as much and more once it is read.
+pub const PROPERTIES_MAX: usize = 1024;
 
 /// A packet from the broker, as far as somebody wants to know of it.
 #[derive(Debug)]
 pub enum Inbound {
     /// A message.
     Publish(Publish),
+    /// One with more than [`PROPERTIES_MAX`] properties, which is not read: its packet identifier, 0 without one, and its QoS.
+    Overloaded(u16, QoS),
     /// PUBACK: packet and reason.
     PubAck(u16, u8),
     /// PUBREC.
@@ -53,6 +58,10 @@ impl Packets {
     /// Something else came.
     pub fn accepted(&mut self) -> Result<Option<ConnAck>, Ended> {
         let Some((_, frame)) = self.frame()? else { return Ok(None) };
+        // Flags and a reason come before the properties.
+        if body(&frame).and_then(|body| body.get(2..)).is_some_and(has_too_many) {
+            return Err(Ended::Foreign("its first packet has too many properties".to_owned()));
+        }
         match parse(frame) {
             Ok(Some(Packet::ConnAck(answer))) => Ok(Some(answer)),
             Ok(_) => Err(Ended::Foreign("its first packet is no CONNACK".to_owned())),
@@ -83,6 +92,7 @@ impl Packets {
                 11 => Inbound::UnsubAck,
                 13 => continue,
                 14 => return Err(Ended::Told(body.first().copied().unwrap_or(0))),
+                3 if let Some((packet, qos)) = overloaded(first, body) => Inbound::Overloaded(packet, qos),
                 3 => match parse(frame) {
                     // One without a topic means an earlier one by an alias (section 3.3.2.3.4), and the broker was allowed none.
                     Ok(Some(Packet::Publish(publish))) if !publish.topic.is_empty() => Inbound::Publish(publish),
@@ -143,6 +153,50 @@ fn body(frame: &[u8]) -> Option<&[u8]> {
     frame.get(1 + digits..)
 }
 
+/// Packet identifier and QoS of a message (MQTT 5, section 3.3.2) with too many properties.
+fn overloaded(first: u8, body: &[u8]) -> Option<(u16, QoS)> {
+    let qos = qos(first >> 1 & 3)?;
+    let rest = behind_text(body)?;
+    let (packet, properties) = match qos {
+        QoS::AtMostOnce => (0, rest),
+        _ => rest.split_first_chunk().map(|(packet, properties)| (u16::from_be_bytes(*packet), properties))?,
+    };
+    (has_too_many(properties) && (packet > 0 || qos == QoS::AtMostOnce)).then_some((packet, qos))
+}
+
+/// Whether more than [`PROPERTIES_MAX`] properties begin here (MQTT 5, section 2.2.2).
+fn has_too_many(bytes: &[u8]) -> bool {
+    let properties = integer(bytes).and_then(|(length, digits)| bytes.get(digits..digits + length));
+    let mut rest = properties.unwrap_or_default();
+    for _ in 0..PROPERTIES_MAX {
+        // What is none is for the library to find.
+        let Some(behind) = rest.split_first().and_then(|(kind, value)| behind_value(*kind, value)) else {
+            return false;
+        };
+        rest = behind;
+    }
+    !rest.is_empty()
+}
+
+/// What is behind the value of a property (MQTT 5, table 2-4).
+fn behind_value(kind: u8, value: &[u8]) -> Option<&[u8]> {
+    match kind {
+        0x01 | 0x17 | 0x19 | 0x24 | 0x25 | 0x28..=0x2A => value.get(1..),
+        0x13 | 0x21..=0x23 => value.get(2..),
+        0x02 | 0x11 | 0x18 | 0x27 => value.get(4..),
+        0x0B => value.get(integer(value)?.1..),
+        0x03 | 0x08 | 0x09 | 0x12 | 0x15 | 0x16 | 0x1A | 0x1C | 0x1F => behind_text(value),
+        0x26 => behind_text(behind_text(value)?),
+        _ => None,
+    }
+}
+
+/// What is behind text, or bytes, with their length in two bytes.
+fn behind_text(bytes: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    rest.get(usize::from(u16::from_be_bytes(*length))..)
+}
+
 fn behind_properties(bytes: &[u8]) -> Option<&[u8]> {
     let (length, digits) = integer(bytes)?;
     bytes.get(digits + length..)
@@ -166,6 +220,40 @@ mod tests {
         let Ok(Some(Inbound::SubAck(reasons))) = packets.next() else { panic!("no SUBACK") };
         assert_eq!(reasons, [1, 0x87]);
         assert!(matches!(packets.next(), Ok(None)));
+    }
+
+    /// A packet of a message with so many user properties, which say nothing, and one more of another kind.
+    fn message(first: u8, properties: usize) -> Vec<u8> {
+        let integer = |value: usize| [0x80 | value as u8, 0x80 | (value >> 7) as u8, (value >> 14) as u8];
+        let properties = [&[0x26, 0, 0, 0, 0].repeat(properties)[..], &[0x0B, 0x80, 0x01]].concat();
+        let packet = if first & 6 == 0 { &[][..] } else { &[0, 7] };
+        let body = [b"\x00\x01t", packet, &integer(properties.len()), &properties, b"hi"].concat();
+        [&[first][..], &integer(body.len()), &body].concat()
+    }
+
+    #[test]
+    fn a_message_with_too_many_properties_is_not_read() {
+        for (first, packet, level) in
+            [(0x30, 0, QoS::AtMostOnce), (0x32, 7, QoS::AtLeastOnce), (0x3D, 7, QoS::ExactlyOnce)]
+        {
+            let bytes = [message(first, PROPERTIES_MAX - 1), message(first, PROPERTIES_MAX)].concat();
+            let mut packets = packets(&bytes);
+            let Ok(Some(Inbound::Publish(publish))) = packets.next() else { panic!("{level:?}: no message") };
+            let properties = publish.properties.expect("properties");
+            assert_eq!(properties.user_properties.len(), PROPERTIES_MAX - 1);
+            match packets.next() {
+                Ok(Some(Inbound::Overloaded(found, qos))) => assert_eq!((found, qos), (packet, level)),
+                other => panic!("{level:?}: {other:?}"),
+            }
+            assert!(matches!(packets.next(), Ok(None)));
+        }
+        let answer = |properties: usize| {
+            let properties = [0x26, 0, 0, 0, 0].repeat(properties);
+            let length = |value: usize| [0x80 | value as u8, (value >> 7) as u8];
+            [b"\x20", &length(properties.len() + 4)[..], b"\x00\x00", &length(properties.len()), &properties].concat()
+        };
+        assert!(matches!(packets(&answer(PROPERTIES_MAX)).accepted(), Ok(Some(_))));
+        assert!(matches!(packets(&answer(PROPERTIES_MAX + 1)).accepted(), Err(Ended::Foreign(_))));
     }
 
     #[test]

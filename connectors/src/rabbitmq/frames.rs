@@ -10,7 +10,7 @@
 //!
 //! So the message is still one, and comes no second time.
 
-use bytes::{Buf, BytesMut};
+use crate::sifter::Sieve;
 
 /// How deep tables and arrays may lie in the headers of a message; [`convert`](super::convert) shows less.
 pub const DEPTH_MAX: usize = 16;
@@ -33,41 +33,17 @@ const HEARTBEAT: u8 = 8;
 #[error("the broker does not speak AMQP 0-9-1: {0}")]
 pub struct Malformed(&'static str);
 
-/// Frames on their way to the library.
-#[derive(Default)]
+/// The frames of a connection.
+#[derive(Debug, Default)]
 pub struct Frames {
-    /// What has come, and was not handed on.
-    held: BytesMut,
-    /// How many bytes of it, from its beginning, can be.
-    sifted: usize,
     /// Bytes still to come of a frame that has no tables: it is handed on as it comes.
     passing: usize,
 }
 
-impl Frames {
-    /// Takes what has come.
-    ///
-    /// # Errors
-    /// Nothing behind it can be understood.
-    pub fn put(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
-        self.held.extend_from_slice(bytes);
-        while let Some(count) = self.sift()? {
-            self.sifted += count;
-        }
-        Ok(())
-    }
+impl Sieve for Frames {
+    type Malformed = Malformed;
 
-    /// Hands on what can be, and tells how many bytes that are.
-    pub fn take(&mut self, into: &mut [u8]) -> usize {
-        let count = self.sifted.min(into.len());
-        self.held.copy_to_slice(into.get_mut(..count).unwrap_or_default());
-        self.sifted -= count;
-        count
-    }
-
-    /// Looks at what comes next. `None`: more of it has to be there.
-    fn sift(&mut self) -> Result<Option<usize>, Malformed> {
-        let rest = self.held.get_mut(self.sifted..).unwrap_or_default();
+    fn next(&mut self, rest: &mut [u8]) -> Result<Option<usize>, Malformed> {
         if self.passing > 0 {
             let count = self.passing.min(rest.len());
             self.passing -= count;
@@ -194,18 +170,10 @@ mod tests {
     use lapin::types::{AMQPValue, FieldTable, parsing::parse_field_table};
 
     use super::*;
+    use crate::sifter::bytewise;
 
     fn sifted(bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
-        let mut frames = Frames::default();
-        let mut out = Vec::new();
-        for byte in bytes {
-            frames.put(&[*byte])?;
-            let mut into = [0; 3];
-            while let count @ 1.. = frames.take(&mut into) {
-                out.extend_from_slice(&into[..count]);
-            }
-        }
-        Ok(out)
+        bytewise::<Frames>(bytes)
     }
 
     fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {

@@ -18,7 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::frames::Frames;
-use crate::bridge::{DIAL_WITHIN, Duplex, dial};
+use crate::bridge::{DIAL_WITHIN, dial};
+use crate::sifted::Sifted;
 
 /// The brokers' runtime, for a client library that asks for one by a trait: the library's own kit, but for what a connection is.
 #[derive(Clone, Debug)]
@@ -34,8 +35,7 @@ impl Kit {
 /// A connection. Until it is said to be established, it fails when its time is up: the library itself would wait for a silent broker for
 /// ever, and hold a thread for it.
 pub struct Connection {
-    stream: Box<dyn Duplex>,
-    frames: Frames,
+    stream: Sifted<Frames>,
     deadline: Pin<Box<Sleep>>,
     established: Arc<AtomicBool>,
 }
@@ -51,31 +51,23 @@ impl Connection {
         tls: Option<&ClientTls>,
         established: Arc<AtomicBool>,
     ) -> io::Result<Self> {
-        let stream = dial(host, port, tls).await?;
-        Ok(Self { stream, frames: Frames::default(), deadline: Box::pin(sleep(DIAL_WITHIN)), established })
+        let stream = Sifted::new(dial(host, port, tls).await?);
+        Ok(Self { stream, deadline: Box::pin(sleep(DIAL_WITHIN)), established })
     }
 }
 
 impl futures_io::AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        loop {
-            let count = this.frames.take(buffer);
-            if count > 0 || buffer.is_empty() {
-                return Poll::Ready(Ok(count));
-            }
-            let mut into = ReadBuf::new(buffer);
-            match Pin::new(&mut this.stream).poll_read(cx, &mut into) {
-                Poll::Ready(Ok(())) if into.filled().is_empty() => return Poll::Ready(Ok(0)),
-                Poll::Ready(Ok(())) => this.frames.put(into.filled()).map_err(io::Error::other)?,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending if this.established.load(Ordering::Relaxed) => return Poll::Pending,
-                Poll::Pending => {
-                    ready!(this.deadline.as_mut().poll(cx));
-                    return match this.established.load(Ordering::Relaxed) {
-                        true => Poll::Pending,
-                        false => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-                    };
+        let mut into = ReadBuf::new(buffer);
+        match Pin::new(&mut this.stream).poll_read(cx, &mut into) {
+            Poll::Ready(read) => Poll::Ready(read.map(|()| into.filled().len())),
+            Poll::Pending if this.established.load(Ordering::Relaxed) => Poll::Pending,
+            Poll::Pending => {
+                ready!(this.deadline.as_mut().poll(cx));
+                match this.established.load(Ordering::Relaxed) {
+                    true => Poll::Pending,
+                    false => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
                 }
             }
         }

@@ -17,6 +17,7 @@ use ringway_contract::{Delivery, Fault, Message, Position, Receipt};
 use tokio::time::sleep;
 
 use super::convert;
+use super::frames::MESSAGE_BYTES_MAX;
 use super::link::{Target, Trouble, connect};
 use crate::bridge::{RemoteFeed, backoff};
 
@@ -124,7 +125,7 @@ async fn session(
     }
     let mode = if plan.settle == Settle::Before { SenderSettleMode::Settled } else { SenderSettleMode::Unsettled };
     let builder = Receiver::builder().name(plan.name.as_str()).source(source.build()).sender_settle_mode(mode);
-    let builder = builder.credit_mode(CreditMode::Manual).auto_accept(false);
+    let builder = builder.credit_mode(CreditMode::Manual).auto_accept(false).max_message_size(MESSAGE_BYTES_MAX);
     let mut receiver = builder.attach(&mut line.session).await.map_err(End::of)?;
     *failures = 0;
     if !*ready {

@@ -11,8 +11,9 @@ use ringway_net::ClientTls;
 use tokio::time::timeout;
 
 use super::config::{Auth, Place};
-use super::sifted::Sifted;
+use super::frames::Frames;
 use crate::bridge::{DIAL_WITHIN, dial};
+use crate::sifted::Sifted;
 
 /// How long an idle connection may be silent, in milliseconds; the broker is asked to say something more often.
 const IDLE_MS: u32 = 60_000;
@@ -55,7 +56,7 @@ pub async fn connect(target: &Arc<Target>, name: &str) -> Result<Line, Trouble> 
         let builder = Connection::builder().container_id(name).scheme("amqp").hostname(host.as_str());
         let builder = builder.idle_time_out(IDLE_MS).sasl_profile(profile(target));
         let mut connection =
-            builder.open_with_stream(Sifted::new(stream)).await.map_err(|error| Trouble::of(&error))?;
+            builder.open_with_stream(Sifted::<Frames>::new(stream)).await.map_err(|error| Trouble::of(&error))?;
         let session = Session::begin(&mut connection).await.map_err(|error| Trouble::of(&error))?;
         Ok(Line { session, connection })
     });

@@ -22,7 +22,6 @@ mod direct;
 mod frames;
 mod link;
 mod produce;
-mod sifted;
 mod words;
 
 use config::{Consumer, Place, Protocol};

@@ -141,6 +141,42 @@ fn what_was_acknowledged_is_gone_and_what_was_not_comes_again() {
 }
 
 #[test]
+fn a_message_with_too_many_properties_is_left_out_and_does_not_come_again() {
+    for (level, qos) in [(Qos::None, 0), (Qos::AtMostOnce, 1), (Qos::AtLeastOnce, 1), (Qos::AtLeastOnce, 2)] {
+        on_a_shard(move || async move {
+            let mosquitto = Mosquitto::start();
+            let broker = broker(&mosquitto, json!({ "consumer": { "topic": "t", "qos": qos } }));
+            let mut feed = subscribed(&broker, level).await;
+            let level_of_mqtt = qos.to_string();
+            let publish = |content: &str, properties: usize| {
+                let property = ["-D", "publish", "user-property", "a", "b"];
+                let message = ["-t", "t", "-q", &level_of_mqtt, "-m", content];
+                mosquitto.publish(&[&message[..], &property.repeat(properties)].concat());
+            };
+            publish("before", 1_024);
+            publish("left out", 1_025);
+            publish("behind", 0);
+            for content in ["before", "behind"] {
+                let message = next(&mut feed).await;
+                assert_eq!(text(&message), content);
+                if level == Qos::AtLeastOnce {
+                    acknowledge(&mut feed, &message);
+                }
+            }
+            let answer = ["PUBCOMP", "PUBACK", "PUBCOMP"][qos];
+            let answers = if qos == 0 { 0 } else { 3 };
+            let answer = format!("Received {answer} from ringway-");
+            eventually(|| mosquitto.log().matches(&answer).count() == answers).await;
+            drop(feed);
+            eventually(|| mosquitto.log().contains("Received DISCONNECT from ringway-")).await;
+            let mut feed = subscribed(&broker, level).await;
+            publish("last", 0);
+            assert_eq!(text(&next(&mut feed).await), "last");
+        });
+    }
+}
+
+#[test]
 fn at_most_once_is_acknowledged_before_it_is_delivered() {
     on_a_shard(|| async {
         let mosquitto = Mosquitto::start();
