@@ -127,6 +127,7 @@ impl Stream {
 
     /// Waits until there is something to read, and reads it if that costs nothing more. Whoever drops the wait may lose what has come, so
     /// the connection is to be given up with it: unless `recall` has ended it.
+    /// A read begins with this call, and not when the future is first polled; it holds its buffer until it has ended or is dropped.
     pub fn arrival<'a>(&'a self, recall: Option<&'a Recall>) -> impl Future<Output = Arrival> + use<'a> {
         let waiting = if self.tls.is_none() { Waiting::begin(recall) } else { None };
         match (waiting, recall) {
