@@ -188,6 +188,9 @@ fn arrived(local: &Local, arrival: Arrival) -> Idle {
 
 /// Serves what is there to read. `None` when the connection is closed or no HTTP any more; else with what of the last response is to be sent.
 async fn serve(local: &Rc<Local>, job: Job) -> Option<(Box<Connection>, BytesMut)> {
+    if local.shard.admit().await {
+        local.counters.held_back.bump();
+    }
     let mut carriage = local.carriages.borrow_mut().pop().unwrap_or_else(|| carriage(local.clone()));
     let back = carriage.run(job).await?;
     local.keep(carriage);

@@ -15,7 +15,9 @@ use ringway_contract::control::{
     ApiState, DataPlane, EndpointState, PublishError, ShardState, State, SubscriptionState,
 };
 use ringway_contract::kind::Registry;
-use ringway_net::{Dns, DnsOptions, ServerTls, Shard, ShardOptions, ShardThread, refuse_huge_pages, run_shard};
+use ringway_net::{
+    AdmissionOptions, Dns, DnsOptions, ServerTls, Shard, ShardOptions, ShardThread, refuse_huge_pages, run_shard,
+};
 use ringway_ring::{Consumer, Producer, Ringer, doorbell, ring};
 
 use crate::access_log::{self, AccessLog, BATCHES_MAX};
@@ -183,6 +185,10 @@ pub fn start(options: StartOptions) -> Result<Engine, StartError> {
             core,
             driver: servers::driver(settings),
             dns: dns.clone(),
+            admission: match settings.limits.adaptive_concurrency {
+                true => AdmissionOptions::default(),
+                false => AdmissionOptions::UNLIMITED,
+            },
             on_panic: |shard, message| tracing::error!(shard, message, "a connection's task panicked"),
             ..ShardOptions::new(id)
         };

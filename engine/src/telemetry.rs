@@ -181,6 +181,8 @@ pub struct ShardCounters {
     pub ring_waits: Counter,
     /// Requests refused because the shard had too much to do.
     pub shed: Counter,
+    /// Requests that had to wait until others had ended.
+    pub held_back: Counter,
     /// Exchanges under way.
     pub exchanges: Counter,
     /// TLS handshakes that succeeded.
@@ -286,6 +288,9 @@ pub fn expose(shards: &[ShardView], apis: &[ApiView], out: &mut String) {
         }),
         ("ringway_requests_shed_total", "counter", "Requests refused because the shard had too much to do.", |c| {
             &c.shed
+        }),
+        ("ringway_requests_held_back_total", "counter", "Requests that had to wait until others had ended.", |c| {
+            &c.held_back
         }),
         ("ringway_exchanges", "gauge", "Requests under way.", |c| &c.exchanges),
         ("ringway_tls_handshakes_total", "counter", "TLS handshakes with clients that succeeded.", |c| {

@@ -48,6 +48,9 @@ pub struct Limits {
     #[serde(rename = "exchangesPerShard")]
     #[schemars(range(min = 1, max = 1_048_576))]
     pub exchanges_per_shard_max: usize,
+    /// Whether a shard that has a core's worth of work, and more than 128 requests under way, tries to have only 64 under way at a time and keeps
+    /// to that while no less is done. Read at the start only.
+    pub adaptive_concurrency: bool,
     /// Bytes of memory of the process, from which on requests are answered 503 as long as more than a few are under way; 0: nine tenths of
     /// what the machine or the control group has.
     #[serde(rename = "memoryBytes")]
@@ -81,6 +84,7 @@ impl Default for Limits {
             connections_per_shard_max: 20_000,
             connections_per_address_max: 0,
             exchanges_per_shard_max: 4096,
+            adaptive_concurrency: true,
             memory_bytes_max: 0,
             pending_requests_max: 1024,
             content_bytes_max: 1024 * 1024,

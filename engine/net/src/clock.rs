@@ -12,6 +12,18 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
+/// How long this thread has worked so far (`CLOCK_THREAD_CPUTIME_ID`).
+pub(crate) fn worked() -> Duration {
+    #[cfg(feature = "sim")]
+    if let Some(world) = crate::sim::current() {
+        return world.worked();
+    }
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is that of a live `timespec`.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
 /// Milliseconds since 1970.
 pub(crate) fn unix_ms() -> u64 {
     #[cfg(feature = "sim")]

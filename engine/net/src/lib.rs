@@ -18,6 +18,7 @@
 //! * names are never resolved on a shard, no pipe is spliced, and no waker crosses threads ([`Doorbell`] does).
 
 mod address;
+mod admission;
 mod arrival;
 mod buffer;
 mod clock;
@@ -47,6 +48,7 @@ mod vigil;
 mod write;
 
 pub use address::{Address, Peer};
+pub use admission::{AdmissionOptions, Admit};
 pub use arrival::{Arrival, Recall};
 pub use buffer::{Buffers, BuffersCount};
 pub use clock::{now, process_id};

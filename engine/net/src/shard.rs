@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::admission::{Admission, AdmissionOptions, Admit};
 use crate::buffer::Buffers;
 use crate::clock;
 use crate::dns::{Dns, Resolver};
@@ -31,7 +32,7 @@ pub struct Busy(Rc<Shard>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.under_way.set(self.0.under_way.get().saturating_sub(1));
+        self.0.admission.end();
     }
 }
 
@@ -52,6 +53,8 @@ pub struct ShardOptions {
     pub on_panic: fn(usize, &str),
     /// Who resolves names, shared by all shards. Without it only IP addresses and localhost are known.
     pub dns: Option<Dns>,
+    /// When exchanges have to wait for each other.
+    pub admission: AdmissionOptions,
 }
 
 impl ShardOptions {
@@ -65,6 +68,7 @@ impl ShardOptions {
             completions: COMPLETIONS,
             on_panic: |_, _| {},
             dns: None,
+            admission: AdmissionOptions::default(),
         }
     }
 }
@@ -82,8 +86,8 @@ pub struct Shard {
     /// The driver that it got.
     pub driver: Driver,
     closing: Signal,
-    /// See [`Shard::busy`].
-    under_way: Cell<u32>,
+    /// See [`Shard::busy`] and [`Shard::admit`].
+    pub(crate) admission: Admission,
     /// Buffers that wait for bytes, see [`Arrival`](crate::Arrival).
     pub(crate) waiting: Cell<usize>,
     /// Posted writes that are not settled.
@@ -150,13 +154,19 @@ impl Shard {
     /// would be a system call alone and a turn of the loop besides: then a stream reads and writes at once, if the socket
     /// lets it.
     pub fn busy(self: &Rc<Self>) -> Busy {
-        self.under_way.set(self.under_way.get() + 1);
+        self.admission.begin();
         Busy(Rc::clone(self))
+    }
+
+    /// Leave to begin an exchange, which has to be [`busy`](Self::busy) in the same turn of the task: at once, or, where the core is short of
+    /// time, when others have ended. Whether it was waited for.
+    pub fn admit(self: &Rc<Self>) -> Admit<'_> {
+        Admit::new(self)
     }
 
     /// Whether so little is under way that nothing is gained by queueing.
     pub(crate) fn is_calm(&self) -> bool {
-        self.under_way.get() <= CALM_MAX
+        self.admission.under_way() <= CALM_MAX
     }
 
     /// Panics that were caught at a task.
@@ -216,7 +226,7 @@ impl Shard {
             id: options.id,
             driver,
             closing: Signal::new(),
-            under_way: Cell::new(0),
+            admission: Admission::new(options.admission),
             waiting: Cell::new(0),
             posted: Cell::new(0),
             panics: Cell::new(0),

@@ -28,8 +28,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringway_net::ShardOptions;
 use ringway_net::sim::World;
+use ringway_net::{AdmissionOptions, ShardOptions};
 
 pub use self::ledger::Figures;
 use self::ledger::Ledger;
@@ -57,6 +57,11 @@ pub fn run(seed: u64, tells: bool) -> Outcome {
     let ledger = Rc::new(Ledger::new(Rc::clone(&world), tells));
     ledger.tell(|| format!("{plan:?}"));
     let mut options = ShardOptions::new(0);
+    // In half of the worlds, exchanges have to wait for each other as soon as a few are under way.
+    options.admission = match world.once_in(2) {
+        true => AdmissionOptions { limit: 1 + u32::try_from(world.below(3)).unwrap_or_default(), arrivals: 2 },
+        false => AdmissionOptions::UNLIMITED,
+    };
     options.on_panic = |_, message| eprintln!("a task of the shard panicked: {message}");
     let main = {
         let (world, plan, ledger) = (Rc::clone(&world), Rc::clone(&plan), Rc::clone(&ledger));

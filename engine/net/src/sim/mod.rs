@@ -62,6 +62,8 @@ pub struct World {
     /// See [`dials_with`](Self::dials_with).
     dials: RefCell<Option<Box<dyn FnMut() -> Manners>>>,
     next_id: Cell<u64>,
+    /// Until when it was asked, and the answer.
+    worked: Cell<(Duration, Duration)>,
     fingerprint: Cell<u64>,
 }
 
@@ -131,6 +133,7 @@ impl World {
             held: RefCell::default(),
             dials: RefCell::default(),
             next_id: Cell::new(1),
+            worked: Cell::default(),
             fingerprint: Cell::new(seed),
         })
     }
@@ -138,6 +141,15 @@ impl World {
     /// The time since the world began.
     pub fn elapsed(&self) -> Duration {
         self.now.get()
+    }
+
+    /// How long its processors have worked: some part of the time.
+    pub(crate) fn worked(&self) -> Duration {
+        let (before, worked) = self.worked.get();
+        let share = u32::try_from(self.below(101)).unwrap_or_default();
+        let worked = worked + (self.now.get() - before) * share / 100;
+        self.worked.set((self.now.get(), worked));
+        worked
     }
 
     /// A random number: xorshift64*.
