@@ -244,7 +244,7 @@ type Metric<C> = (&'static str, &'static str, &'static str, fn(&C) -> &Counter);
 
 /// Writes everything in the Prometheus text format 0.0.4.
 pub fn expose(shards: &[ShardView], apis: &[ApiView], out: &mut String) {
-    let shard_metrics: [Metric<ShardCounters>; 22] = [
+    let shard_metrics: [Metric<ShardCounters>; 23] = [
         (
             "ringway_connections_accepted_total",
             "counter",
