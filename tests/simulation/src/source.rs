@@ -72,6 +72,15 @@ impl Source {
         }
     }
 
+    /// Bytes of messages a second, without what is around them.
+    pub fn bytes_per_second(&self) -> f64 {
+        match self.interval_ms {
+            // As fast as they are taken: nobody falls behind.
+            0 => 0.0,
+            interval => self.text().len() as f64 * 1_000.0 / interval as f64,
+        }
+    }
+
     /// What the message of this number says.
     pub fn content(&self, number: u64) -> String {
         format!("{} {number}", self.text())

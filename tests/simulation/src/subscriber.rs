@@ -20,6 +20,8 @@ pub struct Intent {
     pub stalls: Option<(u64, Duration)>,
     /// Whether its wire is one on which nothing gets lost.
     pub is_good: bool,
+    /// Whether its wire carries what the source makes, with some to spare.
+    keeps_up: bool,
     pub habit: Habit,
 }
 
@@ -34,6 +36,7 @@ pub async fn visit(client: &Client<'_>, conn: Conn, ways: &Ways) {
         stalls: (!plan.is_calm && world.once_in(5))
             .then(|| (world.below(10), Duration::from_millis(world.below(9_000)))),
         is_good: !conn.tears(),
+        keeps_up: conn.bytes_per_second() > 2.0 * source.bytes_per_second(),
         habit,
     };
     let kind = world.below(3);
@@ -104,7 +107,7 @@ impl Subscriber<'_> {
 
     /// Whether a client may be found too slow.
     pub fn may_lag(&self) -> bool {
-        self.source.is_heavy
+        self.source.is_heavy || !self.intent.keeps_up
     }
 
     /// Something of the subscription is not as it must be.

@@ -399,6 +399,12 @@ impl Conn {
         self.end.wire.manners.tears_after.is_some()
     }
 
+    /// Bytes a second that the wire carries at most: what is on its way has its room until it has been read.
+    pub fn bytes_per_second(&self) -> f64 {
+        let manners = &self.end.wire.manners;
+        manners.room as f64 / manners.latency.max(Duration::from_micros(1)).as_secs_f64()
+    }
+
     /// Whether the other end is there and the wire whole, as nobody in the world can know.
     pub fn is_whole(&self) -> bool {
         let wire = &self.end.wire;
