@@ -195,6 +195,8 @@ impl Operator {
         if requests != ended {
             self.ledger.breach(format!("{requests} requests, and {ended} that were answered, refused or aborted"));
         }
+        let held_back = self.sum("ringway_requests_held_back_total");
+        self.ledger.count(|figures| figures.held_back += held_back as u64);
         let published = self.sum("ringway_api_messages_published_total");
         let (given, taken) = self.ledger.published();
         if published < taken as f64 || published > given as f64 {

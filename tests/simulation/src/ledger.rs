@@ -41,6 +41,8 @@ pub struct Figures {
     pub published: u64,
     /// Those of which they know that the gateway has taken them.
     pub taken: u64,
+    /// Requests that had to wait until others had ended.
+    pub held_back: u64,
 }
 
 impl Figures {
@@ -54,9 +56,9 @@ impl Figures {
         Self::each(&mut self.clone()).into_iter().map(|figure| *figure).min().unwrap_or_default()
     }
 
-    fn each(&mut self) -> [&mut u64; 13] {
+    fn each(&mut self) -> [&mut u64; 14] {
         let Self { asked, arrived, whole, cut, refused, unanswered, tunnels, talked, .. } = self;
-        let Self { subscriptions, complete, messages, published, taken, .. } = self;
+        let Self { subscriptions, complete, messages, published, taken, held_back, .. } = self;
         [
             asked,
             arrived,
@@ -71,6 +73,7 @@ impl Figures {
             messages,
             published,
             taken,
+            held_back,
         ]
     }
 }
