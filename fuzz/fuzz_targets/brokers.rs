@@ -1,5 +1,5 @@
-//! Brokers: what definitions say of them, and what they send: packets of MQTT 5 and which of them are acknowledged when, frames of AMQP 0-9-1 and
-//! the headers in them. AMQP 1.0 has a target of its own.
+//! Brokers: what definitions say of them, and what they send: packets of MQTT 5, how the client library reads them and which of them are acknowledged
+//! when, frames of AMQP 0-9-1 and the headers in them. AMQP 1.0 has a target of its own.
 //!
 //! The connectors' own files without their crate, whose brokers' client libraries take minutes to build.
 #![no_main]
@@ -21,6 +21,9 @@ mod sifter;
 
 #[path = "../shared/sifted.rs"]
 mod sifted;
+
+#[path = "../shared/oracle.rs"]
+mod oracle;
 
 #[path = "../../connectors/src/tls"]
 mod tls {
@@ -273,6 +276,8 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let mut first = Packets::default();
     first.buffer().extend_from_slice(data);
     let _ = first.accepted();
+    oracle::stream(data, size);
+    oracle::stream(&oracle::crowded(data), 7 * size);
     headers(data);
     acknowledged(data);
 });
