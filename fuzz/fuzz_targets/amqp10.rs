@@ -5,7 +5,7 @@
 #![no_main]
 #![allow(dead_code)]
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use fe2o3_amqp::frames::amqp::{FrameBody, FrameDecoder};
 use fe2o3_amqp::frames::sasl::FrameCodec;
 use fe2o3_amqp::types::messaging::message::__private::Serializable;
@@ -18,32 +18,21 @@ use tokio_util::codec::Decoder;
 #[path = "../../connectors/src/sifter.rs"]
 mod sifter;
 
+#[path = "../shared/sifted.rs"]
+mod sifted;
+
 #[path = "../../connectors/src/solace"]
 mod solace {
     pub mod convert;
     pub mod frames;
 }
 
-use sifter::Sifter;
+use sifted::sifted;
 use solace::convert::{self, Received};
-use solace::frames::{DEPTH_MAX, Frames, Malformed};
+use solace::frames::{DEPTH_MAX, Frames};
 
 /// Inputs that are read byte by byte, too.
 const BYTEWISE_MAX: usize = 1024;
-
-/// What is handed on of frames in these pieces.
-fn sifted<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Option<Malformed>) {
-    let (mut sifter, mut out) = (Sifter::<Frames>::default(), Vec::new());
-    for piece in pieces {
-        sifter.buffer().extend_from_slice(piece);
-        let looked = sifter.sift();
-        while sifter.take(&mut (&mut out).limit(100)) > 0 {}
-        if let Err(malformed) = looked {
-            return (out, Some(malformed));
-        }
-    }
-    (out, None)
-}
 
 /// What the library makes of what was handed on: each frame, and the message of each delivery.
 fn read(mut bytes: &[u8]) {
@@ -90,7 +79,7 @@ fn message(parts: Vec<Bytes>) -> Option<Received> {
 fn again(message: &ringway_contract::Message) {
     let sent = convert::sent(message, true, 7);
     let bytes = serde_amqp::to_vec(&Serializable(sent)).expect("what is published can be written");
-    let (out, malformed) = sifted(std::iter::once(&*frame(&bytes, false)));
+    let (out, malformed) = sifted::<Frames>(std::iter::once(&*frame(&bytes, false)));
     assert!(malformed.is_none(), "{malformed:?}");
     let payload = &out[HEAD.len() + 8..];
     // More values than anybody is given come from nobody.
@@ -122,7 +111,7 @@ fn parts(data: &[u8]) {
         let last = parts.len() - 1;
         let frames: Vec<_> = parts.iter().enumerate().map(|(at, part)| frame(part, at < last)).collect();
         let whole = frames.concat();
-        let (out, malformed) = sifted(std::iter::once(&*whole));
+        let (out, malformed) = sifted::<Frames>(std::iter::once(&*whole));
         assert!(malformed.is_none() && out.len() == whole.len(), "{malformed:?}");
         let mut rest = &*out;
         let of = |part: &&[u8]| {
@@ -164,10 +153,10 @@ fn depth(value: &Value) -> usize {
 }
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let said = sifted(std::iter::once(data));
-    assert_eq!(sifted(data.chunks(data.len() % 61 + 2)), said, "in pieces");
+    let said = sifted::<Frames>(std::iter::once(data));
+    assert_eq!(sifted::<Frames>(data.chunks(data.len() % 61 + 2)), said, "in pieces");
     if data.len() <= BYTEWISE_MAX {
-        assert_eq!(sifted(data.chunks(1)), said, "byte by byte");
+        assert_eq!(sifted::<Frames>(data.chunks(1)), said, "byte by byte");
     }
     read(&said.0);
     parts(data);

@@ -1,11 +1,10 @@
-//! Brokers: what definitions say of them, and what they send: packets of MQTT 5 and which of them are acknowledged when, frames of AMQP 0-9-1 and
-//! the headers in them. AMQP 1.0 has a target of its own.
+//! Brokers: what definitions say of them, and what they send: packets of MQTT 5, how the client library reads them and which of them are acknowledged
+//! when, frames of AMQP 0-9-1 and the headers in them. AMQP 1.0 has a target of its own.
 //!
 //! The connectors' own files without their crate, whose brokers' client libraries take minutes to build.
 #![no_main]
 #![allow(dead_code, unused_imports)]
 
-use bytes::BufMut;
 use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::types::parsing::parse_field_table;
@@ -19,6 +18,12 @@ use serde::de::DeserializeOwned;
 
 #[path = "../../connectors/src/sifter.rs"]
 mod sifter;
+
+#[path = "../shared/sifted.rs"]
+mod sifted;
+
+#[path = "../shared/oracle.rs"]
+mod oracle;
 
 #[path = "../../connectors/src/tls"]
 mod tls {
@@ -59,8 +64,8 @@ mod solace {
 
 use mqtt5::ledger::Ledger;
 use mqtt5::packets::{Ended, Inbound, Packets};
-use rabbitmq::frames::{self, Frames, Malformed};
-use sifter::Sifter;
+use rabbitmq::frames::{self, Frames};
+use sifted::sifted;
 
 /// Inputs that are read byte by byte, too.
 const BYTEWISE_MAX: usize = 1024;
@@ -169,20 +174,6 @@ fn heard<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<String>, Option<End
     (all, None)
 }
 
-/// What is handed on of frames in these pieces.
-fn sifted<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Option<Malformed>) {
-    let (mut sifter, mut out) = (Sifter::<Frames>::default(), Vec::new());
-    for piece in pieces {
-        sifter.buffer().extend_from_slice(piece);
-        let looked = sifter.sift();
-        while sifter.take(&mut (&mut out).limit(100)) > 0 {}
-        if let Err(malformed) = looked {
-            return (out, Some(malformed));
-        }
-    }
-    (out, None)
-}
-
 fn depth(value: &AMQPValue) -> usize {
     match value {
         AMQPValue::FieldArray(items) => 1 + items.as_slice().iter().map(depth).max().unwrap_or(0),
@@ -200,7 +191,7 @@ fn headers(table: &[u8]) {
     let sized = [&(table.len() as u32).to_be_bytes(), table].concat();
     let payload = [&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x20, 0][..], &sized].concat();
     let frame = [&[2, 0, 1][..], &(payload.len() as u32).to_be_bytes(), &payload, &[0xCE]].concat();
-    let (out, malformed) = sifted(std::iter::once(&*frame));
+    let (out, malformed) = sifted::<Frames>(std::iter::once(&*frame));
     if malformed.is_some() {
         // Whatever it is, it ends before it gets deep.
         if table.len() < 1024 {
@@ -274,17 +265,19 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             configurations(&endpoint, &shared);
         }
     }
-    let (said, frames) = (heard(std::iter::once(data)), sifted(std::iter::once(data)));
+    let (said, frames) = (heard(std::iter::once(data)), sifted::<Frames>(std::iter::once(data)));
     let size = data.len() % 61 + 2;
     assert_eq!(heard(data.chunks(size)), said, "in pieces");
-    assert_eq!(sifted(data.chunks(size)), frames, "in pieces");
+    assert_eq!(sifted::<Frames>(data.chunks(size)), frames, "in pieces");
     if data.len() <= BYTEWISE_MAX {
         assert_eq!(heard(data.chunks(1)), said, "byte by byte");
-        assert_eq!(sifted(data.chunks(1)), frames, "byte by byte");
+        assert_eq!(sifted::<Frames>(data.chunks(1)), frames, "byte by byte");
     }
     let mut first = Packets::default();
     first.buffer().extend_from_slice(data);
     let _ = first.accepted();
+    oracle::stream(data, size);
+    oracle::stream(&oracle::crowded(data), 7 * size);
     headers(data);
     acknowledged(data);
 });

@@ -57,14 +57,19 @@ impl Packets {
     /// # Errors
     /// Something else came.
     pub fn accepted(&mut self) -> Result<Option<ConnAck>, Ended> {
-        let Some((_, frame)) = self.frame()? else { return Ok(None) };
-        // Flags and a reason come before the properties.
-        if body(&frame).and_then(|body| body.get(2..)).is_some_and(has_too_many) {
-            return Err(Ended::Foreign("its first packet has too many properties".to_owned()));
+        let Some((first, frame)) = self.frame()? else { return Ok(None) };
+        let foreign = |what: &str| Ended::Foreign(what.to_owned());
+        if first >> 4 != 2 {
+            return Err(foreign("its first packet is no CONNACK"));
+        }
+        match look(first, body(&frame).unwrap_or_default()) {
+            Ok(Look::Read) => {}
+            Ok(Look::LeaveOut(..)) => return Err(foreign("its first packet has too many properties")),
+            Err(what) => return Err(foreign(what)),
         }
         match parse(frame) {
             Ok(Some(Packet::ConnAck(answer))) => Ok(Some(answer)),
-            Ok(_) => Err(Ended::Foreign("its first packet is no CONNACK".to_owned())),
+            Ok(_) => Err(foreign("its first packet is no CONNACK")),
             Err(error) => Err(Ended::Foreign(error.to_string())),
         }
     }
@@ -92,12 +97,14 @@ impl Packets {
                 11 => Inbound::UnsubAck,
                 13 => continue,
                 14 => return Err(Ended::Told(body.first().copied().unwrap_or(0))),
-                3 if let Some((packet, qos)) = overloaded(first, body) => Inbound::Overloaded(packet, qos),
-                3 => match parse(frame) {
-                    // One without a topic means an earlier one by an alias (section 3.3.2.3.4), and the broker was allowed none.
-                    Ok(Some(Packet::Publish(publish))) if !publish.topic.is_empty() => Inbound::Publish(publish),
-                    Ok(_) => return Err(invalid()),
-                    Err(error) => return Err(Ended::Invalid(error.to_string())),
+                3 => match look(first, body) {
+                    Ok(Look::Read) => match parse(frame) {
+                        Ok(Some(Packet::Publish(publish))) => Inbound::Publish(publish),
+                        Ok(_) => return Err(invalid()),
+                        Err(error) => return Err(Ended::Invalid(error.to_string())),
+                    },
+                    Ok(Look::LeaveOut(packet, qos)) => Inbound::Overloaded(packet, qos),
+                    Err(what) => return Err(Ended::Invalid(what.to_owned())),
                 },
                 kind => return Err(Ended::Invalid(format!("a packet of type {kind}"))),
             }));
@@ -153,21 +160,50 @@ fn body(frame: &[u8]) -> Option<&[u8]> {
     frame.get(1 + digits..)
 }
 
-/// Packet identifier and QoS of a message (MQTT 5, section 3.3.2) with too many properties.
-fn overloaded(first: u8, body: &[u8]) -> Option<(u16, QoS)> {
-    let qos = qos(first >> 1 & 3)?;
-    let rest = behind_text(body)?;
-    let (packet, properties) = match qos {
-        QoS::AtMostOnce => (0, rest),
-        _ => rest.split_first_chunk().map(|(packet, properties)| (u16::from_be_bytes(*packet), properties))?,
-    };
-    (has_too_many(properties) && (packet > 0 || qos == QoS::AtMostOnce)).then_some((packet, qos))
+/// What becomes of a packet that the library would read.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Look {
+    /// It reads it.
+    Read,
+    /// There are more than [`PROPERTIES_MAX`] properties: its packet identifier, 0 without one, and its QoS.
+    LeaveOut(u16, QoS),
 }
 
-/// Whether more than [`PROPERTIES_MAX`] properties begin here (MQTT 5, section 2.2.2).
-fn has_too_many(bytes: &[u8]) -> bool {
-    let properties = integer(bytes).and_then(|(length, digits)| bytes.get(digits..digits + length));
-    let mut rest = properties.unwrap_or_default();
+/// Looks at what stands behind the first byte and the length of a PUBLISH or CONNACK (MQTT 5, sections 3.3 and 3.2); nothing else is read by the
+/// library. It takes properties until it has as many bytes as they say to have, or meets what is none, and keeps them until then: their number
+/// counts in a packet that it refuses, too, and with more bytes than the packet has it goes on in the payload.
+///
+/// # Errors
+/// The packet is none: what is wrong.
+pub fn look(first: u8, body: &[u8]) -> Result<Look, &'static str> {
+    const SHORT: &str = "a packet that is too short";
+    let (packet, qos, rest) = match first >> 4 {
+        // Flags and a reason.
+        2 => (0, QoS::AtMostOnce, body.get(2..).ok_or(SHORT)?),
+        3 => {
+            let qos = qos(first >> 1 & 3).ok_or("a message of QoS 3")?;
+            let rest = behind_text(body).ok_or(SHORT)?;
+            // It would mean an earlier one by an alias (section 3.3.2.3.4), and the broker was allowed none.
+            if body.starts_with(&[0, 0]) {
+                return Err("a message without a topic");
+            }
+            match qos {
+                QoS::AtMostOnce => (0, qos, rest),
+                _ => match rest.split_first_chunk().ok_or(SHORT)? {
+                    ([0, 0], _) => return Err("a message with the packet identifier 0"),
+                    (packet, rest) => (u16::from_be_bytes(*packet), qos, rest),
+                },
+            }
+        }
+        _ => return Err("a packet that is not read"),
+    };
+    let (length, digits) = integer(rest).ok_or(SHORT)?;
+    let properties = rest.get(digits..digits + length).ok_or("properties that are longer than their packet")?;
+    Ok(if has_too_many(properties) { Look::LeaveOut(packet, qos) } else { Look::Read })
+}
+
+/// Whether these are more than [`PROPERTIES_MAX`] properties (MQTT 5, section 2.2.2).
+fn has_too_many(mut rest: &[u8]) -> bool {
     for _ in 0..PROPERTIES_MAX {
         // What is none is for the library to find.
         let Some(behind) = rest.split_first().and_then(|(kind, value)| behind_value(*kind, value)) else {
@@ -254,6 +290,46 @@ mod tests {
         };
         assert!(matches!(packets(&answer(PROPERTIES_MAX)).accepted(), Ok(Some(_))));
         assert!(matches!(packets(&answer(PROPERTIES_MAX + 1)).accepted(), Err(Ended::Foreign(_))));
+    }
+
+    /// What is in the packet is told by who refuses it: the library has words of its own.
+    #[test]
+    fn properties_of_a_packet_that_is_none_are_not_read() {
+        let many = [0x26, 0, 0, 0, 0].repeat(3_000);
+        let framed = |first: u8, head: &[u8], length: &[u8]| {
+            let size = head.len() + length.len() + many.len();
+            let size = [0x80 | size as u8, 0x80 | (size >> 7) as u8, (size >> 14) as u8];
+            [&[first][..], &size, head, length, &many].concat()
+        };
+        let (right, beyond) = (&[0x98, 0xF5, 0x00][..], &[0x99, 0xF5, 0x00][..]);
+        let zero = "a message with the packet identifier 0";
+        let longer = "properties that are longer than their packet";
+        for (first, head, length, wrong) in [
+            (0x32, &b"\x00\x01t\x00\x00"[..], right, zero),
+            (0x34, b"\x00\x01t\x00\x00", right, zero),
+            (0x32, b"\x00\x01t\x00\x00", beyond, zero),
+            (0x30, b"\x00\x01t", beyond, longer),
+            (0x32, b"\x00\x01t\x00\x07", beyond, longer),
+            (0x34, b"\x00\x01t\x00\x07", b"\xFF\xFF\xFF\x7F", longer),
+            (0x30, b"\x00\x00", right, "a message without a topic"),
+            (0x36, b"\x00\x01t\x00\x07", right, "a message of QoS 3"),
+        ] {
+            let bytes = framed(first, head, length);
+            match packets(&bytes).next() {
+                Err(Ended::Invalid(what)) => assert_eq!(what, wrong, "{head:x?} {length:x?}"),
+                other => panic!("{head:x?} {length:x?}: {other:?}"),
+            }
+            let answered = packets(&bytes).accepted();
+            assert_eq!(answered.err(), Some(Ended::Foreign("its first packet is no CONNACK".to_owned())));
+        }
+        let answered = packets(&framed(0x20, &[0, 0], beyond)).accepted();
+        assert_eq!(answered.err(), Some(Ended::Foreign(longer.to_owned())));
+        // Of these nothing is read but numbers and reasons, whatever their properties say.
+        let answers = [framed(0x40, &[0, 7, 0], right), framed(0x62, &[0, 7, 0], beyond), framed(0x90, &[0, 9], right)];
+        let mut packets = packets(&answers.concat());
+        assert!(matches!(packets.next(), Ok(Some(Inbound::PubAck(7, 0)))));
+        assert!(matches!(packets.next(), Ok(Some(Inbound::PubRel(7)))));
+        assert!(matches!(packets.next(), Ok(Some(Inbound::SubAck(reasons))) if reasons.is_empty()));
     }
 
     #[test]
