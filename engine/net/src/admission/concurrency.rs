@@ -105,6 +105,17 @@ impl Default for Concurrency {
 }
 
 impl Concurrency {
+    /// The shard is watched again after this long, in which nothing was limited. What a trial has shown before still counts: load that
+    /// comes and goes must not bring a trial each time.
+    pub(super) fn resume(&mut self, since: Duration) {
+        if !matches!(self.state, State::Unlimited(_)) {
+            self.fail();
+        }
+        let ticks = u32::try_from(since.as_millis() / TICK.as_millis()).unwrap_or(u32::MAX);
+        self.ticks = self.ticks.saturating_add(ticks);
+        (self.spare, self.idle) = (0, 0);
+    }
+
     /// Whether the shard has to be watched further.
     pub(super) fn is_undecided(&self) -> bool {
         self.idle < IDLE
@@ -112,12 +123,13 @@ impl Concurrency {
 
     /// Whether exchanges are limited from now on.
     pub(super) fn tick(&mut self, sample: &Sample) -> bool {
-        self.ticks += 1;
+        self.ticks = self.ticks.saturating_add(1);
         self.spare = if sample.busy < SPARE { self.spare + 1 } else { 0 };
         let fails = sample.is_overdue || self.spare >= BELIEVED;
         match self.state {
             State::Unlimited(earliest) => self.look(sample, earliest),
-            State::Trial if fails => self.fail(),
+            // A crowd that leaves in the middle of it has proven nothing, but neither is it to be tried each time that one comes.
+            State::Trial if fails || !sample.is_crowd => self.fail(),
             State::Trial if self.ticks > SETTLING => {
                 self.with.add(sample.rate);
                 if self.with.count < COUNTED {
@@ -143,7 +155,7 @@ impl Concurrency {
             return;
         }
         self.idle = 0;
-        if self.ticks <= SETTLING || self.ticks + COUNTED <= earliest {
+        if self.ticks <= SETTLING || self.ticks.saturating_add(COUNTED) <= earliest {
             return;
         }
         self.without.add(sample.rate);
@@ -245,6 +257,30 @@ mod tests {
             assert_eq!(shard.ticks(IDLE), 0);
             assert!(!shard.concurrency.is_undecided());
         }
+    }
+
+    #[test]
+    fn load_that_comes_and_goes_is_not_tried_each_time() {
+        let mut shard = Shard::new((50_000.0, 50_000.0), 0.002, 512.0);
+        assert!(shard.ticks(COUNTED + SETTLING + 1) > 0);
+        let mut limited = 0;
+        for _ in 0..100 {
+            // The crowd leaves for longer than anybody watches, and comes back for some ticks.
+            shard.clients = 20.0;
+            shard.ticks(2 * IDLE);
+            assert!(!shard.concurrency.is_undecided());
+            shard.concurrency.resume(2 * TICK);
+            assert!(shard.concurrency.is_undecided());
+            shard.clients = 512.0;
+            limited += shard.ticks(2 * COUNTED);
+        }
+        assert!(limited < 60, "{limited} ticks of {}", 100 * 2 * (IDLE + COUNTED));
+        // A limit that was in force when the watch ended, however it did, is none.
+        let mut shard = Shard::new((40_000.0, 55_000.0), 0.0, 512.0);
+        shard.ticks(100);
+        assert!(shard.limited);
+        shard.concurrency.resume(Duration::ZERO);
+        assert_eq!(shard.ticks(1), 0);
     }
 
     #[test]

@@ -67,6 +67,9 @@ pub(crate) struct Admission {
     arrivals: Cell<u32>,
     asked: Cell<Option<Instant>>,
     watched: Cell<bool>,
+    /// What was found out, and when the shard was last watched.
+    concurrency: RefCell<Concurrency>,
+    left: Cell<Option<Instant>>,
 }
 
 impl Admission {
@@ -82,6 +85,8 @@ impl Admission {
             arrivals: Cell::new(0),
             asked: Cell::new(None),
             watched: Cell::new(false),
+            concurrency: RefCell::default(),
+            left: Cell::new(None),
         }
     }
 
@@ -231,6 +236,7 @@ struct Watched(Rc<Shard>);
 impl Drop for Watched {
     fn drop(&mut self) {
         self.0.admission.watched.set(false);
+        self.0.admission.left.set(Some(clock::now()));
         self.0.admission.set_limit(u32::MAX);
     }
 }
@@ -241,11 +247,12 @@ fn watch(shard: &Rc<Shard>) {
     let watched = Watched(Rc::clone(shard));
     crate::spawn(async move {
         let admission = &watched.0.admission;
-        let mut concurrency = Concurrency::default();
+        let since = admission.left.get().map_or(Duration::ZERO, |left| clock::now().saturating_duration_since(left));
+        admission.concurrency.borrow_mut().resume(since);
         let (mut at, mut worked, mut ended) = (clock::now(), clock::worked(), admission.ended.get());
         // Tickets up to `mark` were given out so many ticks ago.
         let (mut mark, mut age) = (admission.tickets(), 0);
-        while concurrency.is_undecided() {
+        while admission.concurrency.borrow().is_undecided() {
             clock::sleep(TICK).await;
             let (now, works) = (clock::now(), clock::worked());
             let took = now.saturating_duration_since(at).max(Duration::from_micros(1)).as_secs_f64();
@@ -253,7 +260,7 @@ fn watch(shard: &Rc<Shard>) {
                 true => (mark, age + 1),
                 false => (admission.tickets(), 0),
             };
-            let is_limited = concurrency.tick(&Sample {
+            let is_limited = admission.concurrency.borrow_mut().tick(&Sample {
                 rate: (admission.ended.get() - ended) as f64 / took,
                 busy: works.saturating_sub(worked).as_secs_f64() / took,
                 is_crowd: admission.is_crowd(),
