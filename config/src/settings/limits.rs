@@ -48,7 +48,7 @@ pub struct Limits {
     #[serde(rename = "exchangesPerShard")]
     #[schemars(range(min = 1, max = 1_048_576))]
     pub exchanges_per_shard_max: usize,
-    /// Whether a shard that has a core's worth of work, and more than 128 requests under way, tries to have only 64 under way at a time and keeps
+    /// Whether a shard that has a core's worth of work, and at least 128 requests under way, tries to have only 64 under way at a time and keeps
     /// to that while no less is done. Read at the start only.
     pub adaptive_concurrency: bool,
     /// Bytes of memory of the process, from which on requests are answered 503 as long as more than a few are under way; 0: nine tenths of

@@ -132,24 +132,30 @@ impl Concurrency {
             State::Unlimited(earliest) => self.look(sample, earliest),
             // A crowd that leaves in the middle of it has proven nothing, but neither is it to be tried each time that one comes.
             State::Trial if fails || !sample.is_crowd => self.fail(),
-            State::Trial if self.ticks > SETTLING => {
-                self.with.add(sample.rate);
-                if self.with.count < COUNTED {
-                } else if self.with.get() < CLEARLY_LESS * self.without.get() {
-                    self.fail();
-                } else if self.with.get() < ENOUGH * self.without.get() {
-                    // On a machine that is shared that may be somebody else's doing.
-                    self.enter(State::Unlimited(REST.0));
-                } else {
-                    self.rest = REST.0;
-                    self.enter(State::Limited);
-                }
-            }
+            State::Trial if self.ticks > SETTLING => self.judge(sample.rate),
             State::Limited if sample.is_overdue => self.fail(),
             State::Limited if fails || !sample.is_crowd || self.ticks >= LIMITED => self.enter(State::Unlimited(0)),
             State::Trial | State::Limited => {}
         }
         !matches!(self.state, State::Unlimited(_))
+    }
+
+    /// Whether a trial is over, and what it has shown.
+    fn judge(&mut self, rate: f64) {
+        self.with.add(rate);
+        if self.with.count < COUNTED {
+            return;
+        }
+        let share = self.with.get() / self.without.get().max(1.0);
+        if share >= ENOUGH {
+            self.rest = REST.0;
+            self.enter(State::Limited);
+        } else if share >= CLEARLY_LESS {
+            // On a machine that is shared that may be somebody else's doing.
+            self.enter(State::Unlimited(REST.0));
+        } else {
+            self.fail();
+        }
     }
 
     /// Whether it is time for a trial. Only what was done in a row, and just before it, is compared.
