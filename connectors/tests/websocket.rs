@@ -220,16 +220,35 @@ fn a_close_waits_for_what_became_of_the_messages_before_it() {
         assert!(out.bytes.is_empty() && !out.finished);
         assert!(contents(&hears(&mut *socket, &[(0x81, b"late")])).is_empty());
         let mut failed = Out::default();
-        match code {
-            1000 => socket.published(Ok(()), &mut out),
-            // As long as a heartbeat.
-            _ => socket.tick(Tick::Idle, &mut out),
+        socket.published(Ok(()), &mut out);
+        if code != 1000 {
+            // What was published may still be on its way back.
+            assert!(out.bytes.is_empty() && !out.finished && out.settles.take().is_some());
+            socket.tick(Tick::Idle, &mut out);
         }
+        assert_eq!(out.settles, None);
         assert!(out.bytes[2..].starts_with(&u16::to_be_bytes(code)) && out.finished);
         socket.published(Err(Fault::new(Cause::BrokerTimeout)), &mut failed);
         assert!(failed.bytes.is_empty(), "nothing follows a close frame");
     }
-    // A broker that does not answer for as long as a heartbeat.
+    // To who has published nothing, or is not subscribed, nothing comes back.
+    for (configuration, frames) in [
+        (json!({}), &[(0x83, &b""[..])][..]),
+        (json!({ "subscriber": { "enabled": false } }), &[(0x81, b"one"), (0x83, b"")]),
+    ] {
+        let mut socket = session(configuration);
+        let mut out = hears(&mut *socket, frames);
+        out.publish.drain(..).for_each(drop);
+        if frames.len() > 1 {
+            socket.published(Ok(()), &mut out);
+        }
+        assert!(out.bytes[2..].starts_with(&1002u16.to_be_bytes()) && out.finished && out.settles.is_none());
+    }
+    // A broker that does not answer for as long as a heartbeat: a rule that was broken is told all the same.
+    let mut socket = session(json!({}));
+    let mut out = hears(&mut *socket, &[(0x81, b"one"), (0x83, b"")]);
+    socket.tick(Tick::Idle, &mut out);
+    assert!(out.bytes[2..].starts_with(&1002u16.to_be_bytes()) && out.finished);
     let mut socket = session(json!({}));
     let mut out = hears(&mut *socket, &[(0x81, b"one"), (0x88, b"\x03\xe8")]);
     socket.tick(Tick::Idle, &mut out);

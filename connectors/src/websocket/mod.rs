@@ -220,6 +220,7 @@ impl Entrypoint for WebSocket {
             agreement,
             publishes: config.publisher.enabled,
             keeps_frame_type: config.publisher.keep_frame_type,
+            published: false,
             under_way: 0,
             closing: None,
             heartbeat: Duration::from_millis(config.heartbeat_interval_in_ms),

@@ -3,7 +3,7 @@
 //! ```text
 //!   open ──▶ ping when it is quiet ──▶ quiet again ──▶ close 1011 ───────────────────────────┐
 //!     ├─ close of the client ─┬─▶ closing: the broker answers ──▶ the same back, or its code ┤
-//!     ├─ broken rule ─────────┘   for what was sent before                                   ├──▶ closed: the engine lingers until
+//!     ├─ broken rule ─────────┘   for what was sent before; what is on its way back comes    ├──▶ closed: the engine lingers until
 //!     └─ the engine's ending ──▶ close 1000, 1001, 1011 or 1013 ─────────────────────────────┘    the client has gone
 //! ```
 //!
@@ -21,6 +21,10 @@ use ringway_wire::websocket::compression::Agreement;
 use ringway_wire::websocket::{Decoder, Event, Kind, close, encode, handshake};
 
 use super::frames::{self, Frames};
+
+/// How long what a client has published may come back to it before it is closed for a broken rule: the broker's answer and the message are two
+/// ways, and either may be the first.
+const COMES_BACK_WITHIN: Duration = Duration::from_millis(100);
 
 /// Why a client is about to be closed.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +44,8 @@ pub struct Socket {
     /// `None`: the client gets no messages.
     pub frames: Option<Rc<Frames>>,
     pub publishes: bool,
+    /// Whether it has published anything.
+    pub published: bool,
     /// Whether a binary message says that it is one.
     pub keeps_frame_type: bool,
     /// Messages that the broker has not answered for.
@@ -65,7 +71,15 @@ impl Socket {
     fn close_in_turn(&mut self, closing: Closing, out: &mut Out) {
         self.closing = Some(closing);
         if self.under_way == 0 {
-            self.close_now(closing, out);
+            self.close_answered(closing, out);
+        }
+    }
+
+    /// Closes, now that the broker has answered for everything.
+    fn close_answered(&mut self, closing: Closing, out: &mut Out) {
+        match closing {
+            Closing::Broken(..) if self.published && self.frames.is_some() => out.settles = Some(COMES_BACK_WITHIN),
+            closing => self.close_now(closing, out),
         }
     }
 
@@ -82,6 +96,7 @@ impl Socket {
             message.headers.push(frames::BINARY);
         }
         out.publish.push(message);
+        self.published = true;
         self.under_way += 1;
     }
 }
@@ -135,7 +150,7 @@ impl Session for Socket {
         if self.under_way == 0
             && let Some(closing) = self.closing
         {
-            self.close_now(closing, out);
+            self.close_answered(closing, out);
         }
     }
 
@@ -143,7 +158,7 @@ impl Session for Socket {
         if self.closed {
             return;
         }
-        // The broker takes too long. Its own code would tell a client that its last messages were published.
+        // The broker takes too long, or has answered and what it sends had time to come. Its own code would tell a client that its last messages were published.
         match self.closing {
             Some(Closing::Asked(_)) => {
                 return self.close(Some(close::INTERNAL_ERROR), Cause::BrokerTimeout.message(), out);

@@ -102,6 +102,8 @@ pub struct Out {
     pub bytes: BytesMut,
     /// Messages for the broker, in order.
     pub publish: Vec<Message>,
+    /// The session will be over: it still gets messages for so long, and then [`Session::tick`]. Only of a session that goes on.
+    pub settles: Option<Duration>,
     /// The session is over: what is in `bytes` is the last.
     pub finished: bool,
 }

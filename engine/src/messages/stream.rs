@@ -295,6 +295,8 @@ async fn drive(local: &Rc<Local>, live: &mut Live, stir: Stir) -> End {
     // A client that talks, or whose bytes are made for it alone, would be roused as soon as it rests.
     let lively = upgraded || stream.tls().is_some();
     let mut quiet_since = local.shard.now();
+    // When a session that settles has done so.
+    let mut settled: Option<Instant> = None;
     if !matches!(stir, Stir::Begins | Stir::News) {
         streaming.moved = quiet_since;
     }
@@ -335,10 +337,19 @@ async fn drive(local: &Rc<Local>, live: &mut Live, stir: Stir) -> End {
             return End::Over(finish(local, client, streaming).await);
         }
         let now = local.shard.now();
+        if let Some(settles) = out.settles.take() {
+            settled.get_or_insert(now + settles);
+        }
+        // Not left to the timer: a topic that always has something would never let it be looked at.
+        if settled.take_if(|settled| *settled <= now).is_some() && !out.finished {
+            streaming.session.tick(Tick::Idle, &mut out);
+            continue;
+        }
         let left = streaming.idle.map(|idle| idle.saturating_sub(now.saturating_duration_since(streaming.moved)));
         let may_rest = reads
             && !spoke
             && !out.finished
+            && settled.is_none()
             && input.is_empty()
             && outbox.is_at_rest(&streaming.path.choice)
             && streaming.may_rest(local);
@@ -347,6 +358,7 @@ async fn drive(local: &Rc<Local>, live: &mut Live, stir: Stir) -> End {
         }
         let wait = match left {
             _ if out.finished => Some(PUBLISHED_WITHIN),
+            _ if let Some(settled) = settled => Some(settled.saturating_duration_since(now)),
             Some(left) if may_rest => Some(left.min(PARK_AFTER)),
             None if may_rest => Some(PARK_AFTER),
             left => left,

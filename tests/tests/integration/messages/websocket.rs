@@ -209,6 +209,20 @@ fn who_breaks_a_rule_is_told_which() {
 }
 
 #[test]
+fn a_broken_rule_is_told_however_much_there_is_to_hear() {
+    for entrypoint in [json!({}), json!({ "compression": { "enabled": true, "contextTakeover": true } })] {
+        let entrypoint = json!([{ "type": "websocket", "configuration": entrypoint }]);
+        let gateway = Gateway::serving(&[made_up(entrypoint, json!({ "messageInterval": 0 }))]);
+        let mut client = open(gateway.http());
+        client
+            .send([Frame::text("once").masked(), Frame::new(3, "").masked(), Frame::text("unheard").masked()].concat());
+        let (code, reason) = closed(&mut client);
+        assert!(code == 1002 && reason.starts_with("the opcode is reserved"), "{code} {reason}");
+        assert_eq!(published(&gateway), 1.0);
+    }
+}
+
+#[test]
 fn a_client_that_only_listens_may_not_speak() {
     let gateway = Gateway::serving(&[quiet(json!({ "publisher": { "enabled": false } }))]);
     let mut client = open(gateway.http());
