@@ -173,8 +173,8 @@ impl Drop for UnderWay<'_> {
 /// Counts a connection for as long as it lives.
 pub struct Counted {
     local: Rc<Local>,
-    /// Counted by address too, where that is limited.
-    address: Option<IpAddr>,
+    /// Counted by address too, where that is limited. Boxed: as a rule it is not, and an idle connection is to be small.
+    address: Option<Box<IpAddr>>,
 }
 
 impl Counted {
@@ -199,7 +199,7 @@ impl Counted {
         drop(by_address);
         local.set_connections(open + 1);
         local.counters.accepted.bump();
-        Some(Self { local: local.clone(), address })
+        Some(Self { local: local.clone(), address: address.map(Box::new) })
     }
 }
 
@@ -207,11 +207,11 @@ impl Drop for Counted {
     fn drop(&mut self) {
         let local = &self.local;
         local.set_connections(local.connections.get().saturating_sub(1));
-        if let Some(address) = self.address {
+        if let Some(address) = self.address.as_deref() {
             let mut by_address = local.by_address.borrow_mut();
-            match by_address.get_mut(&address) {
+            match by_address.get_mut(address) {
                 Some(count) if *count > 1 => *count -= 1,
-                _ => drop(by_address.remove(&address)),
+                _ => drop(by_address.remove(address)),
             }
         }
     }

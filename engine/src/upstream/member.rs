@@ -36,7 +36,7 @@ pub struct Member {
 }
 
 struct Idle {
-    lane: Lane,
+    lane: Box<Lane>,
     since: Instant,
 }
 
@@ -113,7 +113,7 @@ impl Member {
     }
 
     /// A lane that is fit for use, if there is one or one may be made.
-    fn available(&self, cx: &mut Context<'_>) -> Option<Lane> {
+    fn available(&self, cx: &mut Context<'_>) -> Option<Box<Lane>> {
         // Not `while let` on the borrow: polling a lane must not run under it.
         loop {
             let Some(mut idle) = self.idle.borrow_mut().pop_back() else { break };
@@ -123,12 +123,12 @@ impl Member {
         }
         if self.busy.get() < self.lanes_max {
             self.counters.lanes_made.bump();
-            return Some(self.endpoint.clone().lane());
+            return Some(Box::new(self.endpoint.clone().lane()));
         }
         None
     }
 
-    fn release(&self, lane: Option<(Lane, Instant)>) {
+    fn release(&self, lane: Option<(Box<Lane>, Instant)>) {
         self.busy.set(self.busy.get().saturating_sub(1));
         if let Some((lane, since)) = lane
             && !self.idle_for.is_zero()
@@ -163,7 +163,7 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Lane, Fault>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<Lane>, Fault>> {
         let member = self.member;
         if let Some(lane) = member.available(cx) {
             self.leave();
@@ -213,7 +213,7 @@ impl Drop for Place<'_> {
 pub struct Held {
     /// `None` when the place was given away.
     member: Option<Rc<Member>>,
-    lane: Option<Lane>,
+    lane: Option<Box<Lane>>,
     /// When the lane was given back.
     given: Option<Instant>,
 }
@@ -226,7 +226,7 @@ pub struct Seat {
 impl Held {
     /// The lane.
     pub fn lane(&mut self) -> Option<&mut Lane> {
-        self.lane.as_mut()
+        self.lane.as_deref_mut()
     }
 
     /// The lane has ended, but its connection lives on: its place stays taken.
