@@ -7,10 +7,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use ringway_benches::cost;
+use ringway_benches::{cost, pin};
 use rustix::thread::{Pid, gettid};
-
-use super::pin;
 
 /// How long it waits for a subscriber that is behind.
 const PAUSE: Duration = Duration::from_millis(1);

@@ -28,11 +28,10 @@ use anyhow::{Context, Result, bail, ensure};
 use bare::{Bare, Load};
 use clap::Parser;
 use ringway_benches::mqtt::Publisher;
-use ringway_benches::{cost, median};
+use ringway_benches::{cost, median, pin};
 use ringway_tests::{Api, Gateway, Mosquitto};
 use rumqttc::v5::mqttbytes::QoS;
 use rustix::event::{Timespec, epoll};
-use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::json;
 
 /// Measures fan-out of one topic to many clients.
@@ -214,12 +213,6 @@ fn gateway(interval: u64) -> Result<Gateway> {
     let gateway = Gateway::configured("logging: { access: { enabled: false } }\n", &[api]);
     pin(1)?;
     Ok(gateway)
-}
-
-fn pin(core: usize) -> Result<()> {
-    let mut cores = CpuSet::new();
-    cores.set(core);
-    sched_setaffinity(None, &cores).context("this needs two cores")
 }
 
 /// A client, and what it has of the stream.

@@ -28,7 +28,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use ringway_benches::cost;
-use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::case::{CASES, Case, Load};
 use crate::contender::{Contender, Kind};
@@ -84,7 +83,7 @@ fn main() -> Result<()> {
     let is_ringway = |kind: &Kind| matches!(kind, Kind::Ringway | Kind::Without);
     let ringway = if options.contenders.iter().any(is_ringway) { Some(gateway(&options)?) } else { None };
 
-    pin_to(0)?;
+    ringway_benches::pin(0)?;
     limit_time(&options, cases.len());
     let stage = Stage::set(ringway)?;
     let mut report = Report::new(&options.contenders, options.rounds, options.slice);
@@ -151,12 +150,6 @@ fn gateway(options: &Options) -> Result<PathBuf> {
     let this = std::env::current_exe()?;
     let target = this.parent().and_then(|profile| profile.parent()).context("this program lies in target/PROFILE")?;
     Ok(target.join("release/ringway"))
-}
-
-fn pin_to(core: usize) -> Result<()> {
-    let mut cores = CpuSet::new();
-    cores.set(core);
-    sched_setaffinity(None, &cores).context("two cores are needed: load and backend on 0, the proxy on 1")
 }
 
 /// Ends everything when it takes far longer than it can: a proxy or a tool hangs. The children are killed by the kernel when their parent ends,

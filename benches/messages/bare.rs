@@ -46,9 +46,9 @@ impl Bare {
         let role = role.to_possible_value().context("a role has a name")?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["--role", role.get_name(), "--bytes", &bytes.to_string(), "--of", server, topic]);
-        super::pin(0)?;
+        ringway_benches::pin(0)?;
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        super::pin(1)?;
+        ringway_benches::pin(1)?;
         let mut child = child?;
         let orders = child.stdin.take().context("its input")?;
         let said = BufReader::new(child.stdout.take().context("its output")?);

@@ -23,9 +23,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
-use ringway_benches::{cost, median};
+use ringway_benches::{cost, median, pin};
 use ringway_tests::{Api, Gateway, Kafka, Mosquitto};
-use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::{Value, json};
 
 use bare::{Bare, Role};
@@ -231,13 +230,6 @@ impl Stage {
         flow.send(WARM, &progress, options.window)?;
         measure(process, options.thousands * 1024, |count| flow.send(count, &progress, options.window))
     }
-}
-
-/// The core of what is started from here on.
-fn pin(core: usize) -> Result<()> {
-    let mut cores = CpuSet::new();
-    cores.set(core);
-    sched_setaffinity(None, &cores).context("this needs two cores")
 }
 
 fn content(bytes: usize) -> Vec<u8> {

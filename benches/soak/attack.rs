@@ -1,4 +1,5 @@
-//! What another client notices of an attack: its latency, calm and attacked in turn, on a gateway of one shard.
+//! What another client notices of an attack: its latency in calm, beside an attack on another gateway of the same machine, and under it,
+//! in turn, on a gateway of one shard.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -6,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
+
+use ringway_benches::pin;
 
 use crate::probe::{self, Latencies};
 use crate::stage::Stage;
@@ -30,40 +33,50 @@ const ATTACKS: [(&str, Attack); 7] = [
     ("stalled backends, 40 at a time", stalls),
 ];
 
-pub(crate) fn run(slice: Duration) -> Result<()> {
+/// What the machine does to the other client while `attack` goes on at `target`.
+fn attacked(stage: &Stage, target: &Stage, attack: Attack, slice: Duration) -> Result<Latencies> {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| attack(target, &stop));
+        std::thread::park_timeout(Duration::from_millis(500));
+        let measured = probe::ask(stage, slice);
+        stop.store(true, Ordering::Relaxed);
+        measured
+    })
+}
+
+pub(crate) fn run(slice: Duration, only: &str) -> Result<()> {
+    const SETTINGS: &str = "shards: 1\nlimits: { exchangesPerShard: 400 }\ntimeouts: { clientHeader: 5000 }\n";
+    pin(0)?;
     println!(
-        "{:<50} {:>9} {:>9} {:>9} {:>9} {:>6} {:>6}",
-        "attack", "calm p50", "p99", "att. p50", "p99", "ratio", "shed"
+        "{:<50} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>7} {:>6}",
+        "attack", "calm p50", "p99", "beside", "p99", "attacked", "p99", "/ calm", "/ bes.", "shed"
     );
-    for (name, attack) in ATTACKS {
+    for (name, attack) in ATTACKS.into_iter().filter(|(name, _)| name.contains(only)) {
         // A gateway of its own for each: nothing of the one before weighs on it.
-        let stage = Stage::set("shards: 1\nlimits: { exchangesPerShard: 400 }\ntimeouts: { clientHeader: 5000 }\n")?;
-        let (mut calm, mut attacked) = (Latencies::default(), Latencies::default());
+        let (stage, other) = (Stage::set(SETTINGS, Some(1))?, Stage::set(SETTINGS, Some(1))?);
+        let mut seen: [Latencies; 3] = Default::default();
         probe::ask(&stage, slice / 10)?;
         for _ in 0..ROUNDS {
-            calm.add(probe::ask(&stage, slice / ROUNDS as u32)?);
-            let stop = AtomicBool::new(false);
-            let measured = std::thread::scope(|scope| {
-                scope.spawn(|| attack(&stage, &stop));
-                std::thread::park_timeout(Duration::from_millis(500));
-                let measured = probe::ask(&stage, slice / ROUNDS as u32);
-                stop.store(true, Ordering::Relaxed);
-                measured
-            });
-            attacked.add(measured?);
+            let slice = slice / ROUNDS as u32;
+            seen[0].add(probe::ask(&stage, slice)?);
+            // The attacker and whom it attacks take the machine's time; that is not the gateway's doing.
+            seen[1].add(attacked(&stage, &other, attack, slice)?);
+            std::thread::park_timeout(Duration::from_millis(500));
+            seen[2].add(attacked(&stage, &stage, attack, slice)?);
             std::thread::park_timeout(Duration::from_millis(500));
         }
-        let ratio = attacked.quantile_us(0.99) as f64 / calm.quantile_us(0.99).max(1) as f64;
-        println!(
-            "{name:<50} {:>9} {:>9} {:>9} {:>9} {ratio:>6.2} {:>6}",
-            calm.quantile_us(0.5),
-            calm.quantile_us(0.99),
-            attacked.quantile_us(0.5),
-            attacked.quantile_us(0.99),
-            attacked.shed
-        );
+        let [calm, beside, attacked] = &seen;
+        let over = |other: &Latencies| attacked.quantile_us(0.99) as f64 / other.quantile_us(0.99).max(1) as f64;
+        print!("{name:<50}");
+        for latencies in &seen {
+            print!(" {:>9} {:>9}", latencies.quantile_us(0.5), latencies.quantile_us(0.99));
+        }
+        println!(" {:>7.2} {:>7.2} {:>6}", over(calm), over(beside), attacked.shed);
     }
-    println!("\nmicroseconds; every request of the other client was answered");
+    println!(
+        "\nmicroseconds; every request of the other client was answered. Beside: the same attack on another gateway"
+    );
     Ok(())
 }
 

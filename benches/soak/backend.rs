@@ -10,7 +10,10 @@ pub(crate) const LARGE: usize = 1024 * 1024;
 pub(crate) const EVENTS: usize = 10;
 
 pub(crate) fn start() -> Backend {
-    Backend::scripted(|peer, _| while peer.next_head().is_some_and(|head| serve(peer, &head)) {})
+    Backend::scripted(|peer, _| {
+        peer.wait_patiently();
+        while peer.next_head().is_some_and(|head| serve(peer, &head)) {}
+    })
 }
 
 /// One request; `false` when the connection is over.

@@ -35,6 +35,9 @@ struct Options {
     /// Measures another client's latency under attacks instead.
     #[arg(long)]
     attacks: bool,
+    /// Only attacks whose name has this in it.
+    #[arg(long, default_value = "")]
+    only: String,
     /// Seconds of each calm and each attacked measurement.
     #[arg(long, default_value_t = 10.0)]
     slice: f64,
@@ -59,7 +62,7 @@ fn main() -> Result<()> {
         return Err(error).context("this program cannot be started again");
     }
     if options.attacks {
-        return attack::run(Duration::from_secs_f64(options.slice));
+        return attack::run(Duration::from_secs_f64(options.slice), &options.only);
     }
     watch::soak(Duration::from_secs_f64(options.minutes * 60.0), options.rate)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use ringway_benches::pin;
 use ringway_tests::{Api, Authority, Backend, Gateway};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -29,8 +30,8 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// A gateway with further lines of `ringway.yaml`.
-    pub(crate) fn set(yaml: &str) -> Result<Stage> {
+    /// A gateway with further lines of `ringway.yaml`, on a core of its own if that is said: the caller then has core 0.
+    pub(crate) fn set(yaml: &str, core: Option<usize>) -> Result<Stage> {
         let (authority, backend) = (Authority::new(), backend::start());
         authority.sign("localhost");
         let folder = authority.folder().display().to_string();
@@ -38,7 +39,9 @@ impl Stage {
             "servers:\n  - {{ id: http, listen: '{{http}}' }}\n  - id: tls\n    listen: '{{tls}}'\n    tls: {{ certificates: [{{ cert: '{folder}/localhost.pem', key: '{folder}/localhost.key' }}] }}\n"
         );
         let quiet = "logging: { level: warn, access: { enabled: false } }\n";
+        core.map_or(Ok(()), pin)?;
         let gateway = Gateway::configured(&format!("{servers}{quiet}{yaml}"), &[api(&backend, 0), faulty(&backend)]);
+        core.map_or(Ok(()), |_| pin(0))?;
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(authority.path("ca.pem"))?)?;
         let tls = Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());

@@ -30,7 +30,7 @@ struct Row {
 }
 
 pub(crate) fn soak(length: Duration, rate: f64) -> Result<()> {
-    let stage = Stage::set("shards: 2\n")?;
+    let stage = Stage::set("shards: 2\n", None)?;
     let (tally, stop) = (Tally::default(), AtomicBool::new(false));
     let mut rows = Vec::new();
     load::warm(&stage)?;

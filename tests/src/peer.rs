@@ -228,6 +228,11 @@ impl Peer {
         }
     }
 
+    /// From now on the other side may be silent for as long as it likes: it is a program of measurements that pauses.
+    pub fn wait_patiently(&self) {
+        self.stream.set_read_timeout(None).expect("a socket option");
+    }
+
     /// Everything up to the end of the connection, however it ends.
     pub fn rest(&mut self) -> Vec<u8> {
         while self.fill() {}
