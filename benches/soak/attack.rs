@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
-
 use ringway_benches::pin;
 
 use crate::probe::{self, Latencies};
@@ -33,7 +32,7 @@ const ATTACKS: [(&str, Attack); 7] = [
     ("stalled backends, 40 at a time", stalls),
 ];
 
-/// What the machine does to the other client while `attack` goes on at `target`.
+/// What the other client of `stage` sees while `attack` goes on at `target`.
 fn attacked(stage: &Stage, target: &Stage, attack: Attack, slice: Duration) -> Result<Latencies> {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
