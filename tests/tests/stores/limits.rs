@@ -231,5 +231,11 @@ fn sentinels_lead_to_the_master_whichever_it_is() {
     assert!(passes(&gateway));
     assert_eq!(counted(&master), 1);
     master.kill();
+    // Whoever is connected to a replica is cut off when it is promoted, `redis-cli` too: it is asked afterwards.
+    let leads = || sentinel.cli(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"]);
+    wait_until("the replica to be promoted", || {
+        assert!(passes(&gateway), "it counts for itself meanwhile");
+        leads().contains(&replica.address().port().to_string())
+    });
     wait_until("the gateway to count there", || passes(&gateway) && counted(&replica) > 1);
 }
