@@ -45,6 +45,7 @@ mod stream;
 mod timer;
 mod tls;
 mod vigil;
+mod volley;
 mod write;
 
 pub use address::{Address, Peer};
@@ -73,3 +74,4 @@ pub use tls::{
     ServerTlsSpec, StoreAt, TlsError, TlsInfo, TlsVersion, Trust, store_authorities,
 };
 pub use vigil::Vigil;
+pub use volley::{Shot, Volley};

@@ -19,6 +19,7 @@ use crate::slots::Slots;
 use crate::socket::Socket;
 use crate::timer::Timers;
 use crate::tls::Windows;
+use crate::volley::Volley;
 
 /// How long a shard that is done waits for the tasks that it has left.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
@@ -81,6 +82,8 @@ pub struct Shard {
     pub timers: Timers,
     /// Names.
     pub resolver: Resolver,
+    /// Sends to many sockets at once.
+    pub volley: Volley,
     /// The number of the shard, from 0.
     pub id: usize,
     /// The driver that it got.
@@ -223,6 +226,7 @@ impl Shard {
             buffers: Buffers::new(),
             timers: Timers::new(),
             resolver,
+            volley: Volley::new(driver != Driver::Epoll),
             id: options.id,
             driver,
             closing: Signal::new(),

@@ -237,8 +237,7 @@ impl Socket {
     pub(crate) fn send_now(&self, bytes: &[u8]) -> usize {
         #[cfg(feature = "sim")]
         if let Some(conn) = self.simulated() {
-            // An error is told once, and not here.
-            return if conn.is_broken() { 0 } else { conn.write_now(bytes).ok().flatten().unwrap_or_default() };
+            return conn.send_now(bytes);
         }
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         SockRef::from(&self.borrow()).send_with_flags(bytes, flags).unwrap_or(0)

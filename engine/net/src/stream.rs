@@ -198,15 +198,6 @@ impl Stream {
         }
     }
 
-    /// Writes what the kernel takes of `bytes` at once, with a plain system call, and says how much that was. Nothing with TLS, whose records
-    /// are written as a whole. An error is left to the next write. No other write may be under way.
-    pub fn write_now(&self, bytes: &[u8]) -> usize {
-        match &self.tls {
-            None => self.socket.send_now(bytes),
-            Some(_) => 0,
-        }
-    }
-
     /// Writes `head` and `body` with one system call where the kernel takes them at once, without copying them
     /// together.
     ///
@@ -323,6 +314,11 @@ impl Stream {
     pub fn berth(&self) -> Option<Berth> {
         let ready = self.tls.as_deref().is_some_and(Session::is_ready);
         (!ready).then(|| Berth(self.socket.raw()))
+    }
+
+    /// Where a [`Volley`](crate::Volley) sends to it. `None` with TLS, whose records are written as a whole.
+    pub fn aim(&self) -> Option<Berth> {
+        self.tls.is_none().then(|| Berth(self.socket.raw()))
     }
 
     /// The address of the other end.

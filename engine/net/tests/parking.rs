@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use ringway_net::{Address, DialOptions, Leave, Lot, Stream, dial, spawn};
+use ringway_net::{Address, DialOptions, Leave, Lot, Shot, Stream, dial, spawn};
 use support::{drivers, on_shard, peer, rest};
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -107,17 +107,17 @@ fn who_is_visited_stays_or_leaves_and_may_be_written_to() {
             assert_eq!(&heard, b"hello");
             rest(&mut stream)
         });
-        on_shard(driver, move |_| async move {
+        on_shard(driver, move |shard| async move {
             let lot = Lot::new().unwrap();
             let stream = connect(&address).await;
             let number = lot.park((stream.berth().unwrap(), None), LONG, stream).ok().unwrap();
-            let mut sent = 0;
+            let mut sent = Vec::new();
             let stays = |stream: &mut Stream| {
-                sent = stream.write_now(b"hello");
+                shard.volley.send(&[Shot { to: stream.aim().unwrap(), bytes: b"hello" }], &mut sent);
                 true
             };
             assert!(lot.visit(number, stays).is_none());
-            assert_eq!((sent, lot.len()), (5, 1));
+            assert_eq!((&sent[..], lot.len()), (&[5][..], 1));
             let stream = lot.visit(number, |_| false).unwrap();
             assert!(lot.is_empty() && lot.visit(number, |_| true).is_none());
             // It is watched no more: it can be parked again.

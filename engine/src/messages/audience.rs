@@ -5,7 +5,7 @@
 //!               rest                                     rouse: what is new did not fit into its socket; its client says something;
 //!   a task ────────────▶ [ seat, seat, seat ] ────────────────▶ nothing went for long; the broker is away; the API goes
 //!                             ▲
-//!   feeder ── one send each ──┘
+//!   feeder ── one send each ──┘     by a volley, see ringway_net::Volley
 //! ```
 //!
 //! A task for each of them would be woken, would have its send queued, and be woken again by its end; and would weigh more than the rest of a
@@ -16,9 +16,10 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringway_net::yield_now;
+use bytes::Bytes;
+use ringway_net::{Shot, yield_now};
 
-use super::rest::{self, Stir};
+use super::rest::{self, Hearing, Stir};
 use super::segment::Segment;
 use super::stream::Live;
 use crate::local::Local;
@@ -68,20 +69,32 @@ impl Audience {
     pub async fn tell(&self, number: u64, segment: &Segment) {
         let Some(local) = self.local.get() else { return };
         let mut turn = Vec::with_capacity(TURN);
+        let (mut hearing, mut shots, mut taken) = (Vec::with_capacity(TURN), Vec::with_capacity(TURN), Vec::new());
         let mut from = 0;
         loop {
             turn.extend(self.seats.borrow().range(from..).take(TURN).copied());
             for seat in turn.drain(..) {
                 from = seat.saturating_add(1);
-                let mut unsent = None;
-                let left = local.parked.visit(seat, |parked| {
+                let mut hears = None;
+                local.parked.visit(seat, |parked| {
                     if let Parked::Stream(live) = parked {
-                        unsent = live.hear(number, segment);
+                        hears = live.hear(number, segment);
                     }
-                    unsent.is_none()
+                    true
                 });
-                if let (Some(Parked::Stream(live)), Some(unsent)) = (left, unsent) {
-                    rest::rouse(local, live, Stir::Unsent(unsent));
+                match hears {
+                    Some(Hearing { at: Some(to), chunked }) => {
+                        hearing.push((seat, chunked));
+                        shots.push(Shot { to, bytes: segment.as_slice(chunked) });
+                    }
+                    Some(Hearing { at: None, chunked }) => rouse(local, seat, segment.bytes(chunked, 0)),
+                    None => {}
+                }
+            }
+            local.shard.volley.send(&shots, &mut taken);
+            for (((seat, chunked), shot), taken) in hearing.drain(..).zip(shots.drain(..)).zip(taken.drain(..)) {
+                if taken < shot.bytes.len() {
+                    rouse(local, seat, segment.bytes(chunked, taken));
                 }
             }
             if self.seats.borrow().range(from..).next().is_none() {
@@ -92,7 +105,7 @@ impl Audience {
     }
 
     /// Gives all of them tasks.
-    pub fn rouse(&self) {
+    pub fn rouse_all(&self) {
         let seats = std::mem::take(&mut *self.seats.borrow_mut());
         let Some(local) = self.local.get() else { return };
         for seat in seats {
@@ -100,5 +113,12 @@ impl Audience {
                 rest::rouse(local, live, Stir::News);
             }
         }
+    }
+}
+
+/// Gives one of them a task, which has this to write first.
+fn rouse(local: &Rc<Local>, seat: u32, unsent: Bytes) {
+    if let Some(Parked::Stream(live)) = local.parked.visit(seat, |_| false) {
+        rest::rouse(local, live, Stir::Unsent(unsent));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ringway_contract::Answer;
-use ringway_net::spawn;
+use ringway_net::{Berth, spawn};
 
 use super::segment::Segment;
 use super::stream::{Live, go_on};
@@ -23,6 +23,14 @@ pub enum Stir {
     Quiet,
     /// Its broker or the gateway has news.
     News,
+}
+
+/// How a session at rest gets a segment.
+pub struct Hearing {
+    /// `None`: by its task.
+    pub at: Option<Berth>,
+    /// Whether in a chunked body.
+    pub chunked: bool,
 }
 
 impl Live {
@@ -52,16 +60,14 @@ impl Live {
         self.streaming.retired.is_set()
     }
 
-    /// Writes a segment, if it is the next one. What had no place in the socket, if anything.
-    pub fn hear(&mut self, number: u64, segment: &Segment) -> Option<Bytes> {
+    /// What is to be written to it of a segment, if that is the next one: it counts as written.
+    pub fn hear(&mut self, number: u64, segment: &Segment) -> Option<Hearing> {
         let Self { client, streaming, record, .. } = self;
         if !streaming.reader()?.passes(number) {
             return None;
         }
         record.down.set(record.down.get() + segment.len() as u64);
-        let bytes = segment.as_slice(streaming.chunked);
-        let sent = client.stream.write_now(bytes);
-        (sent < bytes.len()).then(|| segment.bytes(streaming.chunked, sent))
+        Some(Hearing { at: client.stream.aim(), chunked: streaming.chunked })
     }
 }
 

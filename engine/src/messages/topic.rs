@@ -207,7 +207,7 @@ impl Topic {
         self.changed.wake();
         for log in self.logs() {
             log.grown.wake();
-            log.audience.rouse();
+            log.audience.rouse_all();
         }
     }
 }

@@ -374,9 +374,9 @@ impl Conn {
         self.end.wire.kill(self.end.side);
     }
 
-    /// Whether an error waits to be told.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.side().error.get()
+    /// Takes what there is room for. An error is told once, and not here.
+    pub(crate) fn send_now(&self, bytes: &[u8]) -> usize {
+        if self.side().error.get() { 0 } else { self.write_now(bytes).ok().flatten().unwrap_or_default() }
     }
 
     /// Bytes that have arrived at the other end.
