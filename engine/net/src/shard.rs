@@ -167,6 +167,11 @@ impl Shard {
         Admit::new(self)
     }
 
+    /// Whether nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        self.admission.under_way() == 0
+    }
+
     /// Whether so little is under way that nothing is gained by queueing.
     pub(crate) fn is_calm(&self) -> bool {
         self.admission.under_way() <= CALM_MAX

@@ -19,7 +19,7 @@ use socket2::SockRef;
 use crate::park::Berth;
 
 /// How many are sent with one system call.
-const ROUND: usize = 64;
+const ROUND: usize = 256;
 /// Fewer are sent one by one.
 const WORTH: usize = 4;
 const FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
@@ -39,7 +39,7 @@ pub struct Volley(RefCell<Means>);
 enum Means {
     /// A ring, when it is first worth one.
     Unknown,
-    Ring(IoUring),
+    Ring(Box<IoUring>),
     Calls,
 }
 
@@ -70,7 +70,7 @@ impl Means {
             return;
         }
         if let Self::Unknown = self {
-            *self = IoUring::new(ROUND as u32).map_or(Self::Calls, Self::Ring);
+            *self = IoUring::new(ROUND as u32).map_or(Self::Calls, |ring| Self::Ring(Box::new(ring)));
         }
         if let Self::Ring(ring) = self
             && !fire(ring, shots, ends)

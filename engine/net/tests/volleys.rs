@@ -21,7 +21,7 @@ fn pairs(count: usize) -> (Vec<Stream>, Vec<UnixStream>) {
 fn each_socket_gets_its_own_bytes_whatever_becomes_of_the_others() {
     on_each(|shard| async move {
         // More than a system call takes, and with a rest that is too few for one.
-        let (streams, mut peers) = pairs(130);
+        let (streams, mut peers) = pairs(258);
         let says: Vec<String> = (0..streams.len()).map(|number| format!("for {number}")).collect();
         let aims = streams.iter().zip(&says).map(|(stream, says)| (stream.aim().unwrap(), says.as_bytes()));
         let mut shots: Vec<Shot<'_>> = aims.map(|(to, bytes)| Shot { to, bytes }).collect();
