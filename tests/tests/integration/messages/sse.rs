@@ -61,28 +61,31 @@ fn streams_that_are_looked_through_together_all_go_on() {
     }
 }
 
-/// Less than the topic keeps for those who are behind, and more than a socket takes of which nobody reads.
+/// More than a socket takes of which nobody reads (4.3 MB), and less than the topic keeps besides for those who are behind.
 #[test]
 fn who_reads_nothing_for_a_while_holds_up_none_of_the_others_and_misses_nothing() {
-    const MESSAGES: usize = 120;
-    let entrypoint = json!([{ "type": "sse", "qos": "NONE" }]);
+    const LAST: usize = 160;
     let content = "x".repeat(32 * 1024);
-    let mock = json!({ "messageInterval": 5, "messageContent": content, "messageCount": MESSAGES });
-    let gateway = Gateway::serving(&[made_up(entrypoint, mock)]);
+    let entrypoint = json!([{ "type": "sse", "qos": "NONE" }]);
+    let gateway = Gateway::serving(&[made_up(entrypoint, json!({ "messageInterval": 20, "messageContent": content }))]);
     let mut clients: Vec<Peer> = (0..8).map(|_| stream(&gateway, "").0).collect();
-    let mut slow = clients.split_off(6);
-    let heard = |client: &mut Peer| {
-        let (body, _) = client.chunks();
-        let body = String::from_utf8(body).unwrap();
-        let ids = body.lines().filter_map(|line| line.strip_prefix("id: ")).map(|id| id.parse::<usize>().unwrap());
+    let hears = |client: &mut Peer| until(client, &format!("x {LAST}\n\n"));
+    let (quick, slow) = clients.split_at_mut(6);
+    let mut heard: Vec<String> = std::thread::scope(|scope| {
+        let threads: Vec<_> = quick.iter_mut().map(|client| scope.spawn(|| hears(client))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    heard.extend(slow.iter_mut().map(hears));
+    for heard in heard {
+        let ids = heard.lines().filter_map(|line| line.strip_prefix("id: ")).map(|id| id.parse::<usize>().unwrap());
         let ids: Vec<usize> = ids.collect();
         // Who comes late hears what the others hear from then on.
         let first = *ids.first().unwrap();
-        assert_eq!(ids, (first..MESSAGES).collect::<Vec<_>>());
-        assert_eq!(body.matches(&content).count(), ids.len(), "each is whole");
-    };
-    std::thread::scope(|scope| clients.iter_mut().for_each(|client| drop(scope.spawn(|| heard(client)))));
-    slow.iter_mut().for_each(heard);
+        assert_eq!(ids, (first..=LAST).collect::<Vec<_>>());
+        let whole = heard.lines().filter_map(|line| line.strip_prefix("data: ")?.strip_prefix(&content)).count();
+        let bytes = heard.matches('x').count();
+        assert_eq!((whole, bytes), (ids.len(), ids.len() * content.len()), "each is whole, and nothing else comes");
+    }
 }
 
 #[test]
