@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -128,10 +130,18 @@ impl Client {
         }
     }
 
+    fn addresses(&self, deadline: Instant) -> io::Result<Vec<SocketAddr>> {
+        let (name, port) = &self.host;
+        match name.parse::<IpAddr>() {
+            Ok(ip) => Ok(vec![SocketAddr::new(ip, *port)]),
+            Err(_) => resolve(name.clone(), *port, left(deadline)?),
+        }
+    }
+
     /// The first of its addresses that takes a connection.
     fn connect(&self, deadline: Instant) -> io::Result<TcpStream> {
         let mut last = io::Error::from(ErrorKind::NotFound);
-        for address in (self.host.0.as_str(), self.host.1).to_socket_addrs()? {
+        for address in self.addresses(deadline)? {
             match TcpStream::connect_timeout(&address, left(deadline)?) {
                 Ok(socket) => {
                     socket.set_read_timeout(Some(left(deadline)?))?;
@@ -143,6 +153,17 @@ impl Client {
         }
         Err(last)
     }
+}
+
+/// What waits for a resolver that does not answer is a thread, which ends when the system gives it up.
+fn resolve(name: String, port: u16, within: Duration) -> io::Result<Vec<SocketAddr>> {
+    let (tell, told) = mpsc::channel();
+    thread::Builder::new().name("vault-name".to_owned()).spawn(move || {
+        let found = (name.as_str(), port).to_socket_addrs();
+        // Nobody waits any more where this fails.
+        let _ = tell.send(found.map(Iterator::collect));
+    })?;
+    told.recv_timeout(within).unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
 }
 
 fn left(deadline: Instant) -> io::Result<Duration> {
@@ -273,6 +294,14 @@ mod tests {
         }
         let long = format!("HTTP/1.1 200 OK\r\n\r\n{}", "a".repeat(ANSWER_BYTES_MAX + 1));
         assert!(read(&long, PIECE_BYTES).is_err_and(|error| error.contains("more than")));
+    }
+
+    #[test]
+    fn a_name_is_looked_up_within_its_time_and_one_that_is_none_is_an_error() {
+        let found = resolve("localhost".to_owned(), 8200, Duration::from_secs(20)).unwrap();
+        assert!(!found.is_empty() && found.iter().all(|at| at.ip().is_loopback() && at.port() == 8200), "{found:?}");
+        let error = resolve("no name".to_owned(), 8200, Duration::from_secs(20)).unwrap_err();
+        assert_ne!(error.kind(), ErrorKind::TimedOut);
     }
 
     #[test]
