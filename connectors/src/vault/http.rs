@@ -300,8 +300,9 @@ mod tests {
     fn a_name_is_looked_up_within_its_time_and_one_that_is_none_is_an_error() {
         let found = resolve("localhost".to_owned(), 8200, Duration::from_secs(20)).unwrap();
         assert!(!found.is_empty() && found.iter().all(|at| at.ip().is_loopback() && at.port() == 8200), "{found:?}");
-        let error = resolve("no name".to_owned(), 8200, Duration::from_secs(20)).unwrap_err();
-        assert_ne!(error.kind(), ErrorKind::TimedOut);
+        // Refused before any resolver is asked, so that the machine's makes no difference.
+        let error = resolve("no\0name".to_owned(), 8200, Duration::from_secs(20)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
     }
 
     #[test]

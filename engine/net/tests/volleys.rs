@@ -7,11 +7,12 @@ use std::io::Read;
 use std::os::unix::net::UnixStream;
 
 use ringway_net::{Shot, Stream};
-use support::on_each;
+use support::{PATIENCE, on_each};
 
 fn pairs(count: usize) -> (Vec<Stream>, Vec<UnixStream>) {
     let pair = |_| {
         let (ours, theirs) = UnixStream::pair().unwrap();
+        theirs.set_read_timeout(Some(PATIENCE)).unwrap();
         (Stream::from_fd(ours.into()).unwrap(), theirs)
     };
     (0..count).map(pair).unzip()
