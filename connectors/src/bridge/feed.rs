@@ -47,10 +47,13 @@ impl RemoteFeed {
     ///
     /// # Errors
     /// The delivery comes back when there is no room or no credit: see [`RemoteFeed::ready`].
+    #[inline(always)]
     #[expect(clippy::result_large_err, reason = "what comes back is what was given: it is to be sent again")]
     pub fn send(&mut self, delivery: Delivery) -> Result<(), Delivery> {
         let weight = weight(&delivery);
-        self.end.outbox.send(delivery, weight).map_err(|full| full.value)
+        self.end.outbox.stage(delivery, weight).map_err(|full| full.value)?;
+        self.end.outbox.publish();
+        Ok(())
     }
 
     /// Wakes the shard, if it sleeps.
@@ -71,8 +74,8 @@ impl RemoteFeed {
     /// The next receipt. After the feed is gone, those that were on their way still come: take them before the end.
     pub fn receipt(&mut self) -> Option<Receipt> {
         let receipt = self.end.inbox.recv();
-        if receipt.is_some() && self.end.inbox.is_empty() {
-            // The shard may have more of them than there was room for.
+        // The shard may have more of them than there was room for.
+        if receipt.is_some() && self.end.inbox.is_empty() && self.end.inbox.sender_waits() {
             self.ring();
         }
         receipt
@@ -99,6 +102,7 @@ impl RemoteFeed {
                 Err(back) => delivery = back,
             }
             let Self { end, bell, .. } = self;
+            end.outbox.wait_for_room(true);
             let asleep = bell.may_sleep(|| !end.outbox.has_room(weight) && !end.inbox.is_closed());
             if asleep && self.bell.rung().await.is_err() {
                 return false;
@@ -112,6 +116,7 @@ impl RemoteFeed {
     /// Of the kernel.
     pub async fn ready(&mut self, weight: Option<usize>) -> io::Result<()> {
         let Self { end, bell, .. } = self;
+        end.outbox.wait_for_room(weight.is_some());
         match bell.may_sleep(|| is_idle(end, weight)) {
             true => self.bell.rung().await,
             false => Ok(()),
@@ -138,6 +143,7 @@ impl RemoteFeed {
         idle_else: impl FnOnce() -> bool,
     ) -> io::Result<()> {
         let Self { end, bell, .. } = self;
+        end.outbox.wait_for_room(weight.is_some());
         bell.wait(timeout, || is_idle(end, weight) && idle_else())
     }
 
@@ -151,6 +157,7 @@ fn is_idle(end: &FeedEnd, weight: Option<usize>) -> bool {
     end.inbox.is_empty() && !end.inbox.is_closed() && !weight.is_some_and(|weight| end.outbox.has_room(weight))
 }
 
+#[inline]
 fn weight(delivery: &Delivery) -> usize {
     match delivery {
         Delivery::Message(message) => message.weight(),

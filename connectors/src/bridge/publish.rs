@@ -225,7 +225,9 @@ async fn settle<D>(inner: Weak<Inner<D>>, mut inbox: Receiver<Done>, mut bell: D
             }
             // The other side has taken something, so there may be room; and it may wait for room here.
             inner.flush();
-            inner.ringer.ring();
+            if inbox.sender_waits() {
+                inner.ringer.ring();
+            }
             if closed {
                 inner.fail_all();
             }
@@ -272,6 +274,7 @@ impl<D> RemotePublisher<D> {
     /// Of the kernel.
     pub async fn ready(&mut self) -> io::Result<()> {
         let Self { inbox, outbox, taken, bell, .. } = self;
+        outbox.wait_for_room(*taken >= outbox.free());
         match bell.may_sleep(|| is_idle(inbox, outbox, *taken)) {
             true => self.bell.rung().await,
             false => Ok(()),
@@ -299,6 +302,7 @@ impl<D> RemotePublisher<D> {
         idle_else: impl FnOnce() -> bool,
     ) -> io::Result<()> {
         let Self { inbox, outbox, taken, bell, .. } = self;
+        outbox.wait_for_room(*taken >= outbox.free());
         bell.wait(timeout, || (!jobs || is_idle(inbox, outbox, *taken)) && idle_else())
     }
 

@@ -19,9 +19,9 @@ use super::config::OffsetReset;
 use super::cursor::Parts;
 use super::fault;
 use super::intake::Intake;
-use super::ledger::Ledger;
 use super::lookup::{fitting, partitions};
 use super::native::{BATCH_MAX, Consumer, Failure, Place, Rebalance, code};
+use super::outlet::{Outlet, Read};
 use super::settings::{Settings, Token};
 use crate::bridge::RemoteFeed;
 
@@ -94,16 +94,16 @@ pub fn run(plan: Plan, mut remote: RemoteFeed, parts: Parts) {
             return remote.ring();
         }
     };
+    let outlet = Outlet { remote, read: Vec::new(), commits: plan.commits };
     let now = Instant::now();
     let mut reader = Reader {
         topics: plan.topics.clone(),
         intake: Intake::new(parts.clone(), plan.strips_header),
         plan,
         consumer,
-        remote,
+        outlet,
         parts,
         assigned: Vec::new(),
-        read: Vec::new(),
         pending: VecDeque::new(),
         committed: 0,
         returned: Vec::new(),
@@ -115,8 +115,8 @@ pub fn run(plan: Plan, mut remote: RemoteFeed, parts: Parts) {
         last_look_up: now,
     };
     if let Err(fault) = reader.serve() {
-        let _ = reader.remote.send(Delivery::Fault(fault));
-        reader.remote.ring();
+        let _ = reader.outlet.remote.send(Delivery::Fault(fault));
+        reader.outlet.remote.ring();
     }
     reader.finish();
 }
@@ -124,13 +124,11 @@ pub fn run(plan: Plan, mut remote: RemoteFeed, parts: Parts) {
 struct Reader {
     plan: Plan,
     consumer: Consumer,
-    remote: RemoteFeed,
+    outlet: Outlet,
     parts: Parts,
     intake: Intake,
     topics: Vec<Arc<str>>,
     assigned: Vec<Place>,
-    /// By the number of the part.
-    read: Vec<Read>,
     /// Polled, and not handed over yet.
     pending: VecDeque<Message>,
     /// How many of them are committed already: these will be handed over whatever happens.
@@ -147,21 +145,11 @@ struct Reader {
     last_look_up: Instant,
 }
 
-/// What was read of a partition.
-#[derive(Default)]
-struct Read {
-    /// Whether it is to be read now. What was handed over before it was given up is accounted for all the same: it may come back.
-    is_ours: bool,
-    ledger: Ledger,
-    /// The message behind the last one that was handed over.
-    next: Option<i64>,
-}
-
 impl Reader {
     /// Ends without a fault when the feed is gone.
     fn serve(&mut self) -> Result<(), Fault> {
         self.begin()?;
-        while !self.remote.is_gone() {
+        while !self.outlet.remote.is_gone() {
             self.receipts();
             self.commit_acknowledged();
             self.look_up_again();
@@ -182,7 +170,7 @@ impl Reader {
 
     /// Asks until there is an answer, or one that says that there will be none. `None`: the feed is gone.
     fn ask<T>(&mut self, question: impl Fn(&Consumer) -> Result<T, Failure>) -> Result<Option<T>, Fault> {
-        while !self.remote.is_gone() {
+        while !self.outlet.remote.is_gone() {
             match question(&self.consumer) {
                 Ok(answer) => return Ok(Some(answer)),
                 Err(failure) => {
@@ -194,7 +182,7 @@ impl Reader {
             }
             // Nothing is read yet; but why there is no answer is told here.
             self.poll()?;
-            self.remote.wait(None, Some(ASK_AGAIN_AFTER)).map_err(|_| Fault::new(Cause::Internal))?;
+            self.outlet.remote.wait(None, Some(ASK_AGAIN_AFTER)).map_err(|_| Fault::new(Cause::Internal))?;
         }
         Ok(None)
     }
@@ -238,8 +226,8 @@ impl Reader {
     fn ready(&mut self) {
         if !self.is_ready {
             self.is_ready = true;
-            let _ = self.remote.send(Delivery::Ready);
-            self.remote.ring();
+            let _ = self.outlet.remote.send(Delivery::Ready);
+            self.outlet.remote.ring();
         }
     }
 
@@ -281,17 +269,33 @@ impl Reader {
         Ok(())
     }
 
-    /// Takes what arrived. Whether anything did.
+    /// Takes what arrived, and hands it over where nothing has to be done before. Whether anything came.
     fn poll(&mut self) -> Result<bool, Fault> {
-        let Self { consumer, intake, pending, .. } = self;
-        let max = match self.remote.credit() / intake.weight() {
+        let Self { consumer, intake, pending, outlet, .. } = self;
+        let commits_first = self.plan.commits == Commits::Before;
+        let max = match outlet.remote.credit() / intake.weight() {
             _ if self.is_paused => 1,
             fit => fit.clamp(1, BATCH_MAX),
         };
-        consumer.poll(max, |record| intake.add(record));
-        let before = pending.len();
-        let failures = intake.finish(pending);
-        let mut came = pending.len() > before;
+        let (mut came, mut moved) = (false, false);
+        consumer.poll(max, |record| {
+            if record.error() != 0 {
+                return intake.failure(&record);
+            }
+            came = true;
+            let message = intake.message(record);
+            if commits_first || !pending.is_empty() {
+                return pending.push_back(message);
+            }
+            match outlet.hand_over(message) {
+                Ok(()) => moved = true,
+                Err(message) => pending.push_back(message),
+            }
+        });
+        if moved {
+            outlet.remote.ring();
+        }
+        let failures = intake.finish();
         for failure in failures {
             self.failed(&failure)?;
         }
@@ -344,8 +348,8 @@ impl Reader {
                     tracing::info!(%failure, "a Kafka broker is away");
                     if code == code::ALL_BROKERS_DOWN {
                         // Without room for it nobody waits for messages.
-                        let _ = self.remote.send(Delivery::Away(Fault::new(Cause::BrokerUnreachable)));
-                        self.remote.ring();
+                        let _ = self.outlet.remote.send(Delivery::Away(Fault::new(Cause::BrokerUnreachable)));
+                        self.outlet.remote.ring();
                     }
                     Ok(())
                 }
@@ -369,10 +373,10 @@ impl Reader {
     fn take(&mut self, places: Vec<Place>) {
         for place in places {
             let part = self.parts.number(&place.topic, place.partition) as usize;
-            if self.read.len() <= part {
-                self.read.resize_with(part + 1, Read::default);
+            if self.outlet.read.len() <= part {
+                self.outlet.read.resize_with(part + 1, Read::default);
             }
-            if let Some(read) = self.read.get_mut(part) {
+            if let Some(read) = self.outlet.read.get_mut(part) {
                 if read.next != Some(place.offset) {
                     *read = Read::default();
                 }
@@ -434,7 +438,7 @@ impl Reader {
         }
         for place in places.iter_mut().filter(|place| place.offset != Place::STORED) {
             let part = self.parts.number(&place.topic, place.partition) as usize;
-            let Some(read) = self.read.get_mut(part) else { continue };
+            let Some(read) = self.outlet.read.get_mut(part) else { continue };
             if let Some(next) = read.next.filter(|next| place.offset <= *next) {
                 if place.offset >= 0 {
                     read.ledger.raise(place.offset);
@@ -463,7 +467,7 @@ impl Reader {
         }
         for place in places {
             let part = self.parts.number(&place.topic, place.partition);
-            if let Some(read) = self.read.get_mut(part as usize) {
+            if let Some(read) = self.outlet.read.get_mut(part as usize) {
                 read.is_ours = false;
             }
             // Whoever reads on gets them, unless they were committed already.
@@ -481,7 +485,7 @@ impl Reader {
     }
 
     fn receipts(&mut self) {
-        while let Some(receipt) = self.remote.receipt() {
+        while let Some(receipt) = self.outlet.remote.receipt() {
             let position = match receipt {
                 Receipt::Ack(position) => position,
                 // The feed was dropped before this was taken.
@@ -492,7 +496,7 @@ impl Reader {
                 // What was not delivered is not committed, so it comes again to whoever reads on.
                 Receipt::Nack(_) => continue,
             };
-            if let Some(read) = self.read.get_mut(position.part as usize) {
+            if let Some(read) = self.outlet.read.get_mut(position.part as usize) {
                 read.ledger.acknowledged(position.offset);
             }
         }
@@ -506,13 +510,13 @@ impl Reader {
     }
 
     fn is_due(&self) -> bool {
-        self.read.iter().any(|read| read.is_ours && read.ledger.is_due())
+        self.outlet.read.iter().any(|read| read.is_ours && read.ledger.is_due())
     }
 
     /// Commits what was acknowledged, of these partitions or all.
     fn commit(&mut self, only: Option<&[Place]>, last: bool) {
         let mut due = Vec::new();
-        for (part, read) in (0..).zip(&mut self.read).filter(|(_, read)| read.is_ours) {
+        for (part, read) in (0..).zip(&mut self.outlet.read).filter(|(_, read)| read.is_ours) {
             let Some((topic, partition)) = self.parts.get(part) else { continue };
             let mut place = Place::new(topic, partition, 0);
             if only.is_some_and(|only| !only.iter().any(|known| known.is_beside(&place))) {
@@ -537,40 +541,22 @@ impl Reader {
         if self.plan.commits == Commits::Before && self.committed == 0 && !waits && !self.pending.is_empty() {
             self.commit_ahead();
             // A feed that went meanwhile takes nothing; what was committed for it is given back.
-            if self.remote.is_gone() {
+            if self.outlet.remote.is_gone() {
                 return;
             }
         }
         let mut moved = false;
         while let Some(message) = self.pending.pop_front() {
-            if self.plan.commits == Commits::Before && self.committed == 0 {
+            let waits = self.plan.commits == Commits::Before && self.committed == 0;
+            if let Err(message) = if waits { Err(message) } else { self.outlet.hand_over(message) } {
                 self.pending.push_front(message);
                 break;
             }
-            let position = message.position;
-            if let Err(back) = self.remote.send(Delivery::Message(message)) {
-                if let Delivery::Message(message) = back {
-                    self.pending.push_front(message);
-                }
-                break;
-            }
             moved = true;
-            if self.plan.commits == Commits::Before {
-                self.committed = self.committed.saturating_sub(1);
-            }
-            let Some(read) = self.read.get_mut(position.part as usize) else { continue };
-            read.next = Some(position.offset + 1);
-            match self.plan.commits {
-                Commits::Never | Commits::Before => {}
-                Commits::HandedOver => {
-                    read.ledger.handed_over(position.offset);
-                    read.ledger.acknowledged(position.offset);
-                }
-                Commits::Acknowledged => read.ledger.handed_over(position.offset),
-            }
+            self.committed = self.committed.saturating_sub(1);
         }
         if moved {
-            self.remote.ring();
+            self.outlet.remote.ring();
         }
         self.blocked_since = match self.pending.is_empty() {
             true => None,
@@ -582,7 +568,7 @@ impl Reader {
     /// Commits as many of the pending messages as there is room for. What could not be committed waits: it comes again with the next turn,
     /// or goes to somebody else with its partition.
     fn commit_ahead(&mut self) {
-        let (mut credit, free) = (self.remote.credit(), self.remote.free());
+        let (mut credit, free) = (self.outlet.remote.credit(), self.outlet.remote.free());
         let mut places: Vec<Place> = Vec::new();
         let mut count = 0;
         for message in self.pending.iter().take(free) {
@@ -621,7 +607,7 @@ impl Reader {
         let pending = self.pending.iter().take(self.committed).map(|message| message.position);
         let mut places: Vec<Place> = Vec::new();
         for position in self.returned.iter().copied().chain(pending) {
-            let is_ours = self.read.get(position.part as usize).is_some_and(|read| read.is_ours);
+            let is_ours = self.outlet.read.get(position.part as usize).is_some_and(|read| read.is_ours);
             let Some((topic, partition)) = self.parts.get(position.part).filter(|_| is_ours) else { continue };
             let place = Place::new(topic, partition, position.offset);
             // The first one of a partition comes first.
@@ -643,7 +629,7 @@ impl Reader {
             self.is_paused = true;
             self.consumer.pause(&self.assigned);
             tracing::debug!(topics = ?self.topics, "nobody takes messages: partitions are paused");
-        } else if self.is_paused && self.pending.is_empty() && self.remote.credit() >= RESUME_AT_BYTES {
+        } else if self.is_paused && self.pending.is_empty() && self.outlet.remote.credit() >= RESUME_AT_BYTES {
             self.is_paused = false;
             self.consumer.resume(&self.assigned);
         }
@@ -667,7 +653,7 @@ impl Reader {
             Some(message) => Some(message.weight()),
             None => self.is_paused.then_some(RESUME_AT_BYTES),
         };
-        let Self { remote, consumer, .. } = self;
+        let Self { outlet: Outlet { remote, .. }, consumer, .. } = self;
         // Rounded up: a wait of nothing would turn around until the time has come.
         let timeout = timeout.max(Duration::from_millis(1));
         remote
@@ -683,9 +669,9 @@ impl Reader {
             self.give_back();
         }
         self.pending.clear();
-        let Self { remote, consumer, intake, .. } = self;
+        let Self { outlet, consumer, intake, .. } = self;
         // Messages in the ring lie in the client's memory.
-        drop((remote, intake));
+        drop((outlet, intake));
         if grouped {
             consumer.close();
         }

@@ -7,7 +7,7 @@
 //! ```
 
 use std::cell::RefCell;
-use std::fmt::Write;
+use std::io::Write;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -102,7 +102,7 @@ pub struct Progress {
 struct Last {
     /// Whose it was; `None`: another partition has moved on since.
     part: Option<u32>,
-    text: String,
+    text: Vec<u8>,
     /// Where the offset stands in it.
     offset: Range<usize>,
     /// What stands before that, encoded as far as whole groups go; empty: not known.
@@ -156,7 +156,7 @@ impl Progress {
         encoded.clear();
         let mut before = "";
         for (topic, partition, offset) in places {
-            // A string takes what it is given.
+            // A vector takes what it is given.
             let _ = if topic == before {
                 write!(text, ",{partition}#")
             } else {
@@ -186,8 +186,11 @@ impl Progress {
                 break;
             }
         }
-        let digits = digits.get(at..).and_then(|digits| std::str::from_utf8(digits).ok()).unwrap_or_default();
-        last.text.replace_range(last.offset.clone(), digits);
+        let digits = digits.get(at..).unwrap_or_default();
+        match last.text.get_mut(last.offset.clone()) {
+            Some(place) if place.len() == digits.len() => place.copy_from_slice(digits),
+            _ => drop(last.text.splice(last.offset.clone(), digits.iter().copied())),
+        }
         last.offset.end = last.offset.start + digits.len();
     }
 }
@@ -215,9 +218,9 @@ impl Origin for Progress {
             self.write(message, last);
         }
         if !self.encoded {
-            return out.extend_from_slice(last.text.as_bytes());
+            return out.extend_from_slice(&last.text);
         }
-        let text = last.text.as_bytes();
+        let text = &*last.text;
         let whole = last.offset.start / GROUP_BYTES * GROUP_BYTES;
         let (before, rest) = text.split_at_checked(whole).unwrap_or((&[], text));
         if last.encoded.is_empty() {

@@ -36,6 +36,7 @@ mod jaas;
 mod ledger;
 mod lookup;
 mod native;
+mod outlet;
 mod place;
 mod producer;
 mod settings;

@@ -152,6 +152,19 @@ impl Feed {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
+    /// Takes what is there already, `max` deliveries at most, as long as `each` wants more.
+    pub fn take_while(&mut self, max: usize, mut each: impl FnMut(&Delivery, &dyn Origin) -> bool) {
+        let mut inbox = self.inbox.borrow_mut();
+        for delivery in inbox.recv_batch(max) {
+            if let Delivery::Message(message) = &delivery {
+                self.origin.passed(message);
+            }
+            if !each(&delivery, &*self.origin) {
+                return;
+            }
+        }
+    }
+
     /// What is there already.
     pub fn take(&mut self) -> Option<Delivery> {
         let delivery = self.inbox.borrow_mut().recv()?;
@@ -165,10 +178,14 @@ impl Feed {
         self.inbox.borrow().is_closed()
     }
 
-    /// Gives back the credit of messages that need no memory any more; rings the bell once.
+    /// Gives back the credit of messages that need no memory any more; wakes the other side if that is what it waits for.
     pub fn grant(&mut self, bytes: usize) {
-        if bytes > 0 {
-            self.inbox.borrow_mut().grant(bytes);
+        if bytes == 0 {
+            return;
+        }
+        let mut inbox = self.inbox.borrow_mut();
+        inbox.grant(bytes);
+        if inbox.sender_waits() {
             self.ring();
         }
     }
@@ -211,6 +228,13 @@ impl Feed {
     }
 
     fn flush(&mut self) {
+        self.send_backlog();
+        // Said, and looked for once more: room may have come in between.
+        self.outbox.wait_for_room(!self.backlog.is_empty());
+        self.send_backlog();
+    }
+
+    fn send_backlog(&mut self) {
         while let Some(receipt) = self.backlog.pop_front() {
             if self.outbox.send(receipt, 0).is_err() {
                 self.backlog.push_front(receipt);

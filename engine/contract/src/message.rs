@@ -47,6 +47,7 @@ impl Message {
     }
 
     /// Bytes that it takes of a link's credit.
+    #[inline]
     pub fn weight(&self) -> usize {
         let key = self.key.as_ref().map_or(0, Bytes::len);
         let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();

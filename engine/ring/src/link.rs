@@ -17,7 +17,7 @@ use crate::ring::{Batch, Consumer, Producer, ring};
 /// Makes a link of at least `slots` slots (see [`ring`]) and `window_bytes` of credit.
 pub fn link<T>(slots: usize, window_bytes: usize) -> (Sender<T>, Receiver<T>) {
     let (producer, consumer) = ring(slots);
-    let sender = Sender { ring: producer, window_bytes, sent: 0, granted_seen: 0 };
+    let sender = Sender { ring: producer, window_bytes, sent: 0, granted_seen: 0, waits: false };
     (sender, Receiver { ring: consumer, received: 0, granted: 0 })
 }
 
@@ -29,6 +29,8 @@ pub struct Sender<T> {
     sent: usize,
     /// Bytes granted as last seen: never ahead of the real count, so credit is never overestimated.
     granted_seen: usize,
+    /// What the receiver was told by [`Sender::wait_for_room`].
+    waits: bool,
 }
 
 /// The end that receives and gives credit back.
@@ -85,7 +87,8 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     /// The value comes back when slots or credit are out.
-    #[inline]
+    // Always: a large value is made in its slot then, and not moved there.
+    #[inline(always)]
     pub fn stage(&mut self, value: T, weight: usize) -> Result<(), Full<T>> {
         if !self.covers(weight) {
             self.granted_seen = self.ring.granted();
@@ -93,12 +96,13 @@ impl<T> Sender<T> {
                 return Err(Full { value, shortage: Shortage::Credit });
             }
         }
-        match self.ring.stage(Weighed { value, weight }) {
-            Ok(()) => {
+        match self.ring.vacancy() {
+            Some(vacancy) => {
+                vacancy.fill(Weighed { value, weight });
                 self.sent = self.sent.wrapping_add(weight);
                 Ok(())
             }
-            Err(Weighed { value, .. }) => Err(Full { value, shortage: Shortage::Slots }),
+            None => Err(Full { value, shortage: Shortage::Slots }),
         }
     }
 
@@ -118,6 +122,17 @@ impl<T> Sender<T> {
     #[inline]
     pub fn has_room(&self, weight: usize) -> bool {
         admits(self.window_bytes, self.sent.wrapping_sub(self.ring.granted()), weight) && self.ring.free() > 0
+    }
+
+    /// Tells the receiver whether this side waits for slots or credit, so that it is woken for them, and not when it waits for something
+    /// else. Say so first, and only then look for room once more and sleep: room that comes later is seen by a receiver that asks
+    /// [`Receiver::sender_waits`] after having made it.
+    #[inline]
+    pub fn wait_for_room(&mut self, waits: bool) {
+        if self.waits != waits {
+            self.waits = waits;
+            self.ring.set_waits(waits);
+        }
     }
 
     /// The window: bytes of credit when nothing is under way.
@@ -202,6 +217,12 @@ impl<T> Receiver<T> {
             self.granted = self.granted.wrapping_add(weight);
             self.ring.set_granted(self.granted);
         }
+    }
+
+    /// Whether the sender waits for slots or credit: then it is to be woken after both were given back, and this was asked.
+    #[inline]
+    pub fn sender_waits(&self) -> bool {
+        self.ring.producer_waits()
     }
 
     /// Bytes received and not granted yet.

@@ -29,7 +29,11 @@ pub const SLOTS_MAX: usize = 1 << 20;
 pub fn ring<T>(slots: usize) -> (Producer<T>, Consumer<T>) {
     let capacity = slots.clamp(1, SLOTS_MAX).next_power_of_two();
     let shared = Arc::new(Shared {
-        producer: Line(ProducerLine { tail: AtomicUsize::new(0), gone: AtomicBool::new(false) }),
+        producer: Line(ProducerLine {
+            tail: AtomicUsize::new(0),
+            waits: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+        }),
         consumer: Line(ConsumerLine {
             head: AtomicUsize::new(0),
             granted: AtomicUsize::new(0),
@@ -65,6 +69,26 @@ pub struct Batch<'a, T> {
     left: usize,
 }
 
+/// A slot that nothing is in.
+pub(crate) struct Vacancy<'a, T> {
+    slot: &'a UnsafeCell<MaybeUninit<T>>,
+    tail: &'a mut usize,
+}
+
+impl<T> Vacancy<'_, T> {
+    /// Stages a value in it.
+    #[inline(always)]
+    pub(crate) fn fill(self, value: T) {
+        self.slot.with_mut(|slot| {
+            // SAFETY: `tail - head < capacity` when this was made, so the consumer has given the slot back (its release of `head` was
+            // acquired then or earlier), and it does not read it before `publish`. There is no other producer, and none has staged since:
+            // `&mut`.
+            unsafe { (*slot).write(value) };
+        });
+        *self.tail = self.tail.wrapping_add(1);
+    }
+}
+
 impl<T> Producer<T> {
     /// Appends a value and lets the consumer see it.
     ///
@@ -84,20 +108,26 @@ impl<T> Producer<T> {
     /// The value comes back when every slot is taken.
     #[inline]
     pub fn stage(&mut self, value: T) -> Result<(), T> {
+        match self.vacancy() {
+            Some(vacancy) => {
+                vacancy.fill(value);
+                Ok(())
+            }
+            None => Err(value),
+        }
+    }
+
+    /// The next free slot. A large value is better asked for room before it is made than moved about to be given back.
+    #[inline(always)]
+    pub(crate) fn vacancy(&mut self) -> Option<Vacancy<'_, T>> {
         if self.tail.wrapping_sub(self.head_seen) == self.capacity() {
             self.head_seen = self.shared.consumer.0.head.load(Ordering::Acquire);
             if self.tail.wrapping_sub(self.head_seen) == self.capacity() {
-                return Err(value);
+                return None;
             }
         }
-        self.shared.slot(self.tail).with_mut(|slot| {
-            // SAFETY: `tail - head < capacity`, so the consumer has given this slot back (its release of `head` was
-            // acquired above or earlier), and it does not read it before `publish`. There is no other producer: `&mut
-            // self`.
-            unsafe { (*slot).write(value) };
-        });
-        self.tail = self.tail.wrapping_add(1);
-        Ok(())
+        // Looked for before there is a value: nothing that might fail stands between a value and its place.
+        Some(Vacancy { slot: self.shared.slot(self.tail), tail: &mut self.tail })
     }
 
     /// Lets the consumer see everything that was staged, with one store.
@@ -158,6 +188,13 @@ impl<T> Producer<T> {
     #[inline]
     pub fn moves(&self) -> usize {
         self.shared.moves()
+    }
+
+    /// Says whether the producer waits for room (`link` only).
+    pub(crate) fn set_waits(&mut self, waits: bool) {
+        self.shared.producer.0.waits.store(waits, Ordering::Relaxed);
+        // Between the store above and the loads of `head` and `granted` that follow; pairs with the fence in `producer_waits`.
+        fence(Ordering::SeqCst);
     }
 
     /// The consumer's count of granted bytes (`link` only).
@@ -226,6 +263,14 @@ impl<T> Consumer<T> {
     #[inline]
     pub fn moves(&self) -> usize {
         self.shared.moves()
+    }
+
+    /// Whether the producer waits for room (`link` only).
+    #[inline]
+    pub(crate) fn producer_waits(&self) -> bool {
+        // Between the stores of `head` and `granted` before and the load below; pairs with the fence in `set_waits`.
+        fence(Ordering::SeqCst);
+        self.shared.producer.0.waits.load(Ordering::Relaxed)
     }
 
     /// Sets the count of granted bytes (`link` only).
@@ -319,6 +364,8 @@ struct Line<T>(T);
 
 struct ProducerLine {
     tail: AtomicUsize,
+    /// Whether it waits for room (`link` only).
+    waits: AtomicBool,
     gone: AtomicBool,
 }
 
@@ -339,7 +386,7 @@ impl<T> Shared<T> {
 
     /// All terms only grow, so the sum changes when one of them does (short of 2^64 moves between two looks).
     fn moves(&self) -> usize {
-        let ProducerLine { tail, gone: producer_gone } = &self.producer.0;
+        let ProducerLine { tail, gone: producer_gone, .. } = &self.producer.0;
         let ConsumerLine { head, granted, gone: consumer_gone } = &self.consumer.0;
         tail.load(Ordering::Relaxed)
             .wrapping_add(head.load(Ordering::Relaxed))

@@ -131,6 +131,17 @@ fn moves_changes_with_send_recv_and_grant() {
 }
 
 #[test]
+fn a_receiver_knows_whether_its_sender_waits_for_room() {
+    let (mut sender, receiver) = link::<u32>(4, 10);
+    let moves = receiver.moves();
+    for waits in [false, true, true, false] {
+        sender.wait_for_room(waits);
+        assert_eq!(receiver.sender_waits(), waits);
+    }
+    assert_eq!(receiver.moves(), moves, "nothing has moved");
+}
+
+#[test]
 fn each_side_learns_that_the_other_is_gone() {
     let (sender, receiver) = link::<u32>(4, 10);
     assert!(!sender.is_closed() && !receiver.is_closed());

@@ -247,6 +247,40 @@ fn a_doorbell_loses_no_wake_up() {
 }
 
 #[test]
+fn a_sender_that_says_that_it_waits_for_room_is_woken_for_it() {
+    check(3, || {
+        let (ringer, mut sleeper) = doorbell().unwrap();
+        let (mut sender, mut receiver) = link(2, 1);
+        let sending = thread::spawn(move || {
+            for value in [1, 2] {
+                while sender.send(value, 1).is_err() {
+                    sender.wait_for_room(true);
+                    if sleeper.prepare_sleep(|| !sender.has_room(1)) {
+                        sleeper.wait(None).unwrap();
+                        sleeper.awake();
+                    }
+                }
+                sender.wait_for_room(false);
+            }
+        });
+        for expected in [1, 2] {
+            let received = loop {
+                match receiver.recv() {
+                    Some(received) => break received,
+                    None => thread::yield_now(),
+                }
+            };
+            assert_eq!(received, expected);
+            receiver.grant(1);
+            if receiver.sender_waits() {
+                ringer.ring();
+            }
+        }
+        sending.join().unwrap();
+    });
+}
+
+#[test]
 fn a_doorbell_with_two_ringers_loses_no_wake_up() {
     check(2, || {
         let (ringer, sleeper) = doorbell().unwrap();

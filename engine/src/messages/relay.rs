@@ -81,9 +81,9 @@ fn settle(feed: &mut Feed, positions: &[Position], weight: usize, receipts: Rece
         for position in positions {
             feed.receipt(if arrived { Receipt::Ack(*position) } else { Receipt::Nack(*position) });
         }
+        feed.ring();
     }
     feed.grant(weight);
-    feed.ring();
 }
 
 /// Sends bytes, in a chunk of their own where the response is chunked.

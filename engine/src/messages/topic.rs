@@ -365,60 +365,50 @@ impl Drop for Stake {
 /// Brings the feed's messages into the logs until it ends or nobody has read for a while.
 async fn feed_all(topic: Rc<Topic>, mut feed: Feed) {
     let end = loop {
-        let delivery = {
+        let goes_on = {
             let mut unread = pin!(unread(&topic));
-            poll_fn(|cx| match feed.poll_next(cx) {
-                Poll::Ready(delivery) => Poll::Ready(Some(delivery)),
-                Poll::Pending => unread.as_mut().poll(cx).map(|()| None),
+            poll_fn(|cx| match feed.poll_ready(cx) {
+                Poll::Ready(present) => Poll::Ready(present),
+                Poll::Pending => unread.as_mut().poll(cx).map(|()| false),
             })
             .await
         };
-        match delivery {
-            Some(Some(Delivery::Ready)) => {
-                topic.away.set((topic.away.get().0, None));
-                topic.set(State::Open);
-                // Whoever waited for it takes a place first: what a broker has kept comes right behind this, often in one piece with it.
-                yield_now().await;
-            }
-            Some(Some(Delivery::Message(first))) => {
-                let logs = topic.logs();
-                let mut next = Some(Delivery::Message(first));
-                let (mut granted, mut count) = (0, 0);
-                let (mut ended, mut away) = (None, None);
-                while let Some(delivery) = next.take() {
-                    match delivery {
-                        Delivery::Message(message) => {
-                            for log in &logs {
-                                log.render(&message, &*feed.origin);
-                            }
-                            granted += message.weight();
-                            count += 1;
-                        }
-                        Delivery::Ready => {}
-                        Delivery::Away(fault) => away = Some(fault),
-                        Delivery::Fault(fault) => ended = Some(fault),
-                    }
-                    if count < BATCH_MAX && ended.is_none() {
-                        next = feed.take();
-                    }
-                }
-                feed.grant(granted);
-                for log in logs {
-                    log.grow().await;
-                }
-                if let Some(fault) = ended {
-                    break Some(fault);
-                }
-                if let Some(fault) = away {
-                    topic.found_away(fault);
-                }
-                // The readers' turn.
-                yield_now().await;
-            }
-            Some(Some(Delivery::Away(fault))) => topic.found_away(fault),
-            Some(Some(Delivery::Fault(fault))) => break Some(fault),
-            Some(None) | None => break None,
+        if !goes_on {
+            break None;
         }
+        let logs = topic.logs();
+        let (mut granted, mut ready, mut away, mut ended) = (0, false, None, None);
+        feed.take_while(BATCH_MAX, |delivery, origin| {
+            match delivery {
+                Delivery::Message(message) => {
+                    for log in &logs {
+                        log.render(message, origin);
+                    }
+                    granted += message.weight();
+                }
+                Delivery::Ready => ready = true,
+                Delivery::Away(fault) => away = Some(*fault),
+                Delivery::Fault(fault) => ended = Some(*fault),
+            }
+            // Whoever waited for it takes a place first: what a broker has kept comes right behind this, often in one piece with it.
+            !ready && ended.is_none()
+        });
+        feed.grant(granted);
+        for log in logs {
+            log.grow().await;
+        }
+        if ready {
+            topic.away.set((topic.away.get().0, None));
+            topic.set(State::Open);
+        }
+        if let Some(fault) = ended {
+            break Some(fault);
+        }
+        if let Some(fault) = away {
+            topic.found_away(fault);
+        }
+        // The readers' turn.
+        yield_now().await;
     };
     topic.set(State::Ended(end));
 }

@@ -160,7 +160,7 @@ fn settle(feed: &mut Feed, flights: &mut VecDeque<Flight>, receipts: bool) -> bo
         settled = true;
         flights.pop_front();
     }
-    if settled {
+    if settled && receipts {
         feed.ring();
     }
     settled
