@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use ringway_benches::pin;
 use ringway_ring::{doorbell, link, ring};
 
 /// The size of a frame, more or less.
@@ -49,38 +50,52 @@ fn relax(misses: &mut u32) {
     if misses.is_multiple_of(256) { thread::yield_now() } else { spin_loop() }
 }
 
-/// From the first push until the last message of `count` was popped, the consumer on a thread of its own.
-fn cross(count: u64, batch: usize) -> Duration {
-    let (mut producer, mut consumer) = ring::<Payload>(1024);
+/// From the first push until the last message of `count` was popped, each side on a core of its own.
+fn cross<const WORDS: usize>(count: u64, batch: usize) -> Duration {
+    let (mut producer, mut consumer) = ring::<[u64; WORDS]>(1024);
     let consuming = thread::spawn(move || {
+        let pinned = pin(1);
         let (mut received, mut misses) = (0, 0);
         while received < count {
-            match consumer.pop_batch(batch).inspect(|payload| _ = black_box(payload[2])).count() {
+            match consumer.pop_batch(batch).inspect(|payload| _ = black_box(payload[0])).count() {
                 0 => relax(&mut misses),
                 popped => received += popped as u64,
             }
         }
+        pinned
     });
-    let start = Instant::now();
-    let (mut sent, mut misses) = (0, 0);
-    while sent < count {
-        let left = usize::try_from(count - sent).unwrap_or(batch).min(batch);
-        match producer.push_batch(&mut (0..left).map(|word| [word as u64; 4])) {
-            0 => relax(&mut misses),
-            pushed => sent += pushed as u64,
+    let producing = thread::spawn(move || {
+        let pinned = pin(0);
+        let start = Instant::now();
+        let (mut sent, mut misses) = (0, 0);
+        while sent < count {
+            let left = usize::try_from(count - sent).unwrap_or(batch).min(batch);
+            match producer.push_batch(&mut (0..left).map(|word| [word as u64; WORDS])) {
+                0 => relax(&mut misses),
+                pushed => sent += pushed as u64,
+            }
         }
-    }
-    assert!(consuming.join().is_ok());
-    start.elapsed()
+        pinned.map(|()| start)
+    });
+    let start = producing.join();
+    assert!(matches!(consuming.join(), Ok(Ok(()))), "two cores");
+    start.ok().and_then(Result::ok).map_or(Duration::ZERO, |start| start.elapsed())
 }
 
+/// So many messages, so many at once.
+type Cross = fn(u64, usize) -> Duration;
+
+/// A handle, a frame, a message: what passes is bound by the lines of memory that go from one core to the other.
 fn cross_thread(c: &mut Criterion) {
     let mut group = c.benchmark_group("ring/cross-thread");
     group.throughput(Throughput::Elements(1));
-    for batch in [1, BATCH] {
-        group.bench_with_input(BenchmarkId::new("batch", batch), &batch, |b, &batch| {
-            b.iter_custom(|count| cross(count, batch));
-        });
+    let sizes: [(&str, Cross); 3] = [("16-bytes", cross::<2>), ("32-bytes", cross::<4>), ("160-bytes", cross::<20>)];
+    for (size, cross) in sizes {
+        for batch in [1, BATCH] {
+            group.bench_with_input(BenchmarkId::new(size, batch), &batch, |b, &batch| {
+                b.iter_custom(|count| cross(count, batch));
+            });
+        }
     }
     group.finish();
 }

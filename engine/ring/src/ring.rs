@@ -138,13 +138,10 @@ impl<T> Producer<T> {
 
     /// Appends what fits, publishes once, and says how many values that were. The rest stays in the iterator.
     pub fn push_batch(&mut self, values: &mut impl Iterator<Item = T>) -> usize {
-        let room = self.free();
         let before = self.tail;
-        for value in values.take(room) {
-            // `free` has seen the room and nobody else takes it.
-            if self.stage(value).is_err() {
-                break;
-            }
+        while let Some(vacancy) = self.vacancy() {
+            let Some(value) = values.next() else { break };
+            vacancy.fill(value);
         }
         self.publish();
         self.tail.wrapping_sub(before)
