@@ -1,6 +1,7 @@
 //! The limit: a process that only reads or writes with the broker's client library, and says how far it is.
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -10,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message;
 use rdkafka::producer::BaseProducer;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rumqttc::v5::mqttbytes::QoS;
@@ -17,6 +19,7 @@ use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{Client, Event, MqttOptions};
 
 use super::flow::{enqueue, flush};
+use super::hook::{CONNECTIONS, Caller};
 use super::listen::Progress;
 
 /// What it does.
@@ -24,6 +27,7 @@ use super::listen::Progress;
 pub enum Role {
     KafkaConsumer,
     KafkaProducer,
+    KafkaCaller,
     MqttSubscriber,
     MqttSubscriberQos0,
 }
@@ -42,10 +46,14 @@ pub struct Bare {
 }
 
 impl Bare {
-    pub fn start(role: Role, server: &str, topic: &str, bytes: usize) -> Result<Self> {
+    /// `hook`: whom it calls back with each message, if that is its role.
+    pub fn start(role: Role, server: &str, topic: &str, bytes: usize, hook: Option<SocketAddr>) -> Result<Self> {
         let role = role.to_possible_value().context("a role has a name")?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["--role", role.get_name(), "--bytes", &bytes.to_string(), "--of", server, topic]);
+        if let Some(hook) = hook {
+            command.args(["--hook", &hook.to_string()]);
+        }
         ringway_benches::pin(0)?;
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         ringway_benches::pin(1)?;
@@ -92,9 +100,10 @@ impl Drop for Bare {
 }
 
 /// Runs in the process itself, until it is killed or nobody listens.
-pub fn run(role: Role, server: &str, topic: &str, bytes: usize) -> Result<()> {
+pub fn run(role: Role, server: &str, topic: &str, bytes: usize, hook: Option<SocketAddr>) -> Result<()> {
     match role {
         Role::KafkaConsumer => consume(server, topic),
+        Role::KafkaCaller => call_back(server, topic, bytes, hook.context("whom to call back")?),
         Role::KafkaProducer => produce(server, topic, bytes),
         Role::MqttSubscriber => subscribe(server, topic, QoS::AtLeastOnce),
         Role::MqttSubscriberQos0 => subscribe(server, topic, QoS::AtMostOnce),
@@ -124,7 +133,7 @@ impl Counter {
     }
 }
 
-fn consume(servers: &str, topic: &str) -> Result<()> {
+fn consumer(servers: &str, topic: &str) -> Result<BaseConsumer> {
     const PATIENCE: Duration = Duration::from_secs(20);
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", servers)
@@ -135,6 +144,11 @@ fn consume(servers: &str, topic: &str) -> Result<()> {
     let mut places = TopicPartitionList::new();
     places.add_partition_offset(topic, 0, Offset::Offset(end))?;
     consumer.assign(&places)?;
+    Ok(consumer)
+}
+
+fn consume(servers: &str, topic: &str) -> Result<()> {
+    let consumer = consumer(servers, topic)?;
     say(READY)?;
     let mut counter = Counter(0);
     loop {
@@ -146,6 +160,23 @@ fn consume(servers: &str, topic: &str) -> Result<()> {
             None => counter.tell()?,
         }
     }
+}
+
+fn call_back(servers: &str, topic: &str, bytes: usize, hook: SocketAddr) -> Result<()> {
+    let consumer = consumer(servers, topic)?;
+    let mut callers = (0..CONNECTIONS).map(|_| Caller::new(hook, bytes)).collect::<Result<Vec<_>>>()?;
+    say(READY)?;
+    let mut counter = Counter(0);
+    for at in (0..CONNECTIONS).cycle() {
+        let Some(message) = consumer.poll(Duration::from_millis(20)) else {
+            callers.iter_mut().try_for_each(Caller::settle)?;
+            counter.tell()?;
+            continue;
+        };
+        callers[at].post(message?.payload().unwrap_or_default())?;
+        counter.one()?;
+    }
+    Ok(())
 }
 
 fn produce(servers: &str, topic: &str, bytes: usize) -> Result<()> {

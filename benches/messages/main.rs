@@ -5,6 +5,7 @@
 //!   core 1                                   core 0                                  core 1
 //!   publisher ─▶ Kafka, Mosquitto ─────────▶ gateway ── sse, websocket ────────────▶ client that counts
 //!                               └──────────▶ bare subscriber, which says how many it has
+//!                               └──────────▶ gateway, or a bare subscriber ── POST ──▶ hook
 //!   clients that post ─────────────────────▶ gateway ──────────────────────────────▶ Kafka
 //!                                            bare producer ────────────────────────▶ Kafka
 //! ```
@@ -15,9 +16,11 @@
 
 mod bare;
 mod flow;
+mod hook;
 mod listen;
 mod post;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -29,6 +32,7 @@ use serde_json::{Value, json};
 
 use bare::{Bare, Role};
 use flow::{KafkaFlow, MqttFlow};
+use hook::{CONNECTIONS, Hook};
 use listen::{Listener, Progress};
 
 /// Measures message APIs in front of real brokers.
@@ -43,7 +47,7 @@ struct Options {
     /// Messages of a measurement that are read, in thousands.
     #[arg(long, default_value_t = 400)]
     thousands: u64,
-    /// Messages of a measurement that are posted, in thousands.
+    /// Messages of a measurement that are posted, either way, in thousands.
     #[arg(long, default_value_t = 40)]
     posted_thousands: u64,
     /// Bytes of a message.
@@ -67,6 +71,9 @@ struct Options {
     /// For the program's own use: the bare client of this role.
     #[arg(long, hide = true, value_enum)]
     role: Option<Role>,
+    /// For the program's own use: whom the bare client calls back.
+    #[arg(long, hide = true)]
+    hook: Option<SocketAddr>,
     /// For the program's own use: the broker and the topic of the bare client.
     #[arg(long, hide = true, num_args = 2)]
     of: Vec<String>,
@@ -78,6 +85,8 @@ enum Case {
     KafkaSse,
     /// Kafka to a WebSocket.
     KafkaWebsocket,
+    /// Kafka to a webhook.
+    KafkaWebhook,
     /// POST to Kafka.
     PostKafka,
     /// MQTT to an event stream.
@@ -89,6 +98,7 @@ impl Case {
         match self {
             Self::KafkaSse => "Kafka → SSE",
             Self::KafkaWebsocket => "Kafka → WebSocket",
+            Self::KafkaWebhook => "Kafka → webhook",
             Self::PostKafka => "POST → Kafka",
             Self::MqttSse => "MQTT → SSE",
         }
@@ -104,7 +114,7 @@ const WARM: u64 = 16 * 1024;
 fn main() -> Result<()> {
     let options = Options::parse();
     if let (Some(role), [server, topic]) = (options.role, options.of.as_slice()) {
-        return bare::run(role, server, topic, options.bytes);
+        return bare::run(role, server, topic, options.bytes, options.hook);
     }
     let ringway = options.ringway.canonicalize().with_context(|| options.ringway.display().to_string())?;
     if std::env::var_os("RINGWAY_BIN").as_deref() != Some(ringway.as_os_str()) {
@@ -134,6 +144,9 @@ struct Stage {
     kafka: &'static Kafka,
     mosquitto: Mosquitto,
     topic: String,
+    hook: Hook,
+    /// What the hook is called back with by the gateway: whatever is in it.
+    hooked: String,
     gateway: Gateway,
 }
 
@@ -144,7 +157,10 @@ impl Stage {
         // What a process starts has its core.
         pin(1)?;
         let (kafka, mosquitto) = (Kafka::shared(), Mosquitto::start());
-        let topic = kafka.topic("bench", 1);
+        let (topic, hooked) = (kafka.topic("bench", 1), kafka.topic("bench-hooked", 1));
+        let hook = Hook::start()?;
+        let push = json!({ "type": "webhook", "configuration": {
+            "allowPrivateAddresses": true, "http": { "maxConcurrentConnections": CONNECTIONS } } });
         let quiet = json!({ "heartbeatIntervalInMs": 600_000 });
         let properties = options.consumer_property.iter().filter_map(|property| property.split_once('='));
         let properties: serde_json::Map<String, Value> =
@@ -162,6 +178,19 @@ impl Stage {
                 json!({
                     "consumer": { "topics": [topic], "properties": properties }, "producer": { "topics": [topic] } }),
             ),
+            Api::messages("/", json!([]), "kafka", json!({ "bootstrapServers": kafka.servers() }))
+                .with("listeners/0", json!({ "type": "SUBSCRIPTION", "entrypoints": [push] }))
+                .with("plans", json!([{ "id": "push", "name": "Hooks", "mode": "PUSH", "status": "PUBLISHED" }]))
+                .with(
+                    "subscriptions",
+                    json!([{ "id": "hook", "plan": "push", "application": "bench", "consumerConfiguration": {
+                        "entrypointId": "webhook",
+                        "entrypointConfiguration": { "callbackUrl": format!("http://{}/hook", hook.address()) } } }]),
+                )
+                .with(
+                    "endpointGroups/0/sharedConfiguration",
+                    json!({ "consumer": { "topics": [hooked], "autoOffsetReset": "earliest" } }),
+                ),
             Api::messages(
                 "/mqtt",
                 json!([{ "type": "sse", "configuration": quiet }]),
@@ -177,14 +206,17 @@ impl Stage {
         pin(0)?;
         let gateway = Gateway::configured("logging: { access: { enabled: false } }\n", &apis);
         pin(1)?;
-        Ok(Self { kafka, mosquitto, topic, gateway })
+        Ok(Self { kafka, mosquitto, topic, hook, hooked, gateway })
     }
 
     fn gateway(&self, case: Case, options: &Options) -> Result<Measure> {
         let (process, http) = (self.gateway.process().id(), self.gateway.http());
         match case {
-            Case::KafkaSse => self.read_kafka(process, Listener::sse(http, "/kafka")?.progress(), options),
-            Case::KafkaWebsocket => self.read_kafka(process, Listener::websocket(http, "/kafka")?.progress(), options),
+            Case::KafkaSse => self.read_kafka(process, &self.topic, Listener::sse(http, "/kafka")?.progress(), options),
+            Case::KafkaWebsocket => {
+                self.read_kafka(process, &self.topic, Listener::websocket(http, "/kafka")?.progress(), options)
+            }
+            Case::KafkaWebhook => self.call_back(process, &self.hooked, self.hook.progress(), options),
             Case::MqttSse => self.read_mqtt(process, Listener::sse(http, "/mqtt")?.progress(), options),
             Case::PostKafka => {
                 let content = content(options.bytes);
@@ -199,18 +231,25 @@ impl Stage {
     fn bare(&self, case: Case, options: &Options) -> Result<Measure> {
         let started = match case {
             Case::KafkaSse | Case::KafkaWebsocket => {
-                Bare::start(Role::KafkaConsumer, &self.kafka.servers(), &self.topic, options.bytes)
+                Bare::start(Role::KafkaConsumer, &self.kafka.servers(), &self.topic, options.bytes, None)
             }
-            Case::PostKafka => Bare::start(Role::KafkaProducer, &self.kafka.servers(), &self.topic, options.bytes),
+            Case::KafkaWebhook => {
+                let hook = Some(self.hook.address());
+                Bare::start(Role::KafkaCaller, &self.kafka.servers(), &self.topic, options.bytes, hook)
+            }
+            Case::PostKafka => {
+                Bare::start(Role::KafkaProducer, &self.kafka.servers(), &self.topic, options.bytes, None)
+            }
             Case::MqttSse => {
                 let role = if options.qos == 0 { Role::MqttSubscriberQos0 } else { Role::MqttSubscriber };
-                Bare::start(role, &self.mosquitto.address().to_string(), MQTT_TOPIC, options.bytes)
+                Bare::start(role, &self.mosquitto.address().to_string(), MQTT_TOPIC, options.bytes, None)
             }
         };
         let mut bare = started?;
         let (process, progress) = (bare.process(), bare.progress());
         match case {
-            Case::KafkaSse | Case::KafkaWebsocket => self.read_kafka(process, progress, options),
+            Case::KafkaSse | Case::KafkaWebsocket => self.read_kafka(process, &self.topic, progress, options),
+            Case::KafkaWebhook => self.call_back(process, &self.topic, progress, options),
             Case::MqttSse => self.read_mqtt(process, progress, options),
             Case::PostKafka => {
                 bare.produce(WARM)?;
@@ -219,10 +258,16 @@ impl Stage {
         }
     }
 
-    fn read_kafka(&self, process: u32, progress: Progress, options: &Options) -> Result<Measure> {
-        let mut flow = KafkaFlow::new(&self.kafka.servers(), &self.topic, content(options.bytes))?;
+    fn read_kafka(&self, process: u32, topic: &str, progress: Progress, options: &Options) -> Result<Measure> {
+        let mut flow = KafkaFlow::new(&self.kafka.servers(), topic, content(options.bytes))?;
         flow.send(WARM, &progress, options.window)?;
         measure(process, options.thousands * 1024, |count| flow.send(count, &progress, options.window))
+    }
+
+    fn call_back(&self, process: u32, topic: &str, progress: Progress, options: &Options) -> Result<Measure> {
+        let mut flow = KafkaFlow::new(&self.kafka.servers(), topic, content(options.bytes))?;
+        flow.send(WARM / 16, &progress, options.window)?;
+        measure(process, options.posted_thousands * 1024, |count| flow.send(count, &progress, options.window))
     }
 
     fn read_mqtt(&self, process: u32, progress: Progress, options: &Options) -> Result<Measure> {
