@@ -3,11 +3,14 @@
 use std::io;
 use std::time::Duration;
 
-use ringway_contract::{Delivery, Feed, FeedEnd, Origin, Receipt};
+use ringway_contract::{Delivery, FEED_SLOTS, Feed, FeedEnd, Origin, Receipt};
 use ringway_net::Doorbell;
 use ringway_ring::{Ringer, doorbell};
 
 use super::Bell;
+
+/// Free slots for which whoever waits for room is woken: one at a time would be a wake-up for each message, as long as the shard is slower.
+const ROOM_SLOTS: usize = FEED_SLOTS / 4;
 
 /// The broker's end of a feed. Dropping it ends the feed.
 pub struct RemoteFeed {
@@ -102,8 +105,8 @@ impl RemoteFeed {
                 Err(back) => delivery = back,
             }
             let Self { end, bell, .. } = self;
-            end.outbox.wait_for_room(true);
-            let asleep = bell.may_sleep(|| !end.outbox.has_room(weight) && !end.inbox.is_closed());
+            end.outbox.wait_for_room(ROOM_SLOTS);
+            let asleep = bell.may_sleep(|| !is_roomy(end, weight) && !end.inbox.is_closed());
             if asleep && self.bell.rung().await.is_err() {
                 return false;
             }
@@ -116,7 +119,7 @@ impl RemoteFeed {
     /// Of the kernel.
     pub async fn ready(&mut self, weight: Option<usize>) -> io::Result<()> {
         let Self { end, bell, .. } = self;
-        end.outbox.wait_for_room(weight.is_some());
+        end.outbox.wait_for_room(weight.map_or(0, |_| ROOM_SLOTS));
         match bell.may_sleep(|| is_idle(end, weight)) {
             true => self.bell.rung().await,
             false => Ok(()),
@@ -143,7 +146,7 @@ impl RemoteFeed {
         idle_else: impl FnOnce() -> bool,
     ) -> io::Result<()> {
         let Self { end, bell, .. } = self;
-        end.outbox.wait_for_room(weight.is_some());
+        end.outbox.wait_for_room(weight.map_or(0, |_| ROOM_SLOTS));
         bell.wait(timeout, || is_idle(end, weight) && idle_else())
     }
 
@@ -154,7 +157,11 @@ impl RemoteFeed {
 }
 
 fn is_idle(end: &FeedEnd, weight: Option<usize>) -> bool {
-    end.inbox.is_empty() && !end.inbox.is_closed() && !weight.is_some_and(|weight| end.outbox.has_room(weight))
+    end.inbox.is_empty() && !end.inbox.is_closed() && !weight.is_some_and(|weight| is_roomy(end, weight))
+}
+
+fn is_roomy(end: &FeedEnd, weight: usize) -> bool {
+    end.outbox.has_room(weight) && end.outbox.free() >= ROOM_SLOTS
 }
 
 #[inline]

@@ -274,7 +274,7 @@ impl<D> RemotePublisher<D> {
     /// Of the kernel.
     pub async fn ready(&mut self) -> io::Result<()> {
         let Self { inbox, outbox, taken, bell, .. } = self;
-        outbox.wait_for_room(*taken >= outbox.free());
+        outbox.wait_for_room(usize::from(*taken >= outbox.free()));
         match bell.may_sleep(|| is_idle(inbox, outbox, *taken)) {
             true => self.bell.rung().await,
             false => Ok(()),
@@ -302,7 +302,7 @@ impl<D> RemotePublisher<D> {
         idle_else: impl FnOnce() -> bool,
     ) -> io::Result<()> {
         let Self { inbox, outbox, taken, bell, .. } = self;
-        outbox.wait_for_room(*taken >= outbox.free());
+        outbox.wait_for_room(usize::from(*taken >= outbox.free()));
         bell.wait(timeout, || (!jobs || is_idle(inbox, outbox, *taken)) && idle_else())
     }
 

@@ -639,6 +639,9 @@ impl Reader {
         let mut timeout = LOOK_AROUND;
         if self.is_due() {
             timeout = timeout.min(COMMIT_EVERY.saturating_sub(self.last_commit.elapsed()));
+        } else if self.outlet.read.iter().any(|read| read.is_ours && read.ledger.is_waiting()) {
+            // Nobody wakes the thread for a receipt.
+            timeout = timeout.min(COMMIT_EVERY);
         }
         if let Some(since) = self.blocked_since.filter(|_| !self.is_paused) {
             timeout = timeout.min(PAUSE_AFTER.saturating_sub(since.elapsed()));

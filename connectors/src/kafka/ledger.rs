@@ -75,6 +75,11 @@ impl Ledger {
         self.due.or(self.taken)
     }
 
+    /// Whether receipts are waited for.
+    pub fn is_waiting(&self) -> bool {
+        !self.outstanding.is_empty()
+    }
+
     /// Whether something is to be committed.
     pub fn is_due(&self) -> bool {
         self.due.is_some()

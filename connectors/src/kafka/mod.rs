@@ -280,7 +280,9 @@ impl Broker for Kafka {
         let parts = cursor::Parts::default();
         let origin = Box::new(cursor::Progress::new(parts.clone(), began, reads.encoded));
         let claim = Claim::new()?;
-        let (feed, remote) = bridge::feed(origin).map_err(exhausted)?;
+        let (mut feed, remote) = bridge::feed(origin).map_err(exhausted)?;
+        // They are committed in intervals.
+        feed.let_receipts_wait();
         start("kafka-consumer", move || {
             let _claim = claim;
             consumer::run(plan, remote, parts);

@@ -80,6 +80,8 @@ pub struct Feed {
     /// Receipts that found no room yet.
     backlog: VecDeque<Receipt>,
     bell: Option<Ringer>,
+    /// Receipts in the ring with which the bell is rung for them.
+    rings_at: usize,
     driver: Pin<Box<dyn Future<Output = ()>>>,
     ended: bool,
     /// Tells what the positions of its messages mean.
@@ -121,7 +123,7 @@ impl Feed {
         let (receipts, their_inbox) = link(FEED_SLOTS, usize::MAX);
         let inbox = Rc::new(RefCell::new(inbox));
         let driver = Box::pin(drive(Level(inbox.clone()), FeedEnd { outbox, inbox: their_inbox }));
-        Self { inbox, outbox: receipts, backlog: VecDeque::new(), bell, driver, ended: false, origin }
+        Self { inbox, outbox: receipts, backlog: VecDeque::new(), bell, rings_at: 1, driver, ended: false, origin }
     }
 
     /// The next delivery. `None`: the subscription has ended.
@@ -186,8 +188,13 @@ impl Feed {
         let mut inbox = self.inbox.borrow_mut();
         inbox.grant(bytes);
         if inbox.sender_waits() {
-            self.ring();
+            self.wake();
         }
+    }
+
+    /// The other side looks at its receipts every now and then: it is woken for them only when half of the ring is full.
+    pub fn let_receipts_wait(&mut self) {
+        self.rings_at = FEED_SLOTS / 2;
     }
 
     /// Sends a receipt. [`Feed::ring`] after a batch of them.
@@ -207,7 +214,7 @@ impl Feed {
                     }
                 }
                 self.flush();
-                self.ring();
+                self.wake();
                 if self.backlog.is_empty() || self.ended || self.is_closed() {
                     return Poll::Ready(());
                 }
@@ -220,8 +227,14 @@ impl Feed {
         .await;
     }
 
-    /// Wakes the other side.
+    /// Wakes the other side for the receipts, unless they may [wait](Feed::let_receipts_wait).
     pub fn ring(&self) {
+        if self.outbox.len() >= self.rings_at {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
         if let Some(bell) = &self.bell {
             bell.ring();
         }
@@ -230,7 +243,7 @@ impl Feed {
     fn flush(&mut self) {
         self.send_backlog();
         // Said, and looked for once more: room may have come in between.
-        self.outbox.wait_for_room(!self.backlog.is_empty());
+        self.outbox.wait_for_room(usize::from(!self.backlog.is_empty()));
         self.send_backlog();
     }
 
@@ -311,6 +324,51 @@ mod tests {
         assert!(end.inbox.is_closed());
         let back: Vec<_> = std::iter::from_fn(|| end.inbox.recv()).collect();
         assert_eq!(back, [1, 2].map(|offset| Receipt::Nack(Position { part: 0, offset })));
+    }
+
+    #[test]
+    fn the_other_side_is_woken_for_what_it_waits_for() {
+        let (ringer, mut sleeper) = ringway_ring::doorbell().unwrap();
+        let kept = Rc::new(RefCell::new(None));
+        let end = kept.clone();
+        let mut feed = Feed::new(Box::new(Plain), Some(ringer), |_, end| {
+            *kept.borrow_mut() = Some(end);
+            std::future::pending()
+        });
+        let mut end = end.take().unwrap();
+        let mut woken = 0;
+        // Asleep, whatever there is: then `wakes` says whether it is woken.
+        let mut wakes = |does: &mut dyn FnMut()| {
+            sleeper.awake();
+            assert!(sleeper.prepare_sleep(|| true));
+            does();
+            std::mem::replace(&mut woken, sleeper.wakeups()) < sleeper.wakeups()
+        };
+        let ack = Receipt::Ack(Position::default());
+        assert!(wakes(&mut || {
+            feed.receipt(ack);
+            feed.ring();
+        }));
+        feed.let_receipts_wait();
+        for _ in 2..FEED_SLOTS / 2 {
+            assert!(!wakes(&mut || {
+                feed.receipt(ack);
+                feed.ring();
+            }));
+        }
+        assert!(wakes(&mut || {
+            feed.receipt(ack);
+            feed.ring();
+        }));
+        let weight = Message::new("x").weight();
+        for (left, slots, waits) in [(0, 0, false), (0, 1, true), (0, FEED_SLOTS, true), (1, FEED_SLOTS, false)] {
+            for _ in 0..=left {
+                assert!(end.outbox.send(Delivery::Message(Message::new("x")), weight).is_ok());
+            }
+            end.outbox.wait_for_room(slots);
+            assert!(feed.take().is_some());
+            assert_eq!(wakes(&mut || feed.grant(weight)), waits, "{slots} slots");
+        }
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub use endpoint::{Elsewhere, Endpoint, HealthRequest, Probe};
 pub use entrypoint::{Coupling, Entrypoint};
 pub use exchange::{ApiInfo, Certificate, Client, Contents, Exchange, PlanInfo, Request};
 pub use fault::{Cause, Fault, Retry, Side};
-pub use feed::{Delivery, FEED_WINDOW_BYTES, Feed, FeedEnd, Level, Origin, Receipt};
+pub use feed::{Delivery, FEED_SLOTS, FEED_WINDOW_BYTES, Feed, FeedEnd, Level, Origin, Receipt};
 pub use fetch::{FETCH_BYTES_MAX, Fetch, FetchRequest, FetchResponse, Fetching};
 pub use frame::{Chunk, Frame, Upgraded};
 pub use guard::{Admission, Credentials, Guard};

@@ -124,14 +124,14 @@ impl<T> Sender<T> {
         admits(self.window_bytes, self.sent.wrapping_sub(self.ring.granted()), weight) && self.ring.free() > 0
     }
 
-    /// Tells the receiver whether this side waits for slots or credit, so that it is woken for them, and not when it waits for something
-    /// else. Say so first, and only then look for room once more and sleep: room that comes later is seen by a receiver that asks
-    /// [`Receiver::sender_waits`] after having made it.
+    /// Tells the receiver that this side waits for so many free slots, or for credit; with 0, that it waits for neither. So it is woken for
+    /// them, and not when it waits for something else, nor for each one of many. Say so first, and only then look for room once more and
+    /// sleep: room that comes later is seen by a receiver that asks [`Receiver::sender_waits`] after having made it.
     #[inline]
-    pub fn wait_for_room(&mut self, waits: bool) {
-        if self.waits != waits {
-            self.waits = waits;
-            self.ring.set_waits(waits);
+    pub fn wait_for_room(&mut self, slots: usize) {
+        if self.waits || slots > 0 {
+            self.waits = slots > 0;
+            self.ring.set_waits(slots);
         }
     }
 
@@ -219,7 +219,7 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// Whether the sender waits for slots or credit: then it is to be woken after both were given back, and this was asked.
+    /// Whether the sender waits, and for no more slots than are free: then it is to be woken. Ask after slots and credit were given back.
     #[inline]
     pub fn sender_waits(&self) -> bool {
         self.ring.producer_waits()

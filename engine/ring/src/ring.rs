@@ -32,6 +32,7 @@ pub fn ring<T>(slots: usize) -> (Producer<T>, Consumer<T>) {
         producer: Line(ProducerLine {
             tail: AtomicUsize::new(0),
             waits: AtomicBool::new(false),
+            waits_for: AtomicUsize::new(0),
             gone: AtomicBool::new(false),
         }),
         consumer: Line(ConsumerLine {
@@ -187,10 +188,13 @@ impl<T> Producer<T> {
         self.shared.moves()
     }
 
-    /// Says whether the producer waits for room (`link` only).
-    pub(crate) fn set_waits(&mut self, waits: bool) {
-        self.shared.producer.0.waits.store(waits, Ordering::Relaxed);
-        // Between the store above and the loads of `head` and `granted` that follow; pairs with the fence in `producer_waits`.
+    /// Says how many free slots the producer waits for; 0: it does not (`link` only).
+    pub(crate) fn set_waits(&mut self, slots: usize) {
+        let ProducerLine { waits, waits_for, .. } = &self.shared.producer.0;
+        let head = self.tail.wrapping_sub(self.capacity()).wrapping_add(slots.min(self.capacity()));
+        waits_for.store(head, Ordering::Relaxed);
+        waits.store(slots > 0, Ordering::Relaxed);
+        // Between the stores above and the loads of `head` and `granted` that follow; pairs with the fence in `producer_waits`.
         fence(Ordering::SeqCst);
     }
 
@@ -262,12 +266,13 @@ impl<T> Consumer<T> {
         self.shared.moves()
     }
 
-    /// Whether the producer waits for room (`link` only).
+    /// Whether the producer waits, and for no more slots than are free (`link` only).
     #[inline]
     pub(crate) fn producer_waits(&self) -> bool {
-        // Between the stores of `head` and `granted` before and the load below; pairs with the fence in `set_waits`.
+        let ProducerLine { waits, waits_for, .. } = &self.shared.producer.0;
+        // Between the stores of `head` and `granted` before and the loads below; pairs with the fence in `set_waits`.
         fence(Ordering::SeqCst);
-        self.shared.producer.0.waits.load(Ordering::Relaxed)
+        waits.load(Ordering::Relaxed) && self.head.wrapping_sub(waits_for.load(Ordering::Relaxed)).cast_signed() >= 0
     }
 
     /// Sets the count of granted bytes (`link` only).
@@ -361,8 +366,9 @@ struct Line<T>(T);
 
 struct ProducerLine {
     tail: AtomicUsize,
-    /// Whether it waits for room (`link` only).
+    /// Whether it waits for slots (`link` only), and which `head` gives it as many as it wants.
     waits: AtomicBool,
+    waits_for: AtomicUsize,
     gone: AtomicBool,
 }
 

@@ -132,13 +132,21 @@ fn moves_changes_with_send_recv_and_grant() {
 
 #[test]
 fn a_receiver_knows_whether_its_sender_waits_for_room() {
-    let (mut sender, receiver) = link::<u32>(4, 10);
+    let (mut sender, mut receiver) = link::<u32>(4, 10);
     let moves = receiver.moves();
-    for waits in [false, true, true, false] {
-        sender.wait_for_room(waits);
-        assert_eq!(receiver.sender_waits(), waits);
+    for slots in [0, 1, 4, 9, 0] {
+        sender.wait_for_room(slots);
+        assert_eq!(receiver.sender_waits(), slots > 0);
     }
     assert_eq!(receiver.moves(), moves, "nothing has moved");
+    for value in 0..4 {
+        assert!(sender.send(value, 1).is_ok());
+    }
+    sender.wait_for_room(3);
+    for enough in [false, false, true, true] {
+        assert!(receiver.recv().is_some());
+        assert_eq!(receiver.sender_waits(), enough);
+    }
 }
 
 #[test]

@@ -254,13 +254,13 @@ fn a_sender_that_says_that_it_waits_for_room_is_woken_for_it() {
         let sending = thread::spawn(move || {
             for value in [1, 2] {
                 while sender.send(value, 1).is_err() {
-                    sender.wait_for_room(true);
+                    sender.wait_for_room(1);
                     if sleeper.prepare_sleep(|| !sender.has_room(1)) {
                         sleeper.wait(None).unwrap();
                         sleeper.awake();
                     }
                 }
-                sender.wait_for_room(false);
+                sender.wait_for_room(0);
             }
         });
         for expected in [1, 2] {
@@ -274,6 +274,40 @@ fn a_sender_that_says_that_it_waits_for_room_is_woken_for_it() {
             receiver.grant(1);
             if receiver.sender_waits() {
                 ringer.ring();
+            }
+        }
+        sending.join().unwrap();
+    });
+}
+
+#[test]
+fn a_sender_that_waits_for_several_slots_is_woken_for_them() {
+    check(3, || {
+        let (ringer, mut sleeper) = doorbell().unwrap();
+        let (mut sender, mut receiver) = link(2, 9);
+        let sending = thread::spawn(move || {
+            for value in [1, 2, 3] {
+                while sender.send(value, 1).is_err() {
+                    sender.wait_for_room(2);
+                    if sleeper.prepare_sleep(|| sender.free() < 2) {
+                        sleeper.wait(None).unwrap();
+                        sleeper.awake();
+                    }
+                }
+            }
+        });
+        let mut received = 0;
+        while received < 3 {
+            match receiver.recv() {
+                Some(value) => {
+                    received += 1;
+                    assert_eq!(value, received);
+                    receiver.grant(1);
+                    if receiver.sender_waits() {
+                        ringer.ring();
+                    }
+                }
+                None => thread::yield_now(),
             }
         }
         sending.join().unwrap();
