@@ -110,6 +110,7 @@ pub fn run(plan: Plan, mut remote: RemoteFeed, parts: Parts) {
         is_ready: false,
         is_paused: false,
         blocked_since: None,
+        room: (0, 0),
         commit_again: None,
         last_commit: now,
         last_look_up: now,
@@ -137,8 +138,10 @@ struct Reader {
     returned: Vec<Position>,
     is_ready: bool,
     is_paused: bool,
-    /// Since when nothing can be handed over.
+    /// Since when nothing can be handed over, and nobody takes what was.
     blocked_since: Option<Instant>,
+    /// Free slots and credit when this was looked at last.
+    room: (usize, usize),
     /// When a commit that failed is tried again.
     commit_again: Option<Instant>,
     last_commit: Instant,
@@ -558,9 +561,11 @@ impl Reader {
         if moved {
             self.outlet.remote.ring();
         }
+        let room = (self.outlet.remote.free(), self.outlet.remote.credit());
+        let taken = std::mem::replace(&mut self.room, room) != room;
         self.blocked_since = match self.pending.is_empty() {
             true => None,
-            false if moved => Some(Instant::now()),
+            false if moved || taken => Some(Instant::now()),
             false => self.blocked_since.or_else(|| Some(Instant::now())),
         };
     }
