@@ -94,7 +94,7 @@ pub fn run(plan: Plan, mut remote: RemoteFeed, parts: Parts) {
             return remote.ring();
         }
     };
-    let outlet = Outlet { remote, read: Vec::new(), commits: plan.commits };
+    let outlet = Outlet { remote, read: Vec::new() };
     let now = Instant::now();
     let mut reader = Reader {
         topics: plan.topics.clone(),
@@ -275,7 +275,7 @@ impl Reader {
     /// Takes what arrived, and hands it over where nothing has to be done before. Whether anything came.
     fn poll(&mut self) -> Result<bool, Fault> {
         let Self { consumer, intake, pending, outlet, .. } = self;
-        let commits_first = self.plan.commits == Commits::Before;
+        let commits = self.plan.commits;
         let max = match outlet.remote.credit() / intake.weight() {
             _ if self.is_paused => 1,
             fit => fit.clamp(1, BATCH_MAX),
@@ -287,10 +287,10 @@ impl Reader {
             }
             came = true;
             let message = intake.message(record);
-            if commits_first || !pending.is_empty() {
+            if commits == Commits::Before || !pending.is_empty() {
                 return pending.push_back(message);
             }
-            match outlet.hand_over(message) {
+            match outlet.hand_over(message, commits) {
                 Ok(()) => moved = true,
                 Err(message) => pending.push_back(message),
             }
@@ -550,8 +550,9 @@ impl Reader {
         }
         let mut moved = false;
         while let Some(message) = self.pending.pop_front() {
-            let waits = self.plan.commits == Commits::Before && self.committed == 0;
-            if let Err(message) = if waits { Err(message) } else { self.outlet.hand_over(message) } {
+            let commits = self.plan.commits;
+            let waits = commits == Commits::Before && self.committed == 0;
+            if let Err(message) = if waits { Err(message) } else { self.outlet.hand_over(message, commits) } {
                 self.pending.push_front(message);
                 break;
             }

@@ -12,8 +12,6 @@ pub struct Outlet {
     pub remote: RemoteFeed,
     /// By the number of the part.
     pub read: Vec<Read>,
-    /// What is committed.
-    pub commits: Commits,
 }
 
 /// What was read of a partition.
@@ -28,21 +26,21 @@ pub struct Read {
 }
 
 impl Outlet {
-    /// Hands a message over and writes it down.
+    /// Hands a message over and writes it down, for what is to be committed.
     ///
     /// # Errors
     /// It comes back when there is no room.
     // Always, as with what it calls: a message is made in its slot of the ring then, and not moved there.
     #[inline(always)]
     #[expect(clippy::result_large_err, reason = "what comes back is what was given: it waits")]
-    pub fn hand_over(&mut self, message: Message) -> Result<(), Message> {
+    pub fn hand_over(&mut self, message: Message, commits: Commits) -> Result<(), Message> {
         let position = message.position;
         if let Err(Delivery::Message(back)) = self.remote.send(Delivery::Message(message)) {
             return Err(back);
         }
         if let Some(read) = self.read.get_mut(position.part as usize) {
             read.next = Some(position.offset + 1);
-            match self.commits {
+            match commits {
                 Commits::Never | Commits::Before => {}
                 Commits::HandedOver => {
                     read.ledger.handed_over(position.offset);

@@ -17,7 +17,7 @@ use crate::ring::{Batch, Consumer, Producer, ring};
 /// Makes a link of at least `slots` slots (see [`ring`]) and `window_bytes` of credit.
 pub fn link<T>(slots: usize, window_bytes: usize) -> (Sender<T>, Receiver<T>) {
     let (producer, consumer) = ring(slots);
-    let sender = Sender { ring: producer, window_bytes, sent: 0, granted_seen: 0, waits: false };
+    let sender = Sender { ring: producer, window_bytes, sent: 0, granted_seen: 0 };
     (sender, Receiver { ring: consumer, received: 0, granted: 0 })
 }
 
@@ -29,8 +29,6 @@ pub struct Sender<T> {
     sent: usize,
     /// Bytes granted as last seen: never ahead of the real count, so credit is never overestimated.
     granted_seen: usize,
-    /// What the receiver was told by [`Sender::wait_for_room`].
-    waits: bool,
 }
 
 /// The end that receives and gives credit back.
@@ -129,10 +127,7 @@ impl<T> Sender<T> {
     /// sleep: room that comes later is seen by a receiver that asks [`Receiver::sender_waits`] after having made it.
     #[inline]
     pub fn wait_for_room(&mut self, slots: usize) {
-        if self.waits || slots > 0 {
-            self.waits = slots > 0;
-            self.ring.set_waits(slots);
-        }
+        self.ring.set_waits(slots);
     }
 
     /// The window: bytes of credit when nothing is under way.

@@ -189,8 +189,12 @@ impl<T> Producer<T> {
     }
 
     /// Says how many free slots the producer waits for; 0: it does not (`link` only).
+    #[inline]
     pub(crate) fn set_waits(&mut self, slots: usize) {
         let ProducerLine { waits, waits_for, .. } = &self.shared.producer.0;
+        if slots == 0 && !waits.load(Ordering::Relaxed) {
+            return;
+        }
         let head = self.tail.wrapping_sub(self.capacity()).wrapping_add(slots.min(self.capacity()));
         waits_for.store(head, Ordering::Relaxed);
         waits.store(slots > 0, Ordering::Relaxed);

@@ -246,72 +246,46 @@ fn a_doorbell_loses_no_wake_up() {
     });
 }
 
-#[test]
-fn a_sender_that_says_that_it_waits_for_room_is_woken_for_it() {
-    check(3, || {
-        let (ringer, mut sleeper) = doorbell().unwrap();
-        let (mut sender, mut receiver) = link(2, 1);
-        let sending = thread::spawn(move || {
-            for value in [1, 2] {
-                while sender.send(value, 1).is_err() {
-                    sender.wait_for_room(1);
-                    if sleeper.prepare_sleep(|| !sender.has_room(1)) {
-                        sleeper.wait(None).unwrap();
-                        sleeper.awake();
-                    }
+/// Sends three values of weight 1, asleep until `slots` are free whenever there is no room. A wake-up that is lost shows as a deadlock.
+fn sleep_for_room(window: usize, slots: usize) {
+    let (ringer, mut sleeper) = doorbell().unwrap();
+    let (mut sender, mut receiver) = link(2, window);
+    let sending = thread::spawn(move || {
+        for value in 0..3 {
+            while sender.send(value, 1).is_err() {
+                sender.wait_for_room(slots);
+                if sleeper.prepare_sleep(|| !sender.has_room(1) || sender.free() < slots) {
+                    sleeper.wait(None).unwrap();
+                    sleeper.awake();
                 }
-                sender.wait_for_room(0);
             }
-        });
-        for expected in [1, 2] {
-            let received = loop {
-                match receiver.recv() {
-                    Some(received) => break received,
-                    None => thread::yield_now(),
-                }
-            };
-            assert_eq!(received, expected);
-            receiver.grant(1);
-            if receiver.sender_waits() {
-                ringer.ring();
-            }
+            sender.wait_for_room(0);
         }
-        sending.join().unwrap();
     });
+    for expected in 0..3 {
+        let received = loop {
+            match receiver.recv() {
+                Some(received) => break received,
+                None => thread::yield_now(),
+            }
+        };
+        assert_eq!(received, expected);
+        receiver.grant(1);
+        if receiver.sender_waits() {
+            ringer.ring();
+        }
+    }
+    sending.join().unwrap();
+}
+
+#[test]
+fn a_sender_that_waits_for_credit_is_woken_for_it() {
+    check(3, || sleep_for_room(1, 1));
 }
 
 #[test]
 fn a_sender_that_waits_for_several_slots_is_woken_for_them() {
-    check(3, || {
-        let (ringer, mut sleeper) = doorbell().unwrap();
-        let (mut sender, mut receiver) = link(2, 9);
-        let sending = thread::spawn(move || {
-            for value in [1, 2, 3] {
-                while sender.send(value, 1).is_err() {
-                    sender.wait_for_room(2);
-                    if sleeper.prepare_sleep(|| sender.free() < 2) {
-                        sleeper.wait(None).unwrap();
-                        sleeper.awake();
-                    }
-                }
-            }
-        });
-        let mut received = 0;
-        while received < 3 {
-            match receiver.recv() {
-                Some(value) => {
-                    received += 1;
-                    assert_eq!(value, received);
-                    receiver.grant(1);
-                    if receiver.sender_waits() {
-                        ringer.ring();
-                    }
-                }
-                None => thread::yield_now(),
-            }
-        }
-        sending.join().unwrap();
-    });
+    check(3, || sleep_for_room(9, 2));
 }
 
 #[test]
